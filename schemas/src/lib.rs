@@ -1,0 +1,21 @@
+//! Weir's vocabulary: every fact, id, amount and contract is stated here once, and nothing here does I/O.
+//!
+//! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]), what the edge saw ([`hit`]),
+//! what was made of it ([`click`]), what is kept for ever ([`fact`]), what it meant for the numbers
+//! ([`effect`]), and the contracts by which others ask ([`link`], [`conversion`], [`query`], [`live`], [`problem`]).
+
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod money;
+pub mod time;
+pub mod wire;
+// pub mod hit;
+// pub mod click;
+// pub mod fact;
+// pub mod effect;
+// pub mod link;
+// pub mod conversion;
+// pub mod query;
+// pub mod live;
+// pub mod problem;
