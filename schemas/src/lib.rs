@@ -6,16 +6,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod click;
+pub mod conversion;
+pub mod effect;
+pub mod fact;
+pub mod hit;
 pub mod ids;
+pub mod link;
+pub mod live;
 pub mod money;
+pub mod problem;
+pub mod query;
 pub mod time;
 pub mod wire;
-// pub mod hit;
-// pub mod click;
-// pub mod fact;
-// pub mod effect;
-// pub mod link;
-// pub mod conversion;
-// pub mod query;
-// pub mod live;
-// pub mod problem;

@@ -1,0 +1,384 @@
+//! The click: a hit with all that is known of it, as the journal keeps it and every follower sees it.
+//!
+//! Bytes (version 1): version u8 · verdict u8 · flags u8 · bot u8 · device u8 · status u16 · id u128 · at u64 ·
+//! latency_us u32 · workspace u32 · link u64 · program u64 · partner u64 · visitor u64 · network u64 · asn u32 · then the
+//! texts of [`Dims`] in their order, then slug.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hit::NAME_MAX;
+use crate::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use crate::time::Timestamp;
+use crate::wire::{Reader, WireError, Writer};
+
+/// The version that [`Click::write`] writes.
+pub const CLICK_VERSION: u8 = 1;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $text)] $variant = $number),+
+        }
+
+        impl $name {
+            /// Every value, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name used in the API and the warehouse.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// The value of a stored number.
+            pub const fn from_u8(number: u8) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The value of a name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == name)
+            }
+        }
+    };
+}
+
+names! {
+    /// What became of a hit. Exactly one per hit; only `Counted` is a click.
+    Verdict {
+        /// A click.
+        Counted = 0 "counted",
+        /// A robot: answered and kept, not counted.
+        Bot = 1 "bot",
+        /// A browser's prefetch.
+        Prefetch = 2 "prefetch",
+        /// A `HEAD` request.
+        Head = 3 "head",
+        /// The same visitor and link again within the link's window.
+        Duplicate = 4 "duplicate",
+        /// Stopped at the password form.
+        Password = 5 "password",
+        /// The link's cap was used up.
+        Capped = 6 "capped",
+        /// Outside the link's schedule.
+        Expired = 7 "expired",
+        /// The link is switched off.
+        Disabled = 8 "disabled",
+        /// No such link.
+        Orphan = 9 "orphan",
+        /// Refused by a rule or the blocklist.
+        Blocked = 10 "blocked",
+    }
+}
+
+names! {
+    /// The kind of device, from the user agent.
+    Device {
+        /// Not recognised.
+        Unknown = 0 "unknown",
+        /// A computer.
+        Desktop = 1 "desktop",
+        /// A phone.
+        Mobile = 2 "mobile",
+        /// A tablet.
+        Tablet = 3 "tablet",
+        /// A television or a box beside one.
+        Tv = 4 "tv",
+        /// A console, a watch, a car, a speaker.
+        Other = 5 "other",
+        /// A robot.
+        Bot = 6 "bot",
+    }
+}
+
+/// The dimensions of a click that a conversion inherits. Unknown texts are empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dims<'a> {
+    /// The host asked, without port.
+    pub domain: Cow<'a, str>,
+    /// The variant chosen.
+    pub variant: Cow<'a, str>,
+    /// ISO 3166-1 alpha-2.
+    pub country: Cow<'a, str>,
+    /// Region's name.
+    pub region: Cow<'a, str>,
+    /// City's name.
+    pub city: Cow<'a, str>,
+    /// Two letters: AF AN AS EU NA OC SA.
+    pub continent: Cow<'a, str>,
+    /// [`Device::as_str`].
+    pub device: Cow<'a, str>,
+    /// Browser family.
+    pub browser: Cow<'a, str>,
+    /// Operating system family.
+    pub os: Cow<'a, str>,
+    /// Host of the referrer without `www.`.
+    pub referrer: Cow<'a, str>,
+    /// How the visit came: direct, search, social, email, referral, …
+    pub medium: Cow<'a, str>,
+    /// utm_source.
+    pub utm_source: Cow<'a, str>,
+    /// utm_medium.
+    pub utm_medium: Cow<'a, str>,
+    /// utm_campaign.
+    pub utm_campaign: Cow<'a, str>,
+    /// utm_term.
+    pub utm_term: Cow<'a, str>,
+    /// utm_content.
+    pub utm_content: Cow<'a, str>,
+    /// First language asked for (`de`).
+    pub language: Cow<'a, str>,
+}
+
+/// How many texts [`Dims`] has.
+pub const DIMS: usize = 17;
+
+impl<'a> Dims<'a> {
+    /// Every text in its order.
+    pub fn texts(&self) -> [&str; DIMS] {
+        [
+            &self.domain,
+            &self.variant,
+            &self.country,
+            &self.region,
+            &self.city,
+            &self.continent,
+            &self.device,
+            &self.browser,
+            &self.os,
+            &self.referrer,
+            &self.medium,
+            &self.utm_source,
+            &self.utm_medium,
+            &self.utm_campaign,
+            &self.utm_term,
+            &self.utm_content,
+            &self.language,
+        ]
+    }
+
+    fn from_texts(texts: [&'a str; DIMS]) -> Self {
+        let [
+            domain,
+            variant,
+            country,
+            region,
+            city,
+            continent,
+            device,
+            browser,
+            os,
+            referrer,
+            medium,
+            utm_source,
+            utm_medium,
+            utm_campaign,
+            utm_term,
+            utm_content,
+            language,
+        ] = texts.map(Cow::Borrowed);
+        Self {
+            domain,
+            variant,
+            country,
+            region,
+            city,
+            continent,
+            device,
+            browser,
+            os,
+            referrer,
+            medium,
+            utm_source,
+            utm_medium,
+            utm_campaign,
+            utm_term,
+            utm_content,
+            language,
+        }
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> Dims<'static> {
+        let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        Dims {
+            domain: own(self.domain),
+            variant: own(self.variant),
+            country: own(self.country),
+            region: own(self.region),
+            city: own(self.city),
+            continent: own(self.continent),
+            device: own(self.device),
+            browser: own(self.browser),
+            os: own(self.os),
+            referrer: own(self.referrer),
+            medium: own(self.medium),
+            utm_source: own(self.utm_source),
+            utm_medium: own(self.utm_medium),
+            utm_campaign: own(self.utm_campaign),
+            utm_term: own(self.utm_term),
+            utm_content: own(self.utm_content),
+            language: own(self.language),
+        }
+    }
+}
+
+/// One refined hit. Texts are borrowed from the journal's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Click<'a> {
+    /// The click's identity, also inside its token.
+    pub id: ClickId,
+    /// When the request was read.
+    pub at: Timestamp,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// A robot by its user agent, whatever the verdict.
+    pub bot: bool,
+    /// `FLAG_*` of [`hit`](crate::hit).
+    pub flags: u8,
+    /// The status answered.
+    pub status: u16,
+    /// From the parsed request to the record, in microseconds.
+    pub latency_us: u32,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// [`LinkId::NONE`] for an orphan.
+    pub link: LinkId,
+    /// The link's program at the time.
+    pub program: ProgramId,
+    /// The link's partner at the time.
+    pub partner: PartnerId,
+    /// The visitor.
+    pub visitor: u64,
+    /// Hash of the visitor's address, keyed with a salt of the day that is deleted.
+    pub network: u64,
+    /// Number of the autonomous system, 0 when unknown.
+    pub asn: u32,
+    /// All that queries group and filter by.
+    pub dims: Dims<'a>,
+    /// The slug asked for.
+    pub slug: Cow<'a, str>,
+}
+
+impl<'a> Click<'a> {
+    /// Appends the click's bytes to `buffer`.
+    pub fn write(&self, buffer: &mut Vec<u8>) {
+        let mut w = Writer::new(buffer);
+        w.u8(CLICK_VERSION);
+        w.u8(self.verdict as u8);
+        w.u8(self.flags);
+        w.u8(u8::from(self.bot));
+        w.u16(self.status);
+        w.u128(self.id.0);
+        w.u64(self.at.0 as u64);
+        w.u32(self.latency_us);
+        w.u32(self.workspace.0);
+        w.u64(self.link.0);
+        w.u64(self.program.0);
+        w.u64(self.partner.0);
+        w.u64(self.visitor);
+        w.u64(self.network);
+        w.u32(self.asn);
+        for text in self.dims.texts() {
+            w.text(text, NAME_MAX);
+        }
+        w.text(&self.slug, NAME_MAX);
+    }
+
+    /// Reads a click back; its texts borrow from `bytes`.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new(bytes);
+        if r.u8()? != CLICK_VERSION {
+            return Err(WireError::Unknown("click version"));
+        }
+        let verdict = Verdict::from_u8(r.u8()?).ok_or(WireError::Unknown("verdict"))?;
+        let flags = r.u8()?;
+        let bot = r.u8()? != 0;
+        let status = r.u16()?;
+        let id = ClickId(r.u128()?);
+        let at = Timestamp(r.u64()? as i64);
+        let latency_us = r.u32()?;
+        let workspace = WorkspaceId(r.u32()?);
+        let link = LinkId(r.u64()?);
+        let program = ProgramId(r.u64()?);
+        let partner = PartnerId(r.u64()?);
+        let visitor = r.u64()?;
+        let network = r.u64()?;
+        let asn = r.u32()?;
+        let mut texts = [""; DIMS];
+        for text in &mut texts {
+            *text = r.text()?;
+        }
+        let dims = Dims::from_texts(texts);
+        let slug = Cow::Borrowed(r.text()?);
+        Ok(Self {
+            id,
+            at,
+            verdict,
+            bot,
+            flags,
+            status,
+            latency_us,
+            workspace,
+            link,
+            program,
+            partner,
+            visitor,
+            network,
+            asn,
+            dims,
+            slug,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_click_comes_back_as_it_was() {
+        let mut names: Vec<String> = (0..DIMS).map(|n| format!("text {n}")).collect();
+        names[3] = "é".repeat(9);
+        let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+        let click = Click {
+            id: ClickId::new(1_793_491_200_007, 1, 2, 3),
+            at: Timestamp(1_793_491_200_007),
+            verdict: Verdict::Bot,
+            bot: true,
+            flags: 5,
+            status: 302,
+            latency_us: 17,
+            workspace: WorkspaceId(1),
+            link: LinkId(2),
+            program: ProgramId(3),
+            partner: PartnerId(4),
+            visitor: 5,
+            network: 6,
+            asn: 7,
+            dims: Dims::from_texts(texts.try_into().unwrap()),
+            slug: "spring".into(),
+        };
+        let mut bytes = Vec::new();
+        click.write(&mut bytes);
+        assert_eq!(Click::read(&bytes), Ok(click.clone()));
+        assert_eq!(click.dims.clone().into_owned().texts(), click.dims.texts());
+        for end in 0..bytes.len() {
+            assert!(Click::read(&bytes[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_agree() {
+        for verdict in Verdict::ALL {
+            assert_eq!(Verdict::from_u8(*verdict as u8), Some(*verdict));
+            assert_eq!(Verdict::from_name(verdict.as_str()), Some(*verdict));
+        }
+        assert_eq!(Verdict::from_u8(200), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! What a fact meant for the numbers: signed changes that add up. The books write them in the transaction that applied
+//! the fact; the warehouse stores them as rows and the live windows add them, so both do the same arithmetic and a
+//! restatement (a late click, a refund, a merged order) is a pair of changes, never an update.
+
+use serde::{Deserialize, Serialize};
+
+use crate::click::Dims;
+use crate::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, Sequence, WorkspaceId};
+use crate::money::Currency;
+use crate::time::Timestamp;
+
+/// One change. `(seq, sub)` is its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The fact's sequence.
+    pub seq: Sequence,
+    /// Its number among the fact's effects, from 0.
+    pub sub: u16,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// When the event that it counts happened: dates the change in every query.
+    pub at: Timestamp,
+    /// `lead`, `sale`, `renewal`, a custom name, `refund`, `chargeback`.
+    pub event: String,
+    /// The conversion concerned.
+    pub conversion: ConversionId,
+    /// The order, empty where there is none.
+    pub order_id: String,
+    /// The customer, `NONE` where unknown.
+    pub customer: CustomerId,
+    /// `api`, `stripe`, …
+    pub provider: String,
+    /// [`Currency::NONE`] where no money is concerned.
+    pub currency: Currency,
+    /// The click credited, if any.
+    pub click: Option<ClickId>,
+    /// The click's link.
+    pub link: LinkId,
+    /// The program.
+    pub program: ProgramId,
+    /// The partner.
+    pub partner: PartnerId,
+    /// The click's visitor, 0 where unknown.
+    pub visitor: u64,
+    /// The click's dimensions.
+    pub dims: Dims<'static>,
+    /// What it adds.
+    pub change: Change,
+}
+
+/// The signed changes. Money in minor units of the effect's currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Change {
+    /// Leads.
+    pub leads: i64,
+    /// Sales and renewals.
+    pub conversions: i64,
+    /// Distinct orders: +1 with an order's first conversion only.
+    pub orders: i64,
+    /// Custom conversion events.
+    pub events: i64,
+    /// Customers seen for the first time.
+    pub new_customers: i64,
+    /// Gross.
+    pub revenue: i64,
+    /// What went back.
+    pub refunds: i64,
+    /// Partners' earnings, net of reversals.
+    pub commission: i64,
+}
+
+impl std::ops::Neg for Change {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self {
+            leads: -self.leads,
+            conversions: -self.conversions,
+            orders: -self.orders,
+            events: -self.events,
+            new_customers: -self.new_customers,
+            revenue: -self.revenue,
+            refunds: -self.refunds,
+            commission: -self.commission,
+        }
+    }
+}
+
+impl Change {
+    /// Whether it changes nothing.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,378 @@
+//! Facts that are few and count for ever: commands, conversions, payments. Kept in the journal as JSON, one
+//! [`Recorded`] per entry, and applied by the books in order. Applying is a pure function, so a fact holds all that was
+//! looked up, drawn or measured when it entered: the time, new ids, what the click token said.
+//!
+//! These types are a commitment: old journals must stay readable, so fields are only ever added, with a default.
+
+use serde::{Deserialize, Serialize};
+
+use crate::click::Dims;
+use crate::conversion::{NewConversion, NewRefund, Person};
+use crate::ids::{
+    ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, WorkspaceId,
+};
+use crate::link::LinkSpec;
+use crate::money::Money;
+use crate::time::Timestamp;
+
+/// The `kind` byte of a journal entry.
+pub mod kind {
+    /// Traffic: a [`Click`](crate::click::Click).
+    pub const CLICK: u8 = 1;
+    /// Facts: a [`Recorded`](super::Recorded).
+    pub const FACT: u8 = 16;
+}
+
+/// One entry of the journal's first family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// When it entered; the only clock the books know.
+    pub at: Timestamp,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Who brought it.
+    pub actor: Actor,
+    /// The caller's `Idempotency-Key`, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<IdempotentRequest>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// Who brought a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// The engine itself.
+    System,
+    /// A caller of the API.
+    Key(KeyId),
+    /// A provider.
+    Endpoint(EndpointId),
+}
+
+/// `Idempotency-Key` and what it was sent with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotentRequest {
+    /// The header's value.
+    pub key: String,
+    /// SHA-256 of method, path and body, in hex.
+    pub fingerprint: String,
+}
+
+/// The facts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "facts are few and never kept in bulk in memory")]
+pub enum Fact {
+    /// A workspace was made.
+    WorkspaceCreated {
+        /// For people.
+        name: String,
+        /// Reporting currency.
+        currency: crate::money::Currency,
+        /// IANA name.
+        timezone: String,
+    },
+    /// An API key was made.
+    KeyCreated {
+        /// Its id.
+        id: KeyId,
+        /// For people.
+        name: String,
+        /// What it may do.
+        role: Role,
+        /// For role `partner`: whose numbers.
+        #[serde(default)]
+        partner: Option<PartnerId>,
+        /// SHA-256 of the secret, in hex.
+        secret_sha256: String,
+        /// The first characters, to recognise it by.
+        hint: String,
+    },
+    /// An API key was revoked.
+    KeyRevoked {
+        /// Which.
+        id: KeyId,
+    },
+    /// A link was made.
+    LinkCreated {
+        /// Its id.
+        id: LinkId,
+        /// Canonical, with its slug.
+        spec: LinkSpec,
+        /// The slug was drawn, not chosen: on a collision the books try these in order.
+        #[serde(default)]
+        spare_slugs: Vec<String>,
+    },
+    /// A link was changed: the keys of `patch` replace those of the spec.
+    LinkUpdated {
+        /// Which.
+        id: LinkId,
+        /// Validated and canonical.
+        patch: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A link was deleted: its slug answers as unknown, its history stays.
+    LinkDeleted {
+        /// Which.
+        id: LinkId,
+    },
+    /// A webhook endpoint was made.
+    EndpointCreated {
+        /// Its id.
+        id: EndpointId,
+        /// `stripe`, …
+        provider: String,
+        /// Each sealed under the keyring's master key.
+        secrets: Vec<Sealed>,
+        /// The program of its conversions.
+        #[serde(default)]
+        program_id: Option<ProgramId>,
+    },
+    /// A webhook endpoint was deleted.
+    EndpointDeleted {
+        /// Which.
+        id: EndpointId,
+    },
+    /// A conversion was reported through the API.
+    Conversion {
+        /// The id it gets if it is new.
+        id: ConversionId,
+        /// As reported, without the person.
+        conversion: NewConversion,
+        /// The person, sealed under the customer's key.
+        #[serde(default)]
+        person: Option<Sealed>,
+        /// What the click token or id turned out to be.
+        click: ClickClaim,
+    },
+    /// A refund was reported through the API.
+    Refund {
+        /// As reported.
+        refund: NewRefund,
+    },
+    /// A provider's webhook was accepted.
+    Delivery {
+        /// Its id.
+        id: DeliveryId,
+        /// Where it came in.
+        endpoint: EndpointId,
+        /// `stripe`, …
+        provider: String,
+        /// What makes a repeat of it a repeat, from the signed body.
+        dedupe_key: String,
+        /// The provider's name of the event.
+        event_type: String,
+        /// SHA-256 of the raw body, in hex.
+        body_sha256: String,
+        /// Real money, or the provider's test mode.
+        livemode: bool,
+        /// What it means.
+        payments: Vec<Payment>,
+    },
+    /// A click that a conversion claimed before its facts were at hand was found.
+    ClickResolved {
+        /// Which.
+        click: ClickFacts,
+    },
+    /// A customer's person is to be forgotten; the key is already destroyed.
+    CustomerErased {
+        /// The caller's id.
+        customer_id: String,
+    },
+}
+
+/// Bytes sealed under a key of the keyring (AES-SIV), base64.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(pub String);
+
+/// What an API key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything in the workspace.
+    Admin,
+    /// Links, conversions, queries; no keys, no money decisions.
+    Editor,
+    /// Conversions and refunds only: for a shop's server.
+    Ingest,
+    /// Reads only.
+    Viewer,
+    /// Reads of one partner's own numbers.
+    Partner,
+}
+
+/// What is known of a credited click: the part of a [`Click`](crate::click::Click) that money needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClickFacts {
+    /// The click.
+    pub id: ClickId,
+    /// The link.
+    pub link: LinkId,
+    /// The link's program at the time of the click.
+    #[serde(default)]
+    pub program: ProgramId,
+    /// The link's partner at the time of the click.
+    #[serde(default)]
+    pub partner: PartnerId,
+    /// The visitor.
+    #[serde(default)]
+    pub visitor: u64,
+    /// A robot's click credits nothing.
+    #[serde(default)]
+    pub bot: bool,
+    /// The dimensions that the conversion inherits.
+    #[serde(default)]
+    pub dims: Dims<'static>,
+}
+
+/// What came of the click token or click id that a conversion carried.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ClickClaim {
+    /// It carried none.
+    #[default]
+    None,
+    /// Its facts were at hand.
+    Known {
+        /// By which field it came.
+        by: ClaimedBy,
+        /// The facts.
+        facts: ClickFacts,
+    },
+    /// The token is genuine, the click's other facts are still to be found (`ClickResolved` will bring them).
+    Unresolved {
+        /// By which field it came.
+        by: ClaimedBy,
+        /// The click.
+        id: ClickId,
+        /// The link, from the token; `LinkId::NONE` where only a click id came.
+        link: LinkId,
+    },
+    /// Forged, foreign to this workspace, or unreadable: credits nothing. Why, in words.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// By which field a click was claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimedBy {
+    /// The token.
+    Wclid,
+    /// The click's id.
+    ClickId,
+}
+
+/// What a provider's event means, in the words every provider shares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Payment {
+    /// Money came in. However many events announce one order, they share one of `order_keys`.
+    Paid {
+        /// Every name of the order in this event (`pi_…`, `in_…`, `cs_…`, `ch_…`), the preferred one first.
+        order_keys: Vec<String>,
+        /// The id of the conversion if this announces it first.
+        id: ConversionId,
+        /// A renewal of a subscription rather than a sale.
+        renewal: bool,
+        /// How much.
+        amount: Money,
+        /// The provider's id of the customer.
+        #[serde(default)]
+        customer: Option<String>,
+        /// The person, sealed under the customer's key.
+        #[serde(default)]
+        person: Option<Sealed>,
+        /// The provider's id of the subscription.
+        #[serde(default)]
+        subscription: Option<String>,
+        /// When it happened.
+        occurred_at: Timestamp,
+        /// The click it carries.
+        #[serde(default)]
+        click: ClickClaim,
+    },
+    /// Money went back.
+    Refunded {
+        /// Names of the order.
+        order_keys: Vec<String>,
+        /// How much.
+        returned: Returned,
+        /// Why.
+        reason: crate::conversion::RefundReason,
+        /// When it happened.
+        occurred_at: Timestamp,
+    },
+    /// A dispute was lost or its money withdrawn (`open`), or given back (`won`).
+    Disputed {
+        /// Names of the order.
+        order_keys: Vec<String>,
+        /// The dispute.
+        dispute: String,
+        /// How much is disputed.
+        amount: Money,
+        /// How it stands.
+        state: DisputeState,
+        /// When it happened.
+        occurred_at: Timestamp,
+    },
+    /// A subscription changed.
+    Subscription {
+        /// The provider's id.
+        subscription: String,
+        /// The provider's id of the customer.
+        #[serde(default)]
+        customer: Option<String>,
+        /// `trialing`, `active`, `past_due`, `cancelled`, …
+        status: String,
+        /// Price per period, where told.
+        #[serde(default)]
+        price: Option<Money>,
+        /// `day`, `week`, `month`, `year` and how many of them.
+        #[serde(default)]
+        interval: Option<(String, u32)>,
+        /// When it happened.
+        occurred_at: Timestamp,
+        /// The click it carries.
+        #[serde(default)]
+        click: ClickClaim,
+    },
+}
+
+/// How much went back, in the two ways providers tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Returned {
+    /// In all, this refund included: the books take the largest total they have seen.
+    Cumulative(Money),
+    /// By this refund alone, which has an id of its own.
+    Single {
+        /// The refund's id.
+        refund: String,
+        /// How much.
+        amount: Money,
+        /// The refund failed or was cancelled: what it took comes back.
+        reversed: bool,
+    },
+}
+
+/// How a dispute stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeState {
+    /// The bank asks; money is withdrawn.
+    Open,
+    /// Decided for the merchant: the money is back.
+    Won,
+    /// Decided for the customer.
+    Lost,
+    /// A warning that moves no money.
+    Inquiry,
+}
+
+/// A person in clear, before it is sealed. Never serialised into a fact.
+pub type ClearPerson = Person;

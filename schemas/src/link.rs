@@ -1,0 +1,190 @@
+//! The contract of links (api.md, Links).
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{LinkId, PartnerId, ProgramId};
+use crate::time::Timestamp;
+
+/// UTM values that a link adds to its destination and lends to visits that bring none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Utm {
+    /// utm_source
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// utm_medium
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub medium: Option<String>,
+    /// utm_campaign
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// utm_term
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term: Option<String>,
+    /// utm_content
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// One arm of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Its name, the `variant` dimension.
+    pub name: String,
+    /// Where it leads.
+    pub destination: String,
+    /// Its share, relative to the others' (0 to 10,000).
+    pub weight: u32,
+}
+
+/// A rule: where the condition holds, the destination is this one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What must hold; every key at once.
+    #[serde(rename = "if")]
+    #[schema(value_type = Object)]
+    pub condition: serde_json::Map<String, serde_json::Value>,
+    /// Where it leads then.
+    pub destination: String,
+}
+
+/// How traffic is split over variants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Allocation {
+    /// By the weights given.
+    #[default]
+    Fixed,
+    /// By weights that follow the live results.
+    Bandit,
+}
+
+/// Everything a caller may set on a link. Validated and canonical once it is in a fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSpec {
+    /// The path; generated where absent.
+    #[serde(default)]
+    pub slug: Option<String>,
+    /// The host it lives on; `null` is the engine's own.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// Where it leads: http or https.
+    pub destination: String,
+    /// 301, 302, 307 or 308.
+    #[serde(default = "default_status")]
+    pub status_code: u16,
+    /// For people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// For people.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The program whose terms apply to its conversions.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub program_id: Option<ProgramId>,
+    /// The partner whom it credits.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub partner_id: Option<PartnerId>,
+    /// Whether `wclid` is appended to the destination.
+    #[serde(default = "yes")]
+    pub track_conversions: bool,
+    /// UTM builder.
+    #[serde(default)]
+    pub utm: Utm,
+    /// Whether the visit's query is merged into the destination's.
+    #[serde(default = "yes")]
+    pub forward_query: bool,
+    /// Before this it answers as expired.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub starts_at: Option<Timestamp>,
+    /// From this on it answers as expired.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub expires_at: Option<Timestamp>,
+    /// Clicks in all before it is capped.
+    #[serde(default)]
+    pub max_clicks: Option<u64>,
+    /// Clicks a day before it is capped until the next.
+    #[serde(default)]
+    pub daily_click_cap: Option<u64>,
+    /// Whose midnight ends the day: an IANA name.
+    #[serde(default = "utc")]
+    pub cap_timezone: String,
+    /// Where visits go that are capped, expired or disabled; else 410.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// Set by callers in clear, kept hashed.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// Whether it is switched on.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// First match decides.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// The split, where no rule matched.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// How long a visitor keeps a variant, in days.
+    #[serde(default = "default_sticky_days")]
+    pub sticky_days: u16,
+    /// How the split is weighted.
+    #[serde(default)]
+    pub allocation: Allocation,
+}
+
+fn default_status() -> u16 {
+    302
+}
+fn default_sticky_days() -> u16 {
+    7
+}
+fn yes() -> bool {
+    true
+}
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// A link as the API answers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Link {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: LinkId,
+    /// The address to share.
+    pub short_url: String,
+    /// All that was set.
+    #[serde(flatten)]
+    pub spec: LinkSpec,
+    /// When it was made.
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String)]
+    pub updated_at: Timestamp,
+    /// Counted clicks so far.
+    pub clicks: u64,
+}
+
+/// Paths of the public listener that no slug may take (api.md, The program).
+pub const RESERVED_SLUGS: &[&str] = &[
+    "collect",
+    "hooks",
+    "i",
+    "postback",
+    "status",
+    "status.json",
+    "weir.js",
+    "healthz",
+    "readyz",
+    "robots.txt",
+    "favicon.ico",
+    ".well-known",
+];

@@ -1,0 +1,126 @@
+//! The contract of the live edge (api.md, Live): frames of the subprotocol `weir.v1.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Sequence;
+use crate::query::{Cell, Column, Query};
+
+/// The subprotocol's name.
+pub const SUBPROTOCOL: &str = "weir.v1.json";
+
+/// Why the server closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// A frame that cannot be understood.
+    BadRequest = 4400,
+    /// No valid key or ticket.
+    Unauthenticated = 4401,
+    /// The role may not do this.
+    Forbidden = 4403,
+    /// No `connect` within 10 s.
+    ConnectTimeout = 4408,
+    /// Too many connections, subscriptions or frames.
+    TooMany = 4429,
+    /// The client reads slower than the bound allows.
+    SlowConsumer = 3008,
+    /// The engine is stopping: reconnect elsewhere or later.
+    ShuttingDown = 3001,
+}
+
+/// Where a client left off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recover {
+    /// The engine's run that the sequence belongs to.
+    pub epoch: String,
+    /// The last sequence seen.
+    pub seq: Sequence,
+}
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientFrame {
+    /// First of all: who.
+    Connect {
+        /// An API key.
+        #[serde(default)]
+        key: Option<String>,
+        /// A ticket of `POST /v1/live/tickets`.
+        #[serde(default)]
+        ticket: Option<String>,
+    },
+    /// Starts a subscription.
+    Subscribe {
+        /// The client's name for it.
+        id: String,
+        /// What to keep up to date.
+        query: Box<Query>,
+        /// Where the client left off.
+        #[serde(default)]
+        recover: Option<Recover>,
+    },
+    /// Starts the event tail.
+    Events {
+        /// The client's name for it.
+        id: String,
+    },
+    /// Ends a subscription or the tail.
+    Unsubscribe {
+        /// Which.
+        id: String,
+    },
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping.
+    Pong,
+}
+
+/// What the server sends.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame<'a> {
+    /// The answer to `connect`.
+    Connected {
+        /// The engine's run.
+        epoch: &'a str,
+        /// The newest sequence.
+        seq: Sequence,
+        /// Milliseconds between ticks.
+        tick_ms: u32,
+    },
+    /// All rows as of `seq`.
+    Snapshot {
+        /// The subscription.
+        id: &'a str,
+        /// The engine's run.
+        epoch: &'a str,
+        /// As of.
+        seq: Sequence,
+        /// Dimensions, then metrics.
+        columns: &'a [Column],
+        /// One cell per column.
+        rows: &'a [Vec<Cell>],
+        /// One cell per metric, where asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        totals: Option<&'a [Cell]>,
+        /// Set where the query is run again at a bounded rate instead of being kept incrementally.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refreshed_every_ms: Option<u32>,
+    },
+    /// Rows that changed up to `seq`, whole.
+    Delta {
+        /// The subscription.
+        id: &'a str,
+        /// As of.
+        seq: Sequence,
+        /// Whole rows.
+        rows: &'a [Vec<Cell>],
+        /// Dimension cells of rows that are no more.
+        removed: &'a [Vec<Cell>],
+        /// One cell per metric, where asked for and changed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        totals: Option<&'a [Cell]>,
+    },
+}
