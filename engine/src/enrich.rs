@@ -1,0 +1,135 @@
+//! Enrichment: what a hit says of itself becomes the dimensions that people ask for. It runs once per hit, on the
+//! recorder's thread, between the lane and the journal: so every follower sees the same facts, a replay needs no database of
+//! yesterday, and the visitor's address ends here. The redirect pays for none of it.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+use weir_schemas::click::{Click, Device, Dims, Verdict};
+use weir_schemas::hit::RawHit;
+use weir_schemas::ids::ClickId;
+use weir_schemas::wire::WireError;
+
+pub mod agent;
+mod campaign;
+mod continent;
+pub mod geo;
+mod referrer;
+
+pub use agent::{Agent, Agents};
+pub use geo::{Geo, GeoError, Place};
+
+/// Gives the salt by which addresses are hashed on the UTC day of the hit; it is deleted when the day is over.
+pub type SaltOfTheDay = Arc<dyn Fn(i64) -> [u8; 16] + Send + Sync>;
+
+/// Turns hits into clicks. Owned by the recorder's thread; its caches need no lock.
+pub struct Enricher {
+    node: u16,
+    agents: Agents,
+    geo: Option<Arc<Geo>>,
+    salt: SaltOfTheDay,
+    salted: Option<(i64, SipHasher13)>,
+}
+
+impl std::fmt::Debug for Enricher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enricher")
+            .field("node", &self.node)
+            .field("geo", &self.geo.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Enricher {
+    /// `geo` is `None` where there is no GeoIP file: places stay empty, everything else works.
+    pub fn new(node: u16, geo: Option<Arc<Geo>>, salt: SaltOfTheDay) -> Self {
+        Self { node, agents: Agents::new(), geo, salt, salted: None }
+    }
+
+    /// Refines the hit that was `counter`-th on `lane` and appends the click's bytes to `out`.
+    pub fn refine(
+        &mut self,
+        lane: u16,
+        counter: u64,
+        raw: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        let hit = RawHit::read(raw)?;
+        let network = self.network(&hit);
+        let agent = self.agents.look_up(hit.user_agent);
+        let place = self.geo.as_ref().map(|geo| geo.look_up(address(hit.address))).unwrap_or_default();
+        let from = referrer::host(hit.referrer);
+        let campaign = campaign::Campaign::read(hit.query, hit.link_utm);
+        let medium = referrer::medium(from, &campaign.medium, campaign.has_ad_click_id).to_owned();
+        let verdict = if hit.verdict == Verdict::Counted && agent.bot { Verdict::Bot } else { hit.verdict };
+        let click = Click {
+            id: ClickId::new(hit.at.0, self.node, lane, counter),
+            at: hit.at,
+            verdict,
+            bot: agent.bot,
+            flags: hit.flags,
+            status: hit.status,
+            latency_us: hit.latency_us,
+            workspace: hit.workspace,
+            link: hit.link,
+            program: hit.program,
+            partner: hit.partner,
+            visitor: hit.visitor,
+            network,
+            asn: place.asn,
+            dims: Dims {
+                domain: hit.domain.into(),
+                variant: hit.variant.into(),
+                country: place.country.as_str().into(),
+                region: place.region.as_str().into(),
+                city: place.city.as_str().into(),
+                continent: continent::of(&place.country).into(),
+                device: if agent.bot { Device::Bot } else { agent.device }.as_str().into(),
+                browser: agent.browser.as_str().into(),
+                os: agent.os.as_str().into(),
+                referrer: from.into(),
+                medium: medium.into(),
+                utm_source: campaign.source,
+                utm_medium: campaign.medium,
+                utm_campaign: campaign.campaign,
+                utm_term: campaign.term,
+                utm_content: campaign.content,
+                language: language(hit.language),
+            },
+            slug: hit.slug.into(),
+        };
+        click.write(out);
+        Ok(())
+    }
+
+    fn network(&mut self, hit: &RawHit<'_>) -> u64 {
+        let day = hit.at.utc_day();
+        if self.salted.as_ref().is_none_or(|(of, _)| *of != day) {
+            self.salted = Some((day, SipHasher13::new_with_key(&(self.salt)(day))));
+        }
+        self.salted.as_ref().expect("set just above").1.hash(&hit.address)
+    }
+}
+
+/// The address as the visitor's network knows it: IPv4 where it was mapped.
+fn address(bytes: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(bytes).to_canonical()
+}
+
+/// The first language of `Accept-Language`, without region, in lower case.
+fn language(header: &str) -> Cow<'_, str> {
+    let first = header.split([',', ';', '-', '_']).next().unwrap_or_default().trim();
+    if !(2..=3).contains(&first.len()) || !first.bytes().all(|b| b.is_ascii_alphabetic()) {
+        return Cow::Borrowed("");
+    }
+    if first.bytes().all(|b| b.is_ascii_lowercase()) {
+        first.into()
+    } else {
+        first.to_ascii_lowercase().into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Referrers: the host a visit came from, and the medium it came by.
+
+use weir_schemas::hit::NAME_MAX;
+
+/// The referrer's host without port and `www.`; empty where there is none or it is no web address.
+pub(super) fn host(referrer: &str) -> &str {
+    let Some((scheme, rest)) = referrer.split_once("://") else { return "" };
+    if !["http", "https", "android-app"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return "";
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
+    let host = host.strip_prefix("www.").unwrap_or(host);
+    let sane = host.len() <= NAME_MAX && host.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'<');
+    if sane { host } else { "" }
+}
+
+/// First labels of hosts whose country domains are many (`google.de`, `yandex.ru`).
+const SEARCH: &[&str] = &[
+    "google",
+    "bing",
+    "yahoo",
+    "duckduckgo",
+    "ecosia",
+    "qwant",
+    "startpage",
+    "yandex",
+    "baidu",
+    "naver",
+    "seznam",
+    "brave",
+    "kagi",
+    "sogou",
+    "aol",
+    "ask",
+];
+const SOCIAL: &[&str] = &[
+    "facebook",
+    "instagram",
+    "twitter",
+    "x",
+    "t",
+    "linkedin",
+    "lnkd",
+    "reddit",
+    "pinterest",
+    "tiktok",
+    "youtube",
+    "youtu",
+    "threads",
+    "mastodon",
+    "bsky",
+    "vk",
+    "ok",
+    "snapchat",
+    "tumblr",
+    "quora",
+    "discord",
+    "telegram",
+    "whatsapp",
+    "weibo",
+    "ycombinator",
+];
+/// Answer engines, which send visits but are no search result pages.
+const ASSISTANT: &[&str] = &["chatgpt", "openai", "perplexity", "claude", "gemini", "copilot"];
+const MAIL: &[&str] = &["mail", "outlook", "gmail", "webmail", "gmx", "protonmail", "zoho"];
+/// Second-level registries under which the name is one label further left (`google.co.uk`).
+const REGISTRIES: &[&str] = &["co", "com", "org", "net", "ac", "gov"];
+
+/// How a visit came. A `utm_medium` of the visit decides; then a click id of an advertiser means paid; then the referrer.
+pub(super) fn medium<'a>(host: &str, utm_medium: &'a str, has_ad_click_id: bool) -> &'a str {
+    if !utm_medium.is_empty() {
+        return utm_medium;
+    }
+    if has_ad_click_id {
+        return "paid";
+    }
+    if host.is_empty() {
+        return "direct";
+    }
+    let labels: Vec<&str> = host.split('.').collect();
+    let name = match labels.as_slice() {
+        [.., name, registry, tld] if tld.len() == 2 && REGISTRIES.contains(registry) => name,
+        [.., name, _] => name,
+        other => other.first().copied().unwrap_or_default(),
+    };
+    // Mail comes first: `mail.google.com` and `mail.yahoo.com` are no searches.
+    if MAIL.contains(&labels[0]) || MAIL.contains(&name) {
+        "email"
+    } else if ASSISTANT.contains(&name) || ASSISTANT.contains(&labels[0]) {
+        "assistant"
+    } else if SEARCH.contains(&name) {
+        "search"
+    } else if SOCIAL.contains(&name) {
+        "social"
+    } else {
+        "referral"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        assert_eq!(host("https://www.google.com/search?q=x"), "google.com");
+        assert_eq!(host("http://user:pw@example.org:8080/a"), "example.org");
+        assert_eq!(host("http://[::1]:80/"), "[::1]:80");
+        for none in ["", "about:blank", "data:text/html,x", "/local", "javascript://x"] {
+            assert_eq!(host(none), "", "{none}");
+        }
+    }
+
+    #[test]
+    fn mediums() {
+        let by = |host| medium(host, "", false);
+        assert_eq!(by(""), "direct");
+        assert_eq!(
+            (by("google.de"), by("google.co.uk"), by("mail.google.com")),
+            ("search", "search", "email")
+        );
+        assert_eq!(
+            (by("t.co"), by("m.facebook.com"), by("news.ycombinator.com")),
+            ("social", "social", "social")
+        );
+        assert_eq!((by("chatgpt.com"), by("gemini.google.com")), ("assistant", "assistant"));
+        assert_eq!((by("example.org"), by("localhost")), ("referral", "referral"));
+        assert_eq!(medium("google.de", "cpc", false), "cpc");
+        assert_eq!(medium("google.de", "", true), "paid");
+    }
+}
