@@ -1,0 +1,29 @@
+// Fails the build when what a browser loads from dist/ weighs more than the budget, gzip, all pages and chunks together.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+const BUDGET_BYTES = 150 * 1024;
+const dist = new URL('../dist', import.meta.url).pathname;
+
+function files(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? files(path) : [path];
+  });
+}
+
+const sized = files(dist)
+  .map((path) => ({ name: relative(dist, path), bytes: readFileSync(path) }))
+  .map(({ name, bytes }) => ({ name, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length }))
+  .sort((a, b) => b.gzip - a.gzip);
+const total = sized.reduce((sum, file) => sum + file.gzip, 0);
+
+for (const file of sized) {
+  console.log(`${String(file.gzip).padStart(8)} gzip ${String(file.raw).padStart(8)} raw  ${file.name}`);
+}
+console.log(`${String(total).padStart(8)} gzip of ${BUDGET_BYTES} allowed`);
+if (total > BUDGET_BYTES) {
+  console.error(`the web app is ${total - BUDGET_BYTES} bytes over its budget`);
+  process.exit(1);
+}

@@ -1,0 +1,99 @@
+// The shapes of api.md that the pages read. Fields that an older engine may leave out are optional.
+
+import type { Cell, Column } from '../live/protocol';
+import type { Money } from '../format/money';
+
+export interface Session {
+  workspace: { id: number | string; name: string; currency: string; timezone: string };
+  role: string;
+  key_name: string;
+}
+
+export interface Page<T> {
+  data: T[];
+  next_cursor: string | null;
+}
+
+export interface Link {
+  id: string;
+  slug: string;
+  domain: string | null;
+  destination: string;
+  short_url: string;
+  status_code: number;
+  title: string | null;
+  tags: string[];
+  track_conversions: boolean;
+  utm?: Record<string, string> | null;
+  forward_query?: boolean;
+  starts_at?: string | null;
+  expires_at?: string | null;
+  max_clicks?: number | null;
+  fallback?: string | null;
+  enabled: boolean;
+  created_at: string;
+  clicks: number;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  role: string;
+  prefix?: string;
+  created_at: string;
+  last_used_at?: string | null;
+}
+
+export interface CreatedKey extends ApiKey {
+  key: string;
+}
+
+export interface WebhookEndpoint {
+  id: string;
+  provider: string;
+  url: string;
+  program_id?: string | null;
+  created_at?: string;
+}
+
+export interface Delivery {
+  id?: string;
+  received_at?: string;
+  at?: string;
+  event_id?: string | null;
+  event?: string | null;
+  status?: number | string;
+  outcome?: string;
+  reason?: string | null;
+}
+
+export interface Attribution {
+  link_id?: string | null;
+  link?: string | null;
+  slug?: string | null;
+  partner_id?: string | null;
+  partner?: string | null;
+  click_id?: string | null;
+  clicked_at?: string | null;
+  rule?: string | null;
+}
+
+export interface Conversion {
+  id: string;
+  event: string;
+  order_id: string | null;
+  customer_id?: string | null;
+  amount: Money | null;
+  refunded?: Money | null;
+  occurred_at: string;
+  created_at?: string;
+  attribution: Attribution | null;
+  commissions?: unknown[];
+}
+
+export interface Answer {
+  columns: Column[];
+  rows: Cell[][];
+  totals?: Record<string, Cell>;
+  meta?: Record<string, unknown>;
+}

@@ -1,0 +1,26 @@
+const whole = new Intl.NumberFormat();
+const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 2 });
+const change = new Intl.NumberFormat(undefined, {
+  style: 'percent',
+  maximumFractionDigits: 0,
+  signDisplay: 'exceptZero',
+});
+
+export function formatCount(count: number): string {
+  return whole.format(count);
+}
+
+export function formatCompact(count: number): string {
+  return Math.abs(count) < 10_000 ? whole.format(count) : compact.format(count);
+}
+
+/** part of whole as a percentage; a dash when there is no whole to speak of */
+export function formatRate(part: number, of: number): string {
+  return of === 0 ? '–' : percent.format(part / of);
+}
+
+/** Change against an earlier value; null when there is nothing to compare with. */
+export function formatChange(now: number, before: number): string | null {
+  return before === 0 ? null : change.format((now - before) / Math.abs(before));
+}

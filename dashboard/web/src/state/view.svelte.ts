@@ -1,0 +1,100 @@
+// What every page shows numbers of: range, timezone, currency and filters. The address bar is the only copy.
+
+import type { Filter, FilterValue } from '../live/protocol';
+import { boundsOf, intervalOf, isRange, MINUTE } from '../range/range';
+import { zoneExists } from '../range/zone';
+import { route } from './route.svelte';
+import { session } from './session.svelte';
+
+export const filterable = [
+  'link',
+  'country',
+  'region',
+  'city',
+  'device',
+  'browser',
+  'os',
+  'referrer',
+  'medium',
+  'utm_source',
+  'utm_medium',
+  'utm_campaign',
+];
+const DEFAULT_RANGE = '7d';
+
+class View {
+  /** The minute we are in: ranges that end now move with it. */
+  minute = $state(Math.floor(Date.now() / MINUTE) * MINUTE);
+  readonly range = $derived.by(() => {
+    const range = route.params.get('range') ?? DEFAULT_RANGE;
+    return isRange(range) ? range : DEFAULT_RANGE;
+  });
+  readonly zone = $derived.by(() => {
+    const zone = route.params.get('tz') ?? session.now?.workspace.timezone ?? 'UTC';
+    return zoneExists(zone) ? zone : 'UTC';
+  });
+  readonly chosenCurrency = $derived(route.params.get('currency'));
+  readonly bounds = $derived(boundsOf(this.range, this.zone, this.minute));
+  readonly interval = $derived(intervalOf(this.bounds));
+  readonly filters = $derived.by(() => {
+    const chosen: [string, string[]][] = [];
+    for (const dimension of filterable) {
+      const values = route.params.getAll(dimension);
+      if (values.length > 0) chosen.push([dimension, values]);
+    }
+    return chosen;
+  });
+
+  /** The query's filter: the chosen ones and, of `more`, what the caller adds. */
+  where(...more: Filter[]): Filter | undefined {
+    const all: Filter[] = this.filters.map(([dimension, values]) => ['is', dimension, values as FilterValue[]]);
+    all.push(...more);
+    return all.length > 1 ? ['and', all] : all[0];
+  }
+
+  set(name: string, value: string | null): void {
+    const params = new URLSearchParams(route.search);
+    if (value === null) params.delete(name);
+    else params.set(name, value);
+    this.show(params);
+  }
+
+  toggle(dimension: string, value: string): void {
+    const params = new URLSearchParams(route.search);
+    const values = params.getAll(dimension);
+    params.delete(dimension);
+    const rest = values.filter((held) => held !== value);
+    if (rest.length === values.length) rest.push(value);
+    for (const held of rest) params.append(dimension, held);
+    this.show(params);
+  }
+
+  clear(): void {
+    const params = new URLSearchParams(route.search);
+    for (const dimension of filterable) params.delete(dimension);
+    this.show(params);
+  }
+
+  /** Another page with the same range, zone and currency. */
+  href(path: string): string {
+    const kept = new URLSearchParams();
+    for (const name of ['range', 'tz', 'currency']) {
+      const value = route.params.get(name);
+      if (value !== null) kept.set(name, value);
+    }
+    const query = kept.toString();
+    return query === '' ? path : `${path}?${query}`;
+  }
+
+  private show(params: URLSearchParams): void {
+    const query = params.toString();
+    route.go(query === '' ? route.path : `${route.path}?${query}`);
+  }
+}
+
+export const view = new View();
+
+setInterval(() => {
+  const minute = Math.floor(Date.now() / MINUTE) * MINUTE;
+  if (minute !== view.minute) view.minute = minute;
+}, 1000);
