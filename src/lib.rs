@@ -1,1 +1,6 @@
+//! Weir: the only place where the parts are wired together.
 
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod config;
