@@ -1,0 +1,102 @@
+//! `make demo`: a shop's ordinary day, quickened, so that the dashboard moves. Arrivals are random (Poisson) at a rate that swells
+//! and ebbs; a handful of named links; about one visit in twenty buys.
+
+use std::time::Duration;
+
+use http::Method;
+use rand::prelude::*;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::click_to_sale::{TestLink, make_endpoint};
+use crate::connection::Connection;
+use crate::target::{LoadError, Target};
+use crate::visitors::{Crowd, ROBOTS};
+
+/// What the demo runs on.
+#[derive(Debug)]
+pub struct Demo {
+    /// The engine.
+    pub target: Target,
+    /// Mean visits per second.
+    pub rate: f64,
+    /// For how long.
+    pub duration: Duration,
+    /// Where visitors come from.
+    pub crowd: Crowd,
+}
+
+const LINKS: &[(&str, &str, &str)] = &[
+    ("spring-sale", "Spring sale", "mail"),
+    ("newsletter", "Newsletter, issue 42", "mail"),
+    ("anna", "Anna's channel", "influencer"),
+    ("ben-reviews", "Ben reviews", "influencer"),
+    ("podcast", "Podcast shownotes", "audio"),
+    ("launch", "Launch announcement", "social"),
+];
+const REFERRERS: &[&str] = &[
+    "",
+    "",
+    "https://www.google.com/",
+    "https://t.co/x",
+    "https://www.youtube.com/watch?v=1",
+    "https://news.ycombinator.com/",
+    "https://www.instagram.com/",
+    "https://mail.google.com/",
+    "https://duckduckgo.com/",
+    "https://www.reddit.com/r/deals/",
+];
+const SWELL_S: f64 = 90.0;
+
+/// Finds the demo's links, making those that are not there yet.
+async fn links(target: &Target) -> Result<Vec<TestLink>, LoadError> {
+    let mut api = Connection::new(target.admin);
+    let mut links = Vec::new();
+    for (slug, title, tag) in LINKS {
+        let body = json!({"slug": slug, "title": title, "tags": [tag], "destination": format!("https://shop.example/{slug}")});
+        api.call(&target.key, Method::POST, "/v1/links", Some(&body), &[201, 409]).await?;
+        links.push(TestLink { id: String::new(), slug: (*slug).to_owned() });
+    }
+    Ok(links)
+}
+
+/// Runs until the duration is over.
+pub async fn run(demo: &Demo) -> Result<u64, LoadError> {
+    let links = links(&demo.target).await?;
+    make_endpoint(&demo.target).await?;
+    let mut random = StdRng::from_rng(&mut rand::rng());
+    let mut public = Connection::new(demo.target.public);
+    let mut admin = Connection::new(demo.target.admin);
+    let start = Instant::now();
+    let mut visits = 0_u64;
+    while start.elapsed() < demo.duration {
+        let swell = 1.0 + 0.6 * (start.elapsed().as_secs_f64() * std::f64::consts::TAU / SWELL_S).sin();
+        let gap = -(1.0 - random.random::<f64>()).ln() / (demo.rate * swell);
+        sleep(Duration::from_secs_f64(gap.min(1.0))).await;
+        let visitor = demo.crowd.anyone(&mut random);
+        let link = &links[(random.random::<f64>().powi(2) * links.len() as f64) as usize];
+        let agent =
+            if random.random_bool(0.03) { ROBOTS[visits as usize % ROBOTS.len()] } else { &visitor.agent };
+        let referrer = REFERRERS.choose(&mut random).copied().unwrap_or_default();
+        let mut headers = vec![("user-agent", agent), ("x-forwarded-for", visitor.address.as_str())];
+        if !referrer.is_empty() {
+            headers.push(("referer", referrer));
+        }
+        let answer = public.send(Method::GET, &format!("/{}", link.slug), &headers, "").await?;
+        visits += 1;
+        let location =
+            answer.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let token = location.split("wclid=").nth(1).unwrap_or_default().to_owned();
+        if !token.is_empty() && random.random_bool(0.05) {
+            let order = format!("D-{:012x}", random.random::<u64>() >> 16);
+            let cents = [1_900, 2_900, 4_900, 9_900].choose(&mut random).copied().unwrap_or(1_900);
+            let sale = json!({"event": "sale", "order_id": order, "wclid": token, "amount": {"amount": cents, "currency": "USD"}});
+            admin.call(&demo.target.key, Method::POST, "/v1/conversions", Some(&sale), &[200, 201]).await?;
+            if random.random_bool(0.08) {
+                let refund = json!({"order_id": order, "refund_id": format!("R-{order}")});
+                admin.call(&demo.target.key, Method::POST, "/v1/refunds", Some(&refund), &[200, 201]).await?;
+            }
+        }
+    }
+    Ok(visits)
+}
