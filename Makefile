@@ -1,0 +1,93 @@
+# Two commands: `make run` and `make test`. Everything fetched is pinned and checked, and lands in .weir/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+WEB := dashboard/web
+RELEASE := target/release/weir
+
+.PHONY: help run build test demo loadtest libchdb geoip agents data web test-clients chromium lint test-rust test-web \
+	test-browser bench bench-redirect clean
+
+help:
+	@echo "make run             set up and run the engine (dashboard, API, redirects, embedded ClickHouse)"
+	@echo "make demo            in another terminal: send realistic traffic into it"
+	@echo "make test            set up and pass every test"
+	@echo "make build           all that run does, except running"
+	@echo "make loadtest        in another terminal: load with an exact oracle"
+	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx"
+
+# ---- running
+
+build: libchdb geoip web
+	cargo build --release --locked --bin weir
+
+# The demo's visitors come from all over the world by way of X-Forwarded-For: believed from this machine only.
+run: build
+	WEIR_TRUSTED_PROXIES=$${WEIR_TRUSTED_PROXIES:-127.0.0.0/8,::1/128} $(RELEASE) serve
+
+demo: agents geoip
+	cargo run --release --locked -q -p weir-loadtest -- demo
+
+loadtest: agents geoip
+	cargo run --release --locked -q -p weir-loadtest -- click-to-sale
+
+# ---- what is fetched
+
+libchdb:
+	@scripts/fetch-libchdb
+
+geoip:
+	@scripts/fetch-geoip
+
+agents:
+	@scripts/fetch-agents
+
+data: libchdb geoip agents
+
+test-clients:
+	@scripts/fetch-test-clients
+
+chromium:
+	@scripts/ensure-chromium
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) \
+		$(WEB)/index.html $(WEB)/docs.html $(WEB)/vite.config.ts
+	cd $(WEB) && npm run --silent build
+	@touch $@
+
+web: $(WEB)/dist/index.html
+
+# ---- testing
+
+test: data web test-clients chromium lint test-rust test-web test-browser
+	@echo "all tests passed"
+
+lint:
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: data web test-clients
+	cargo build --locked --workspace --bins
+	cargo test --workspace --locked
+
+test-web: web
+	cd $(WEB) && npm run --silent check && npm test --silent
+
+test-browser: data web chromium
+	cargo build --locked --bin weir
+	cd $(WEB) && npm run --silent e2e
+
+# ---- measuring
+
+bench:
+	cargo bench --locked -p weir-benches
+
+bench-redirect:
+	benches/redirect.sh
+
+clean:
+	rm -rf target .weir $(WEB)/node_modules $(WEB)/dist
