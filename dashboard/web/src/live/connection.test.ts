@@ -73,7 +73,7 @@ class World {
   }
 }
 
-const settle = () => new Promise((resolve) => setImmediate(resolve));
+const settle = () => new Promise((resolve) => setTimeout(resolve, 0));
 const clicks: Query = { metrics: ['clicks'], date_range: 'today' };
 const byCountry: Query = { metrics: ['clicks'], dimensions: ['country'], date_range: 'today' };
 const columns = [{ name: 'clicks', type: 'integer' }];

@@ -35,10 +35,15 @@ class LiveStatus {
 
 export const liveStatus = new LiveStatus();
 
+/** A page shows the age in whole seconds: more updates of it than this would be work for nothing. */
+const AGE_STEP_MS = 500;
+let shownUpdateAt = 0;
+// Only writes state: effects that start or stop the connection must not come to depend on what it then reports.
 const connection = new LiveConnection(ports, () => {
   liveStatus.state = connection.state;
-  // A page shows the age in whole seconds: more updates of it than that would be work for nothing.
-  if (connection.lastUpdateAt - liveStatus.lastUpdateAt >= 500) liveStatus.lastUpdateAt = connection.lastUpdateAt;
+  if (connection.lastUpdateAt - shownUpdateAt < AGE_STEP_MS) return;
+  shownUpdateAt = connection.lastUpdateAt;
+  liveStatus.lastUpdateAt = shownUpdateAt;
 });
 
 export function startLive(): void {
