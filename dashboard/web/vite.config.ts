@@ -1,8 +1,8 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
-// The engine serves what stands in dist/ under `default-src 'self'`, so nothing may be inlined: no data: images, no
-// module-preload polyfill script, and no style or script text in the pages.
+// The engine serves what stands in dist/ under `default-src 'self'`, so nothing may be inlined: no data:
+// images, no module-preload polyfill script, and no style or script text in the pages.
 export default defineConfig({
   plugins: [svelte()],
   build: {

@@ -1,4 +1,5 @@
-// Fails the build when what a browser loads from dist/ weighs more than the budget, gzip, all pages and chunks together.
+// Fails the build when what a browser loads from dist/ weighs more than the budget, gzip, all pages and
+// chunks together.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';

@@ -1,5 +1,5 @@
-// Every call to the admin API: same origin, the session cookie, the header that proves a script of ours sent it, and
-// errors as the problem the engine describes.
+// Every call to the admin API: same origin, the session cookie, the header that proves a script of ours sent
+// it, and errors as the problem the engine describes.
 
 import type { Problem } from '../live/protocol';
 

@@ -68,27 +68,26 @@ export interface Delivery {
 }
 
 export interface Attribution {
-  link_id?: string | null;
-  link?: string | null;
-  slug?: string | null;
-  partner_id?: string | null;
-  partner?: string | null;
-  click_id?: string | null;
-  clicked_at?: string | null;
-  rule?: string | null;
+  rule: string;
+  link_id: string | null;
+  partner_id: string | null;
+  program_id: string | null;
+  click_id: string | null;
+  clicked_at: string | null;
 }
 
 export interface Conversion {
   id: string;
   event: string;
   order_id: string | null;
-  customer_id?: string | null;
+  customer_id: string | null;
+  subscription_id: string | null;
   amount: Money | null;
-  refunded?: Money | null;
+  refunded: Money | null;
+  provider: string;
   occurred_at: string;
-  created_at?: string;
+  created_at: string;
   attribution: Attribution | null;
-  commissions?: unknown[];
 }
 
 export interface Answer {

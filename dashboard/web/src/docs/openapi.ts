@@ -1,4 +1,5 @@
-// The parts of an OpenAPI 3.1 document that the page shows, and how a schema reads in one line or as an example.
+// The parts of an OpenAPI 3.1 document that the page shows, and how a schema reads in one line or as an
+// example.
 
 export interface Schema {
   $ref?: string;
@@ -96,7 +97,9 @@ export function resolve<T extends { $ref?: string }>(document: Document, of: T):
   for (let step = 0; step < 8 && at.$ref; step++) {
     let found: unknown = document;
     for (const part of at.$ref.replace(/^#\//, '').split('/')) {
-      found = (found as Record<string, unknown> | undefined)?.[part.replaceAll('~1', '/').replaceAll('~0', '~')];
+      found = (found as Record<string, unknown> | undefined)?.[
+        part.replaceAll('~1', '/').replaceAll('~0', '~')
+      ];
     }
     if (!found) break;
     at = found as T;

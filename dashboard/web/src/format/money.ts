@@ -1,5 +1,5 @@
-// Money is an integer number of minor units and a currency. It is turned into text through an exact decimal string, never
-// through a division, so a sum of cents prints as that sum.
+// Money is an integer number of minor units and a currency. It is turned into text through an exact decimal
+// string, never through a division, so a sum of cents prints as that sum.
 
 export interface Money {
   amount: number;
@@ -50,7 +50,11 @@ function formatOf(currency: string, compact: boolean): Intl.NumberFormat | null 
   const key = `${currency}${compact ? '~' : ''}`;
   let format = formats.get(key);
   if (!format) {
-    const options: Intl.NumberFormatOptions = { style: 'currency', currency, currencyDisplay: 'narrowSymbol' };
+    const options: Intl.NumberFormatOptions = {
+      style: 'currency',
+      currency,
+      currencyDisplay: 'narrowSymbol',
+    };
     if (compact) Object.assign(options, { notation: 'compact', maximumFractionDigits: 1 });
     try {
       format = new Intl.NumberFormat(undefined, options);

@@ -19,7 +19,9 @@ export function formatInstant(at: string | number, zone: string): string {
 export function formatClock(at: string | number, zone: string): string {
   const time = new Date(at);
   if (Number.isNaN(time.getTime())) return String(at);
-  return zoned(zone, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(time);
+  return zoned(zone, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(
+    time,
+  );
 }
 
 /** "just now", "12 s ago", "3 min ago", "2 h ago", "5 d ago" */

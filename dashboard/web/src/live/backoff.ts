@@ -1,5 +1,5 @@
-// How long to wait before the next attempt: doubling, bounded, and jittered so that a thousand dashboards that lost
-// the same engine do not come back in the same instant.
+// How long to wait before the next attempt: doubling, bounded, and jittered so that a thousand dashboards
+// that lost the same engine do not come back in the same instant.
 
 export const FIRST_WAIT_MS = 500;
 export const LONGEST_WAIT_MS = 15_000;

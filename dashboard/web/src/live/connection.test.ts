@@ -1,6 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FIRST_WAIT_MS, LONGEST_WAIT_MS, backoff } from './backoff';
-import { LiveConnection, PING_EVERY_MS, PONG_WITHIN_MS, SignedOut, type Ports, type Socket } from './connection';
+import {
+  LiveConnection,
+  PING_EVERY_MS,
+  PONG_WITHIN_MS,
+  SignedOut,
+  type Ports,
+  type Socket,
+} from './connection';
 import type { LiveEvent, Query } from './protocol';
 
 class FakeSocket implements Socket {
@@ -215,7 +222,10 @@ describe('after a lost connection', () => {
     ]);
     // The engine may answer with only what was missed: it goes on top of what is held.
     after.receive({ type: 'delta', id: 'q1', seq: 9, rows: [['DE', 2]] });
-    expect(rows.store.rows()).toEqual([['DE', 2], ['FR', 1]]);
+    expect(rows.store.rows()).toEqual([
+      ['DE', 2],
+      ['FR', 1],
+    ]);
   });
 
   it('takes a whole snapshot of a new epoch, whatever its sequence', async () => {
@@ -235,7 +245,9 @@ describe('after a lost connection', () => {
     const before = await connect();
     const late = before.onmessage;
     before.onclose?.({ code: 1006 });
-    late?.({ data: JSON.stringify({ type: 'snapshot', id: 'q1', epoch: 'a', seq: 1, columns, rows: [[1]] }) });
+    late?.({
+      data: JSON.stringify({ type: 'snapshot', id: 'q1', epoch: 'a', seq: 1, columns, rows: [[1]] }),
+    });
     expect(rows.store.recover).toBeNull();
   });
 

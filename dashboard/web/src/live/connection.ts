@@ -1,16 +1,19 @@
-// One WebSocket for the whole page, and the state machine that keeps it: ticket → socket → connect → subscriptions,
-// and the same again with `recover` after every loss. Everything from outside (socket, ticket, clock, timers, chance)
-// is passed in, so the tests drive it without a network.
+// One WebSocket for the whole page, and the state machine that keeps it: ticket → socket → connect →
+// subscriptions, and the same again with `recover` after every loss. Everything from outside (socket, ticket,
+// clock, timers, chance) is passed in, so the tests drive it without a network.
 //
-// Invariants: a subscription outlives connections and keeps its id; equal queries share one subscription; frames for
-// unknown ids change nothing; at most one socket and one retry timer exist.
+// Invariants: a subscription outlives connections and keeps its id; equal queries share one subscription;
+// frames for unknown ids change nothing; at most one socket and one retry timer exist.
 
 import { backoff } from './backoff';
 import type { ClientFrame, EventsFrame, LiveEvent, Problem, Query, ServerFrame } from './protocol';
 import { Close } from './protocol';
 import { RowStore } from './rows';
 
-/** idle: not started · live: connected · reconnecting: lost, will retry · stopped: signed out or refused for good */
+/**
+ * idle: not started · live: connected · reconnecting: lost, will retry · stopped: signed out or refused for
+ * good
+ */
 export type LiveState = 'idle' | 'connecting' | 'live' | 'reconnecting' | 'stopped';
 
 /** What `ports.ticket` throws when the session is gone: retrying cannot help. */
@@ -125,7 +128,8 @@ export class LiveConnection {
   private open(as: 'connecting' | 'reconnecting'): void {
     this.drop();
     this.become(as);
-    // A token for this attempt: answers that belong to an earlier one find another object here and are ignored.
+    // A token for this attempt: answers that belong to an earlier one find another object here and are
+    // ignored.
     const attempt = (this.current = {});
     this.ports.ticket().then(
       (ticket) => {

@@ -38,7 +38,8 @@ export const liveStatus = new LiveStatus();
 /** A page shows the age in whole seconds: more updates of it than this would be work for nothing. */
 const AGE_STEP_MS = 500;
 let shownUpdateAt = 0;
-// Only writes state: effects that start or stop the connection must not come to depend on what it then reports.
+// Only writes state: effects that start or stop the connection must not come to depend on what it then
+// reports.
 const connection = new LiveConnection(ports, () => {
   liveStatus.state = connection.state;
   if (connection.lastUpdateAt - shownUpdateAt < AGE_STEP_MS) return;
@@ -59,7 +60,10 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden) connection.hurry();
 });
 
-/** Several deltas between two frames cost one drawing; a hidden tab draws nothing and keeps only the latest rows. */
+/**
+ * Several deltas between two frames cost one drawing; a hidden tab draws nothing and keeps only the latest
+ * rows.
+ */
 const waiting = new Set<() => void>();
 function onNextFrame(draw: () => void): void {
   if (waiting.size === 0) {
@@ -81,8 +85,8 @@ export interface LiveRows {
 }
 
 /**
- * Subscribes to what `query` returns and follows it when it changes (null: to nothing). The rows of the query before stay until
- * those of the new one arrive, so a filter does not make the page flash.
+ * Subscribes to what `query` returns and follows it when it changes (null: to nothing). The rows of the query
+ * before stay until those of the new one arrive, so a filter does not make the page flash.
  */
 export function live(query: () => Query | null): LiveRows {
   let rows = $state.raw<Cell[][] | null>(null);

@@ -1,4 +1,5 @@
-// The frames of `weir.v1.json`, as the engine speaks them on /v1/live, and the query that a subscription carries.
+// The frames of `weir.v1.json`, as the engine speaks them on /v1/live, and the query that a subscription
+// carries.
 
 export type Cell = string | number | boolean | null;
 export type ColumnType = 'string' | 'integer' | 'number' | 'money' | 'time' | 'bool';
@@ -51,7 +52,7 @@ export interface LiveEvent {
 }
 
 export interface Recover {
-  epoch: string | number;
+  epoch: string;
   seq: number;
 }
 
@@ -66,11 +67,14 @@ export type ClientFrame =
 export interface SnapshotFrame {
   type: 'snapshot';
   id: string;
-  epoch: string | number;
+  epoch: string;
   seq: number;
   columns: Column[];
   rows: Cell[][];
-  totals?: Record<string, Cell>;
+  /** set where the engine runs the query again every so often instead of keeping it up to date */
+  refreshed_every_ms?: number;
+  /** one cell per metric */
+  totals?: Cell[];
 }
 
 export interface DeltaFrame {
@@ -79,7 +83,8 @@ export interface DeltaFrame {
   seq: number;
   rows?: Cell[][];
   removed?: Cell[][];
-  totals?: Record<string, Cell>;
+  /** one cell per metric */
+  totals?: Cell[];
 }
 
 export interface EventsFrame {

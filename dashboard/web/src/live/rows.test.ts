@@ -14,10 +14,27 @@ function snapshot(seq: number, rows: SnapshotFrame['rows'], epoch = 'e'): Snapsh
 describe('RowStore', () => {
   it('replaces, adds and removes rows by their dimension cells', () => {
     const store = new RowStore(1);
-    store.applySnapshot(snapshot(10, [['DE', 3], ['FR', 1]]));
-    const taken = store.applyDelta({ type: 'delta', id: 'q1', seq: 11, rows: [['DE', 4], ['US', 1]], removed: [['FR']] });
+    store.applySnapshot(
+      snapshot(10, [
+        ['DE', 3],
+        ['FR', 1],
+      ]),
+    );
+    const taken = store.applyDelta({
+      type: 'delta',
+      id: 'q1',
+      seq: 11,
+      rows: [
+        ['DE', 4],
+        ['US', 1],
+      ],
+      removed: [['FR']],
+    });
     expect(taken).toBe(true);
-    expect(store.rows()).toEqual([['DE', 4], ['US', 1]]);
+    expect(store.rows()).toEqual([
+      ['DE', 4],
+      ['US', 1],
+    ]);
     expect(store.row(['FR'])).toBeUndefined();
   });
 
@@ -30,10 +47,21 @@ describe('RowStore', () => {
 
   it('tells null, the empty string and text that looks like JSON apart', () => {
     const store = new RowStore(1);
-    store.applySnapshot(snapshot(1, [[null, 1], ['', 2], ['null', 3], ['["x"]', 4]]));
+    store.applySnapshot(
+      snapshot(1, [
+        [null, 1],
+        ['', 2],
+        ['null', 3],
+        ['["x"]', 4],
+      ]),
+    );
     expect(store.size).toBe(4);
     store.applyDelta({ type: 'delta', id: 'q1', seq: 2, removed: [[null]] });
-    expect(store.rows()).toEqual([['', 2], ['null', 3], ['["x"]', 4]]);
+    expect(store.rows()).toEqual([
+      ['', 2],
+      ['null', 3],
+      ['["x"]', 4],
+    ]);
   });
 
   it('ignores a delta that is not newer than what it holds', () => {

@@ -1,5 +1,5 @@
-// The rows of one subscription. A row's key is its dimension cells, so a delta's whole rows replace or add, and
-// `removed` names keys. Frames older than what is held change nothing.
+// The rows of one subscription. A row's key is its dimension cells, so a delta's whole rows replace or add,
+// and `removed` names keys. Frames older than what is held change nothing.
 
 import type { Cell, Column, DeltaFrame, Recover, SnapshotFrame } from './protocol';
 
@@ -9,7 +9,7 @@ export function rowKey(dimensionCells: Cell[]): string {
 
 export class RowStore {
   columns: Column[] = [];
-  totals: Record<string, Cell> | null = null;
+  totals: Cell[] | null = null;
   private readonly byKey = new Map<string, Cell[]>();
   private position: Recover | null = null;
 

@@ -1,5 +1,5 @@
-// The attribution trace as the page tells it. Reads the names that the engine may use for one thing, and keeps the
-// original beside the story, so that nothing the engine says is lost.
+// The attribution trace as the page tells it. Reads the names that the engine may use for one thing, and
+// keeps the original beside the story, so that nothing the engine says is lost.
 
 export interface Touch {
   link: string | null;
@@ -14,6 +14,16 @@ export interface Trace {
   touches: Touch[];
   raw: unknown;
 }
+
+/** By what a conversion was credited, in words. */
+export const ruleNames: Record<string, string> = {
+  wclid: 'the click token that came back with the order',
+  click_id: 'the click id that came with the order',
+  coupon: 'a coupon',
+  partner_code: "a partner's code",
+  customer: "the customer's earlier click",
+  subscription: "the subscription's first conversion",
+};
 
 type Loose = Record<string, unknown>;
 
@@ -36,7 +46,8 @@ export function readTrace(raw: unknown): Trace {
       link: text(touch, 'link_id', 'link'),
       kind: text(touch, 'kind', 'type', 'source'),
       at: text(touch, 'clicked_at', 'at', 'occurred_at', 'time'),
-      taken: touch.taken === true || touch.credited === true || taken.has(text(touch, 'verdict', 'outcome') ?? ''),
+      taken:
+        touch.taken === true || touch.credited === true || taken.has(text(touch, 'verdict', 'outcome') ?? ''),
       reason: text(touch, 'reason', 'why', 'detail', 'rule'),
     })),
     raw,

@@ -1,6 +1,6 @@
-// The ranges a page can show. Each becomes explicit half-open bounds, aligned to its buckets in the viewer's zone: two
-// people who look at the same range then ask the same query, which the engine encodes once, and the comparison, the
-// chart's empty buckets and the query agree on where a day starts.
+// The ranges a page can show. Each becomes explicit half-open bounds, aligned to its buckets in the viewer's
+// zone: two people who look at the same range then ask the same query, which the engine encodes once, and the
+// comparison, the chart's empty buckets and the query agree on where a day starts.
 
 import { localDate, offsetAt, startOf, weekday, type LocalDate } from './zone';
 
@@ -58,7 +58,9 @@ export function parseCustom(range: string): [LocalDate, LocalDate] | null {
     day: Number(match[at + 2]),
   });
   const [from, to] = [of(1), of(4)];
-  return Date.UTC(from.year, from.month - 1, from.day) <= Date.UTC(to.year, to.month - 1, to.day) ? [from, to] : null;
+  return Date.UTC(from.year, from.month - 1, from.day) <= Date.UTC(to.year, to.month - 1, to.day)
+    ? [from, to]
+    : null;
 }
 
 export function isRange(range: string): boolean {
@@ -133,7 +135,8 @@ export function buckets({ start, end }: Bounds, interval: Interval, zone: string
   const starts: number[] = [];
   if (interval === 'minute' || interval === 'hour') {
     const step = interval === 'minute' ? MINUTE : HOUR;
-    for (let at = floorTo(start, step, zone); at < end && starts.length < MOST_BUCKETS; at += step) starts.push(at);
+    for (let at = floorTo(start, step, zone); at < end && starts.length < MOST_BUCKETS; at += step)
+      starts.push(at);
     return starts;
   }
   let date = localDate(start, zone);

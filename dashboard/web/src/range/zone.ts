@@ -1,4 +1,5 @@
-// Calendar arithmetic in an IANA zone with nothing but Intl: the offset at an instant, and the instant of a local date.
+// Calendar arithmetic in an IANA zone with nothing but Intl: the offset at an instant, and the instant of a
+// local date.
 
 const partsOf = new Map<string, Intl.DateTimeFormat>();
 

@@ -1,5 +1,5 @@
-// Which currency a page's money is in. Sums over several currencies mean nothing, so one is always chosen: the address
-// bar's, else the workspace's, else the one that there is.
+// Which currency a page's money is in. Sums over several currencies mean nothing, so one is always chosen:
+// the address bar's, else the workspace's, else the one that there is.
 
 import { live } from '../live/page.svelte';
 import { asDateRange } from '../range/range';

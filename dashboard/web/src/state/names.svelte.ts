@@ -1,4 +1,5 @@
-// The names of links whose ids appear in answers. Asked for once each, a few at a time, and kept while the page lives.
+// The names of links whose ids appear in answers. Asked for once each, a few at a time, and kept while the
+// page lives.
 
 import { get } from '../api/client';
 import type { Link, Page } from '../api/types';

@@ -30,7 +30,8 @@ addEventListener('click', (event) => {
   if (event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const anchor = (event.target as Element | null)?.closest?.('a');
-  if (!anchor || anchor.target || anchor.hasAttribute('download') || anchor.origin !== location.origin) return;
+  if (!anchor || anchor.target || anchor.hasAttribute('download') || anchor.origin !== location.origin)
+    return;
   if (anchor.getAttribute('href')?.startsWith('#')) return;
   if (elsewhere.test(anchor.pathname)) return;
   event.preventDefault();

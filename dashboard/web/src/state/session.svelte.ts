@@ -5,6 +5,9 @@ class SessionState {
   /** undefined: not asked yet · null: signed out */
   now = $state<Session | null | undefined>(undefined);
   unreachable = $state<string | null>(null);
+  /** What the role allows; the engine decides, this only hides what it would refuse. */
+  readonly mayEdit = $derived(['admin', 'editor'].includes(this.now?.role ?? ''));
+  readonly mayAdminister = $derived(this.now?.role === 'admin');
 
   async load(): Promise<void> {
     try {

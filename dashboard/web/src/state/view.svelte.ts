@@ -47,7 +47,11 @@ class View {
 
   /** The query's filter: the chosen ones and, of `more`, what the caller adds. */
   where(...more: Filter[]): Filter | undefined {
-    const all: Filter[] = this.filters.map(([dimension, values]) => ['is', dimension, values as FilterValue[]]);
+    const all: Filter[] = this.filters.map(([dimension, values]) => [
+      'is',
+      dimension,
+      values as FilterValue[],
+    ]);
     all.push(...more);
     return all.length > 1 ? ['and', all] : all[0];
   }
