@@ -1,0 +1,75 @@
+// Chromium for the tests, and the page they share: it remembers every complaint of the browser (a script error, something
+// that the content security policy refused, a request to another host), so that a test can say there were none.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const require = createRequire(import.meta.url);
+const repository = new URL('../../../', import.meta.url).pathname;
+const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+export const pictures = process.env.WEIR_PICTURES ?? join(repository, 'target/pictures');
+
+export async function startBrowser() {
+  const executablePath = execFileSync(join(repository, 'scripts/ensure-chromium'), {
+    encoding: 'utf8',
+  }).trim();
+  return chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-dev-shm-usage'],
+  });
+}
+
+/** @returns {Promise<{page: import('playwright-core').Page, complaints: string[]}>} */
+export async function openPage(context, origin) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(`script error: ${error.message}`));
+  page.on('console', (message) => {
+    const text = message.text();
+    if (message.type() !== 'error') return;
+    // A refused sign-in or a wrong form is answered with 4xx, which the browser notes; the tests look at those answers.
+    if (/Failed to load resource: the server responded with a status of 4\d\d/.test(text)) return;
+    // The tests cut the live connection themselves.
+    if (/WebSocket connection to/.test(text)) return;
+    complaints.push(`console: ${text}`);
+  });
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.origin !== origin && !/^(blob|about|data):/.test(request.url())) {
+      complaints.push(`request to another host: ${request.url()}`);
+    }
+  });
+  return { page, complaints };
+}
+
+/** Violations as lines that say where and what. The source is evaluated by the browser itself: no policy is loosened. */
+export async function accessibility(page) {
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run(document, { resultTypes: ['violations'] }),
+  );
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id} at ${target.join(' ')}: ${failureSummary}`),
+  );
+}
+
+export async function picture(page, name) {
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+}
+
+/** Polls until `read` gives something true, or fails with what it gave last. */
+export async function eventually(read, complaint, milliseconds = 30_000) {
+  const until = Date.now() + milliseconds;
+  let last;
+  do {
+    last = await read();
+    if (last) return last;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  } while (Date.now() < until);
+  throw new Error(`${complaint} (last: ${JSON.stringify(last)})`);
+}

@@ -1,0 +1,314 @@
+// The dashboard's main jobs in headless Chromium against a real engine: sign in, make a link in the form, open its short
+// URL as a visitor would, and watch the numbers move without a reload.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { accessibility, eventually, openPage, picture, startBrowser } from './browser.mjs';
+import { startEngine } from './engine.mjs';
+
+const USER_AGENT =
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36';
+const slug = `e2e-${Date.now().toString(36)}`;
+
+let engine;
+let browser;
+let context;
+let page;
+let complaints;
+
+before(async () => {
+  engine = await startEngine();
+  browser = await startBrowser();
+  context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' });
+  ({ page, complaints } = await openPage(context, engine.admin));
+});
+
+after(async () => {
+  await browser?.close();
+  await engine?.stop();
+});
+
+/** What a visitor's browser does with the short link; @returns the destination it was sent to */
+async function visit() {
+  const answer = await fetch(`${engine.public}/${slug}`, {
+    redirect: 'manual',
+    headers: { 'User-Agent': USER_AGENT, Referer: 'https://news.ycombinator.com/item?id=1' },
+  });
+  assert.equal(answer.status, 302);
+  return new URL(answer.headers.get('location'));
+}
+
+async function api(method, path, body) {
+  const answer = await fetch(engine.admin + path, {
+    method,
+    headers: { Authorization: `Bearer ${engine.key}`, 'Content-Type': 'application/json' },
+    body: body ? JSON.stringify(body) : undefined,
+  });
+  assert.ok(answer.ok, `${method} ${path} answered ${answer.status}: ${await answer.clone().text()}`);
+  return answer.json();
+}
+
+const kpi = async (name) => (await page.textContent(`[data-kpi=${name}]`))?.trim();
+const count = async (name) => Number((await kpi(name))?.replace(/[^\d]/g, ''));
+
+async function isLive() {
+  await page.waitForSelector('[data-live=live]');
+  await page.waitForFunction(() => document.querySelector('[data-kpi=clicks]')?.textContent?.trim());
+}
+
+test('a wrong key is refused in words', async () => {
+  await page.goto(engine.admin);
+  await page.getByLabel('Admin key').fill('weir_00000000000000000000000000000000');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').getByText('not known').waitFor();
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('the admin key signs in, and an empty workspace says what to do first', async () => {
+  await page.getByLabel('Admin key').fill(engine.key);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('navigation', { name: 'Main' }).waitFor();
+  await isLive();
+  const { data } = await api('GET', '/v1/links?limit=1');
+  if (data.length === 0) {
+    await page.getByRole('heading', { name: 'No link yet' }).waitFor();
+    await page.getByText('/v1/links').waitFor();
+  }
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('the form shows what is wrong at its field, then makes the link', async () => {
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Links' }).click();
+  await page.getByRole('link', { name: 'New link' }).click();
+  await page.getByRole('textbox', { name: 'Destination' }).fill('javascript:alert(1)');
+  await page.getByRole('textbox', { name: 'Slug' }).fill(slug);
+  await page.getByRole('button', { name: 'Create link' }).click();
+  await page.locator('input[name=destination][aria-invalid=true]').waitFor();
+  assert.deepEqual(await accessibility(page), []);
+
+  await page.getByRole('textbox', { name: 'Destination' }).fill('https://shop.example/spring?id=1');
+  await page.getByRole('textbox', { name: 'Title' }).fill('Browser test');
+  await page.getByRole('textbox', { name: 'Tags' }).fill('mail, spring');
+  await page.getByRole('button', { name: 'Create link' }).click();
+  await page.getByRole('heading', { name: `/${slug}` }).waitFor();
+
+  const { data } = await api('GET', `/v1/links?search=${slug}`);
+  assert.equal(data.length, 1);
+  assert.equal(data[0].destination, 'https://shop.example/spring?id=1');
+  assert.deepEqual(data[0].tags, ['mail', 'spring']);
+});
+
+test('a taken slug is said at its field', async () => {
+  await page.goto(`${engine.admin}/links/new`);
+  await page.getByRole('textbox', { name: 'Destination' }).fill('https://shop.example/');
+  await page.getByRole('textbox', { name: 'Slug' }).fill(slug);
+  await page.getByRole('button', { name: 'Create link' }).click();
+  await page.locator('.error, [role=alert]').first().waitFor();
+  assert.equal(new URL(page.url()).pathname, '/links/new');
+});
+
+test('a click moves the number, the breakdown and the tail without a reload', async () => {
+  await page.goto(`${engine.admin}/?range=today`);
+  await isLive();
+  await page.evaluate(() => (globalThis.sameDocument = true));
+  const before = await count('clicks');
+
+  const destination = await visit();
+  assert.equal(destination.origin + destination.pathname, 'https://shop.example/spring');
+  await eventually(async () => (await count('clicks')) === before + 1, 'one click did not count one');
+  await visit();
+  await visit();
+  await eventually(async () => (await count('clicks')) === before + 3, 'three clicks did not count three');
+  await page.getByRole('region', { name: 'Links' }).getByText(`/${slug}`).waitFor();
+  await page.getByRole('region', { name: 'Live events' }).getByText(`/${slug}`).first().waitFor();
+  assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('the clicks of a robot do not count', async () => {
+  const before = await count('clicks');
+  await fetch(`${engine.public}/${slug}`, { redirect: 'manual', headers: { 'User-Agent': 'Googlebot/2.1' } });
+  await visit();
+  await eventually(async () => (await count('clicks')) === before + 1, 'the visit did not count');
+  assert.equal(await count('clicks'), before + 1);
+});
+
+test('a sale moves the money, and its attribution can be read', async () => {
+  const before = await count('conversions');
+  const wclid = (await visit()).searchParams.get('wclid');
+  assert.ok(wclid, 'the destination carries no wclid');
+  const order = `A-${slug}`;
+  const currency = await page.evaluate(async () => {
+    const answer = await fetch('/v1/session', { headers: { 'X-Weir-Session': '1' } });
+    return (await answer.json()).workspace.currency;
+  });
+  const revenue = await kpi('revenue');
+  const sale = await api('POST', '/v1/conversions', {
+    event: 'sale',
+    order_id: order,
+    wclid,
+    amount: { amount: 4999, currency },
+  });
+  await eventually(async () => (await count('conversions')) === before + 1, 'the sale did not count');
+  await eventually(async () => (await kpi('revenue')) !== revenue, 'the revenue did not move');
+
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Conversions' }).click();
+  await page.getByRole('row', { name: new RegExp(order) }).waitFor();
+  assert.deepEqual(await accessibility(page), []);
+  await page.goto(`${engine.admin}/conversions/${sale.id}`);
+  await page.getByRole('heading', { name: 'Why' }).waitFor();
+  await page.getByText(`/${slug}`).first().waitFor();
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('a row filters everything, and the address keeps it', async () => {
+  await page.goto(`${engine.admin}/?range=today`);
+  await isLive();
+  const all = await count('clicks');
+  const row = page.getByRole('region', { name: 'Links' }).getByRole('button', { name: `/${slug}` });
+  await row.click();
+  await page.waitForURL(/link=lnk_/);
+  await page.getByRole('group', { name: 'Filters' }).waitFor();
+  const filtered = await eventually(
+    async () => (await count('clicks')) > 0 && count('clicks'),
+    'no filtered count',
+  );
+  assert.ok(filtered <= all);
+  await page.reload();
+  await isLive();
+  await page.getByRole('group', { name: 'Filters' }).getByText(`/${slug}`).waitFor();
+  assert.equal(await count('clicks'), filtered);
+});
+
+test('a lost connection says so, comes back, and has counted what happened meanwhile', async () => {
+  const other = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  await other.addCookies(await context.cookies());
+  const opened = await openPage(other, engine.admin);
+  const sockets = [];
+  let refuse = false;
+  await opened.page.routeWebSocket(/\/v1\/live/, (socket) => {
+    if (refuse) return void socket.close({ code: 3001 });
+    socket.connectToServer();
+    sockets.push(socket);
+  });
+  const clicks = async () =>
+    Number((await opened.page.textContent('[data-kpi=clicks]'))?.replace(/[^\d]/g, ''));
+  await opened.page.goto(`${engine.admin}/?range=today`);
+  await opened.page.waitForSelector('[data-live=live]');
+  const before = await eventually(clicks, 'no count to begin with');
+
+  refuse = true;
+  for (const socket of sockets) await socket.close({ code: 3001 });
+  await opened.page.waitForSelector('[data-live=reconnecting]');
+  assert.equal(await clicks(), before, 'the last numbers stay while the line is down');
+  await visit();
+  refuse = false;
+  await opened.page.waitForSelector('[data-live=live]', { timeout: 60_000 });
+  await eventually(async () => (await clicks()) === before + 1, 'the click during the outage is missing');
+  await other.close();
+});
+
+test('keys and webhook endpoints are made and revoked', async () => {
+  await page.goto(`${engine.admin}/settings`);
+  const keys = page.getByRole('region', { name: 'API keys' });
+  await keys.getByLabel('Name of a new key').fill(slug);
+  await keys.getByRole('button', { name: 'Create key' }).click();
+  const secret = (await keys.getByRole('status').locator('code').textContent())?.trim();
+  assert.match(secret, /^weir_/);
+  const answer = await fetch(`${engine.admin}/v1/links?limit=1`, {
+    headers: { Authorization: `Bearer ${secret}` },
+  });
+  assert.equal(answer.status, 200);
+  await keys.getByRole('button', { name: `Revoke ${slug}` }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke the key' }).click();
+  await keys.getByRole('button', { name: `Revoke ${slug}` }).waitFor({ state: 'detached' });
+  const refused = await fetch(`${engine.admin}/v1/links?limit=1`, {
+    headers: { Authorization: `Bearer ${secret}` },
+  });
+  assert.equal(refused.status, 401);
+
+  const hooks = page.getByRole('region', { name: 'Payment webhooks' });
+  await hooks.getByLabel('Signing secret').fill('whsec_browser_test_secret');
+  await hooks.getByRole('button', { name: 'Create endpoint' }).click();
+  await hooks
+    .getByText(/\/hooks\/whk_/)
+    .first()
+    .waitFor();
+  await hooks.getByRole('button', { name: 'Deliveries' }).first().click();
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('a link is disabled, enabled and deleted', async () => {
+  const doomed = `${slug}-gone`;
+  await api('POST', '/v1/links', { destination: 'https://shop.example/', slug: doomed });
+  await page.goto(`${engine.admin}/links?search=${doomed}`);
+  await page.getByRole('button', { name: `Disable ${doomed}` }).click();
+  await page.getByRole('button', { name: `Enable ${doomed}` }).waitFor();
+  const gone = () => fetch(`${engine.public}/${doomed}`, { redirect: 'manual' }).then(({ status }) => status);
+  assert.equal(await gone(), 410);
+  await page.getByRole('button', { name: `Enable ${doomed}` }).click();
+  await page.getByRole('button', { name: `Disable ${doomed}` }).waitFor();
+  assert.equal(await gone(), 302);
+  await page.getByRole('button', { name: `Delete ${doomed}` }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete the link' }).click();
+  await page.getByText('No link matches').waitFor();
+  assert.equal(await gone(), 404);
+});
+
+test('the API page renders the OpenAPI document', async () => {
+  const document = await (await fetch(`${engine.admin}/openapi.json`)).json();
+  await page.goto(`${engine.admin}/docs`);
+  await page.locator('article').first().waitFor();
+  const operations = Object.values(document.paths).flatMap((item) =>
+    Object.keys(item).filter((name) => /^(get|post|put|patch|delete|head|options)$/.test(name)),
+  );
+  assert.equal(await page.locator('article').count(), operations.length);
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('every page fits its window, light and dark, without a violation', async () => {
+  const { data: links } = await api('GET', `/v1/links?search=${slug}`);
+  const { data: conversions } = await api('GET', '/v1/conversions?limit=1');
+  const places = {
+    overview: '/?range=today',
+    links: '/links',
+    'link-new': '/links/new',
+    link: `/links/${links[0].id}?range=today`,
+    conversions: '/conversions',
+    conversion: `/conversions/${conversions[0].id}`,
+    settings: '/settings',
+    docs: '/docs',
+  };
+  for (const theme of ['light', 'dark']) {
+    for (const width of [360, 390, 1280, 1920]) {
+      await page.emulateMedia({ colorScheme: theme });
+      await page.setViewportSize({ width, height: width < 500 ? 844 : 1000 });
+      for (const [name, path] of Object.entries(places)) {
+        await page.goto(engine.admin + path);
+        await page
+          .locator(name === 'docs' ? 'article' : 'main h1')
+          .first()
+          .waitFor();
+        if (name === 'overview' || name === 'link') await isLive();
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(over <= 0, `${name} at ${width} px is ${over} px too wide`);
+        if (width !== 1920)
+          assert.deepEqual(await accessibility(page), [], `${name} at ${width} px, ${theme}`);
+        if (width !== 360) await picture(page, `${name}-${theme}-${width}`);
+      }
+    }
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+});
+
+test('signing out ends the session', async () => {
+  await page.goto(`${engine.admin}/settings`);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Sign in to Weir' }).waitFor();
+  await page.reload();
+  await page.getByRole('heading', { name: 'Sign in to Weir' }).waitFor();
+});
+
+test('the browser had nothing to complain about', () => {
+  assert.deepEqual(complaints, []);
+});
