@@ -54,10 +54,10 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund --silent
 	@touch $@
 
-$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) \
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public $(WEB)/scripts -type f 2>/dev/null) \
 		$(WEB)/index.html $(WEB)/docs.html $(WEB)/vite.config.ts
 	cd $(WEB) && npm run --silent build
-	@touch $@
+	@touch $@ dashboard/src/web_app.rs # cargo cannot know of files that were not there when it last embedded them
 
 web: $(WEB)/dist/index.html
 

@@ -15,6 +15,7 @@ function files(folder) {
 }
 
 const sized = files(dist)
+  .filter((path) => !/\.(br|gz)$/.test(path))
   .map((path) => ({ name: relative(dist, path), bytes: readFileSync(path) }))
   .map(({ name, bytes }) => ({ name, raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length }))
   .sort((a, b) => b.gzip - a.gzip);
