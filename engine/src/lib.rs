@@ -3,5 +3,10 @@
 #![deny(unsafe_code)]
 
 pub mod clicks;
+pub mod endpoints;
 pub mod enrich;
+pub mod keys;
+pub mod links;
 mod mapped_file;
+pub mod token;
+pub mod watermark;

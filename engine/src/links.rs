@@ -1,0 +1,157 @@
+//! The redirect's view of links: a concurrent map from host and slug to a link that is ready to answer. The books keep
+//! it current; a lookup takes no lock and copies nothing.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use papaya::{Equivalent, HashMap, HashSet};
+use weir_schemas::ids::{LinkId, WorkspaceId};
+use weir_schemas::link::LinkSpec;
+use weir_schemas::time::Timestamp;
+
+mod prepared;
+
+pub use prepared::Prepared;
+
+/// A link with all that its answer needs.
+#[derive(Debug)]
+pub struct TrackedLink {
+    /// Its id.
+    pub id: LinkId,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What was set, canonical.
+    pub spec: LinkSpec,
+    /// What of the answer can be made ahead.
+    pub prepared: Prepared,
+}
+
+impl TrackedLink {
+    /// Prepares a link's answer.
+    pub fn new(id: LinkId, workspace: WorkspaceId, created_at: Timestamp, spec: LinkSpec) -> Self {
+        let prepared = Prepared::new(&spec);
+        Self { id, workspace, created_at, spec, prepared }
+    }
+}
+
+/// Host (empty: the engine's own) and slug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    host: Box<str>,
+    slug: Box<str>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PlaceRef<'a> {
+    host: &'a str,
+    slug: &'a str,
+}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        PlaceRef { host: &self.host, slug: &self.slug }.hash(state);
+    }
+}
+
+impl Hash for PlaceRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.host.hash(state);
+        self.slug.hash(state);
+    }
+}
+
+impl Equivalent<Place> for PlaceRef<'_> {
+    fn equivalent(&self, key: &Place) -> bool {
+        *self.slug == *key.slug && *self.host == *key.host
+    }
+}
+
+/// The map. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct LinkTable {
+    links: Arc<HashMap<Place, Arc<TrackedLink>, ahash::RandomState>>,
+    /// Hosts with links of their own: there the engine's own links do not answer.
+    hosts: Arc<HashSet<Box<str>, ahash::RandomState>>,
+}
+
+impl LinkTable {
+    /// The link that answers for `slug` on `host` (lower case, without port).
+    pub fn find(&self, host: &str, slug: &str) -> Option<Arc<TrackedLink>> {
+        let own = self.hosts.is_empty() || !self.hosts.pin().contains(host);
+        let place = PlaceRef { host: if own { "" } else { host }, slug };
+        self.links.pin().get(&place).cloned()
+    }
+
+    /// Puts a link in its place, or replaces what is there.
+    pub fn put(&self, link: Arc<TrackedLink>) {
+        let place = place(&link.spec);
+        if !place.host.is_empty() {
+            self.hosts.pin().insert(place.host.clone());
+        }
+        self.links.pin().insert(place, link);
+    }
+
+    /// Takes away the link that `spec` describes, if it is `id`.
+    pub fn remove(&self, id: LinkId, spec: &LinkSpec) {
+        let place = place(spec);
+        let links = self.links.pin();
+        if links.get(&place).is_some_and(|link| link.id == id) {
+            links.remove(&place);
+        }
+    }
+
+    /// How many links there are.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+}
+
+fn place(spec: &LinkSpec) -> Place {
+    Place {
+        host: spec.domain.as_deref().unwrap_or_default().into(),
+        slug: spec.slug.as_deref().unwrap_or_default().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(id: u64, domain: Option<&str>, slug: &str) -> Arc<TrackedLink> {
+        let spec =
+            serde_json::json!({"slug": slug, "domain": domain, "destination": "https://shop.example/"});
+        let spec = serde_json::from_value(spec).unwrap();
+        Arc::new(TrackedLink::new(LinkId(id), WorkspaceId(1), Timestamp(0), spec))
+    }
+
+    #[test]
+    fn a_host_of_its_own_has_only_its_own_links() {
+        let table = LinkTable::default();
+        table.put(link(1, None, "a"));
+        assert_eq!(table.find("any.example", "a").unwrap().id, LinkId(1));
+        table.put(link(2, Some("go.example"), "b"));
+        assert_eq!(table.find("go.example", "b").unwrap().id, LinkId(2));
+        assert!(table.find("go.example", "a").is_none());
+        assert!(table.find("any.example", "b").is_none());
+        assert_eq!(table.find("any.example", "a").unwrap().id, LinkId(1));
+    }
+
+    #[test]
+    fn only_the_link_itself_is_taken_away() {
+        let table = LinkTable::default();
+        let first = link(1, None, "a");
+        table.put(Arc::clone(&first));
+        table.put(link(2, None, "a"));
+        table.remove(LinkId(1), &first.spec);
+        assert_eq!(table.find("h", "a").unwrap().id, LinkId(2), "the slug went to another link meanwhile");
+        table.remove(LinkId(2), &first.spec);
+        assert!(table.is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! What of a link's answer does not depend on the visit, made once when the link changes.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use weir_schemas::link::{LinkSpec, Utm};
+
+/// A destination cut where a visit's parts are inserted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// Up to the query or the fragment.
+    pub base: Box<str>,
+    /// The destination's own query with the link's UTM values, without `?`.
+    pub query: Box<str>,
+    /// The fragment with its `#`, or empty.
+    pub fragment: Box<str>,
+    /// The link's UTM values alone, as a query string: lent to visits that bring none.
+    pub utm: Box<str>,
+    /// Whether a macro (`{name}`) stands anywhere.
+    pub has_macros: bool,
+}
+
+impl Prepared {
+    /// Cuts the destination of `spec`.
+    pub fn new(spec: &LinkSpec) -> Self {
+        let (rest, fragment) = match spec.destination.find('#') {
+            Some(at) => spec.destination.split_at(at),
+            None => (spec.destination.as_str(), ""),
+        };
+        let (base, own) = rest.split_once('?').unwrap_or((rest, ""));
+        let utm = utm_query(&spec.utm);
+        // A parameter that the link sets replaces the destination's of the same name.
+        let mut query: Vec<&str> = own
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !utm.split('&').any(|set| name(set) == name(pair)))
+            .collect();
+        query.extend(utm.split('&').filter(|pair| !pair.is_empty()));
+        Self {
+            base: base.into(),
+            query: query.join("&").into(),
+            fragment: fragment.into(),
+            has_macros: spec.destination.contains('{'),
+            utm: utm.into(),
+        }
+    }
+}
+
+fn name(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
+}
+
+fn utm_query(utm: &Utm) -> String {
+    let values = [
+        ("utm_source", &utm.source),
+        ("utm_medium", &utm.medium),
+        ("utm_campaign", &utm.campaign),
+        ("utm_term", &utm.term),
+        ("utm_content", &utm.content),
+    ];
+    let set = values.into_iter().filter_map(|(name, value)| {
+        let value = value.as_deref().filter(|value| !value.is_empty())?;
+        Some(format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+    });
+    set.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(destination: &str) -> Prepared {
+        let utm = serde_json::json!({"source": "news letter", "medium": ""});
+        let spec = serde_json::json!({"destination": destination, "utm": utm});
+        Prepared::new(&serde_json::from_value(spec).unwrap())
+    }
+
+    #[test]
+    fn a_destination_is_cut_where_parts_are_inserted() {
+        let cut = prepared("https://shop.example/p?id=1&utm_source=old#top?x");
+        assert_eq!(&*cut.base, "https://shop.example/p");
+        assert_eq!(&*cut.query, "id=1&utm_source=news%20letter");
+        assert_eq!(&*cut.fragment, "#top?x");
+        assert_eq!(&*cut.utm, "utm_source=news%20letter");
+        assert!(!cut.has_macros);
+        assert!(prepared("https://shop.example/?c={click_id}").has_macros);
+    }
+}
