@@ -9,4 +9,5 @@ pub mod keys;
 pub mod links;
 mod mapped_file;
 pub mod token;
+pub mod warehouse;
 pub mod watermark;

@@ -1,0 +1,74 @@
+//! The warehouse's schema, as numbered migrations. One that was released is never edited: the next number changes it.
+//! Statements end with `;` at a line's end; comments stand on lines of their own.
+
+/// One step of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migration {
+    /// Counted from 1 without gaps.
+    pub number: u32,
+    /// What it is about.
+    pub name: &'static str,
+    /// Statements, each idempotent on its own: ClickHouse has no transactions around DDL.
+    pub sql: &'static str,
+}
+
+/// Keeps which migrations were applied. Created before the first of them.
+pub const BOOKKEEPING: &str = "\
+CREATE TABLE IF NOT EXISTS schema_migrations
+(number UInt32, name String, digest UInt64, applied_at DateTime64(3, 'UTC'))
+ENGINE = MergeTree ORDER BY number";
+
+/// Every migration, in order.
+pub const ALL: &[Migration] = &[
+    Migration { number: 1, name: "clicks", sql: include_str!("../sql/0001_clicks.sql") },
+    Migration { number: 2, name: "effects", sql: include_str!("../sql/0002_effects.sql") },
+    Migration { number: 3, name: "dead_letter", sql: include_str!("../sql/0003_dead_letter.sql") },
+];
+
+impl Migration {
+    /// The statements without comments and the closing `;`.
+    pub fn statements(&self) -> impl Iterator<Item = String> {
+        self.sql.split(";\n").map(without_comments).filter(|statement| !statement.is_empty())
+    }
+
+    /// Tells whether a migration that was applied is still the one in the binary (FNV-1a of the statements, so that a
+    /// comment may be mended).
+    pub fn digest(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for statement in self.statements() {
+            for byte in statement.bytes() {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        hash
+    }
+}
+
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps_and_say_something() {
+        for (index, migration) in ALL.iter().enumerate() {
+            assert_eq!(migration.number as usize, index + 1, "{}", migration.name);
+            let statements: Vec<String> = migration.statements().collect();
+            assert!(!statements.is_empty(), "{}", migration.name);
+            for statement in statements {
+                assert!(!statement.contains("--") && !statement.ends_with(';'), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_comment_does_not_change_the_digest() {
+        let with = |sql| Migration { number: 1, name: "x", sql };
+        assert_eq!(with("-- a\nSELECT 1;\n").digest(), with("-- b\nSELECT 1;\n").digest());
+        assert_ne!(with("SELECT 1;\n").digest(), with("SELECT 2;\n").digest());
+    }
+}
