@@ -1,0 +1,98 @@
+//! Frames: how an entry stands in a segment. See [`journal`](crate::journal) for the bytes.
+
+use weir_schemas::ids::Sequence;
+
+/// Bytes of a frame beside its payload.
+pub const FRAME_BYTES: usize = 8 + BODY_HEAD;
+const BODY_HEAD: usize = 8 + 1 + 2 + 8;
+/// The largest payload: a webhook's body bound and room for what is written around it.
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+
+/// The kind of a checkpoint, which is not an entry.
+pub(super) const CHECKPOINT: u8 = 0;
+/// The lane of an entry that came through none.
+pub(super) const NO_LANE: u16 = u16::MAX;
+
+/// A frame read in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub seq: Sequence,
+    pub kind: u8,
+    pub lane: u16,
+    pub counter: u64,
+    pub payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Bytes of the whole frame.
+    pub(super) fn size(&self) -> usize {
+        FRAME_BYTES + self.payload.len()
+    }
+
+    /// Appends the frame to `out`.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let length = (BODY_HEAD + self.payload.len()) as u32;
+        let start = out.len();
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        out.push(self.kind);
+        out.extend_from_slice(&self.lane.to_le_bytes());
+        out.extend_from_slice(&self.counter.to_le_bytes());
+        out.extend_from_slice(self.payload);
+        let crc = checksum(length, &out[start + 8..]);
+        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+fn checksum(length: u32, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), body)
+}
+
+/// What stands at the beginning of `bytes`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Parsed<'a> {
+    /// A good frame.
+    Frame(Frame<'a>),
+    /// The bytes end before the frame could.
+    Incomplete,
+    /// No frame begins here.
+    Bad,
+}
+
+/// Parses the frame at the beginning of `bytes`.
+pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
+    let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return Parsed::Incomplete };
+    let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+    let crc = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    let size = length as usize;
+    if !(BODY_HEAD..=BODY_HEAD + ENTRY_BYTES_MAX).contains(&size) {
+        return Parsed::Bad;
+    }
+    let Some(body) = rest.get(..size) else { return Parsed::Incomplete };
+    if checksum(length, body) != crc {
+        return Parsed::Bad;
+    }
+    let (seq, rest) = body.split_first_chunk::<8>().expect("a body has its head");
+    let (counter, payload) = rest[3..].split_first_chunk::<8>().expect("a body has its head");
+    Parsed::Frame(Frame {
+        seq: u64::from_le_bytes(*seq),
+        kind: rest[0],
+        lane: u16::from_le_bytes([rest[1], rest[2]]),
+        counter: u64::from_le_bytes(*counter),
+        payload,
+    })
+}
+
+/// Where the next good frame begins at or after `from`, with a sequence above `after`; `None` where there is none.
+pub(super) fn resynchronise(bytes: &[u8], from: usize, after: Sequence) -> Option<usize> {
+    (from..bytes.len().saturating_sub(FRAME_BYTES - 1)).find(|&at| {
+        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        let kind = bytes[at + 16];
+        // Cheap signs first: the checksum of every offset of a segment would take minutes.
+        (BODY_HEAD..=BODY_HEAD + ENTRY_BYTES_MAX).contains(&length)
+            && at + 8 + length <= bytes.len()
+            && kind <= weir_schemas::fact::kind::FACT
+            && matches!(parse(&bytes[at..]), Parsed::Frame(frame) if frame.seq > after)
+    })
+}

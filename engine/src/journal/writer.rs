@@ -1,0 +1,276 @@
+//! Writing: entries are put into a batch, a batch is committed as a whole or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use weir_schemas::ids::Sequence;
+
+use super::frame::{CHECKPOINT, ENTRY_BYTES_MAX, Frame, NO_LANE};
+use super::recovery::{self, Recovered};
+use super::segment::{self, Family, HEADER_BYTES};
+use super::{JournalError, RecoveryReport};
+
+/// How the journal is kept.
+#[derive(Debug, Clone)]
+pub struct JournalConfig {
+    /// The folder of segments.
+    pub folder: PathBuf,
+    /// This node's number.
+    pub node: u16,
+    /// Bytes after which a segment is followed by the next.
+    pub segment_bytes: u64,
+}
+
+/// The one writer of the journal.
+#[derive(Debug)]
+pub struct Journal {
+    config: JournalConfig,
+    next: Sequence,
+    /// Entries of the batch so far, by family.
+    facts: Output,
+    traffic: Output,
+    batch_first: Sequence,
+    /// The last counter journaled of each lane, by lane number; committed and with the batch.
+    counters: Vec<u64>,
+    batch_counters: Vec<u64>,
+    failed: bool,
+}
+
+#[derive(Debug)]
+struct Output {
+    open: Option<Open>,
+    batch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Journal {
+    /// Recovers what is in the folder and opens it for writing.
+    pub fn open(config: JournalConfig) -> Result<(Self, RecoveryReport), JournalError> {
+        std::fs::create_dir_all(&config.folder)
+            .map_err(|e| JournalError::failed("create", &config.folder, e))?;
+        let Recovered { last, counters, report } = recovery::recover(&config.folder)?;
+        let output = || Output { open: None, batch: Vec::new() };
+        let mut journal = Self {
+            next: last + 1,
+            facts: output(),
+            traffic: output(),
+            batch_first: last + 1,
+            batch_counters: counters.clone(),
+            counters,
+            failed: false,
+            config,
+        };
+        for family in Family::ALL {
+            journal.reopen(family)?;
+        }
+        Ok((journal, report))
+    }
+
+    /// Goes on in the newest segment. What recovery found in it counts as durable from now on, so it is synced here.
+    fn reopen(&mut self, family: Family) -> Result<(), JournalError> {
+        let Some(newest) = segment::list(&self.config.folder, family)?.pop() else { return Ok(()) };
+        let open = |path: &PathBuf| -> std::io::Result<(File, u64)> {
+            let file = OpenOptions::new().append(true).open(path)?;
+            file.sync_all()?;
+            let bytes = file.metadata()?.len();
+            Ok((file, bytes))
+        };
+        let (file, bytes) =
+            open(&newest.path).map_err(|e| JournalError::failed("reopen", &newest.path, e))?;
+        self.output(family).open = Some(Open { file, path: newest.path, bytes });
+        Ok(())
+    }
+
+    fn output(&mut self, family: Family) -> &mut Output {
+        match family {
+            Family::Facts => &mut self.facts,
+            Family::Traffic => &mut self.traffic,
+        }
+    }
+
+    /// The last sequence that is committed.
+    pub fn last(&self) -> Sequence {
+        self.batch_first - 1
+    }
+
+    /// The last counter that is committed of `lane`; 0 where none is.
+    pub fn counter(&self, lane: u16) -> u64 {
+        self.counters.get(usize::from(lane)).copied().unwrap_or(0)
+    }
+
+    /// Puts a fact into the batch.
+    pub fn put_fact(&mut self, kind: u8, payload: &[u8]) -> Result<Sequence, JournalError> {
+        self.put(Family::Facts, kind, NO_LANE, 0, payload)
+    }
+
+    /// Puts the hit that was `counter`-th on `lane` into the batch.
+    pub fn put_traffic(
+        &mut self,
+        kind: u8,
+        lane: u16,
+        counter: u64,
+        payload: &[u8],
+    ) -> Result<Sequence, JournalError> {
+        let seq = self.put(Family::Traffic, kind, lane, counter, payload)?;
+        let at = usize::from(lane);
+        if self.batch_counters.len() <= at {
+            self.batch_counters.resize(at + 1, 0);
+        }
+        self.batch_counters[at] = counter;
+        Ok(seq)
+    }
+
+    fn put(
+        &mut self,
+        family: Family,
+        kind: u8,
+        lane: u16,
+        counter: u64,
+        payload: &[u8],
+    ) -> Result<Sequence, JournalError> {
+        if payload.len() > ENTRY_BYTES_MAX {
+            return Err(JournalError::TooLarge(payload.len()));
+        }
+        let seq = self.next;
+        self.next += 1;
+        Frame { seq, kind, lane, counter, payload }.write(&mut self.output(family).batch);
+        Ok(seq)
+    }
+
+    /// Bytes in the batch.
+    pub fn batch_bytes(&self) -> usize {
+        self.facts.batch.len() + self.traffic.batch.len()
+    }
+
+    /// Makes the batch durable and gives its last sequence. On an error nothing of it is kept and its sequences are free
+    /// again; after [`JournalError::Failed`] every later commit fails as well.
+    pub fn commit(&mut self) -> Result<Sequence, JournalError> {
+        match self.try_commit() {
+            Ok(()) => {
+                self.batch_first = self.next;
+                self.counters.clone_from(&self.batch_counters);
+                for family in Family::ALL {
+                    self.output(family).batch.clear();
+                }
+                Ok(self.last())
+            }
+            Err(error) => {
+                self.failed |= !matches!(error, JournalError::Full { .. });
+                self.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets the batch.
+    pub fn abandon(&mut self) {
+        self.next = self.batch_first;
+        self.batch_counters.clone_from(&self.counters);
+        for family in Family::ALL {
+            self.output(family).batch.clear();
+        }
+    }
+
+    fn try_commit(&mut self) -> Result<(), JournalError> {
+        if self.failed {
+            let source = std::io::Error::other("an earlier write failed; nothing is written until a restart");
+            return Err(JournalError::Failed {
+                doing: "write",
+                path: self.config.folder.display().to_string(),
+                source,
+            });
+        }
+        // Both families are written before either is synced, and both written parts are taken back if either is full.
+        let mut written: Vec<(Family, u64)> = Vec::new();
+        for family in Family::ALL {
+            if self.output(family).batch.is_empty() {
+                continue;
+            }
+            let result = self.roll_if_needed(family).and_then(|()| {
+                let output = self.output(family);
+                let open = output.open.as_mut().expect("rolled to an open segment");
+                written.push((family, open.bytes));
+                open.file
+                    .write_all(&output.batch)
+                    .map_err(|e| JournalError::failed("write to", &open.path, e))?;
+                open.bytes += output.batch.len() as u64;
+                Ok(())
+            });
+            if let Err(error) = result {
+                for (family, bytes) in written {
+                    self.take_back(family, bytes)?;
+                }
+                return Err(error);
+            }
+        }
+        for (family, _) in written {
+            let open = self.output(family).open.as_mut().expect("it was written to");
+            if let Err(source) = open.file.sync_data() {
+                // Never "full", never retried: whether the pages are still there is unknown after a failed sync.
+                let path = open.path.display().to_string();
+                return Err(JournalError::Failed { doing: "sync", path, source });
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, family: Family, bytes: u64) -> Result<(), JournalError> {
+        let open = self.output(family).open.as_mut().expect("it was written to");
+        open.file.set_len(bytes).map_err(|source| JournalError::Failed {
+            doing: "take back a batch from",
+            path: open.path.display().to_string(),
+            source,
+        })?;
+        open.bytes = bytes;
+        Ok(())
+    }
+
+    fn roll_if_needed(&mut self, family: Family) -> Result<(), JournalError> {
+        let most = self.config.segment_bytes;
+        if self.output(family).open.as_ref().is_some_and(|open| open.bytes < most) {
+            return Ok(());
+        }
+        let first = self.batch_first;
+        let path = segment::path_of(&self.config.folder, family, first);
+        let mut head = segment::header(family, self.config.node, first).to_vec();
+        if family == Family::Traffic {
+            let mut payload = Vec::new();
+            for (lane, counter) in self.counters.iter().enumerate() {
+                payload.extend_from_slice(&(lane as u16).to_le_bytes());
+                payload.extend_from_slice(&counter.to_le_bytes());
+            }
+            let frame =
+                Frame { seq: first - 1, kind: CHECKPOINT, lane: NO_LANE, counter: 0, payload: &payload };
+            frame.write(&mut head);
+        }
+        debug_assert!(head.len() >= HEADER_BYTES);
+        // The folder is synced before the first entry, or a crash could lose the name and keep the acknowledgement.
+        let create = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+            file.write_all(&head)?;
+            file.sync_all()?;
+            drop(file);
+            OpenOptions::new().append(true).open(&path)
+        };
+        let file = create().map_err(|source| {
+            // A half-made segment must not stay behind: the next try makes it anew.
+            let _ = std::fs::remove_file(&path);
+            JournalError::failed("create", &path, source)
+        })?;
+        segment::sync_folder(&self.config.folder)?;
+        self.output(family).open = Some(Open { file, path, bytes: head.len() as u64 });
+        Ok(())
+    }
+
+    /// The folder of segments.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.config.folder
+    }
+}
