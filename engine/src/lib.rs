@@ -6,6 +6,7 @@ pub mod clicks;
 pub mod endpoints;
 pub mod enrich;
 pub mod journal;
+pub mod keyring;
 pub mod keys;
 pub mod links;
 mod mapped_file;
