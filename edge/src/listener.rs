@@ -1,0 +1,263 @@
+//! The accept loop: HTTP/1.1 over TCP, every resource bounded. Runs on the runtime of the thread that calls [`serve`], so a
+//! service may hold what belongs to that thread alone (its lane).
+//!
+//! A listener with `SO_REUSEPORT` lets each thread own a socket of the same port; the kernel spreads connections over them.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::response::Response;
+
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 4_096;
+/// Pause after an accept that failed for want of descriptors or memory; another connection has to close first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long, and for how many bytes, a refused client may go on sending before its connection is cut.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+/// How often a drain looks whether the last connection has closed.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// What one listener bears.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The label of its metrics: `public` or `admin`.
+    pub name: &'static str,
+    /// Request line and headers together, in bytes: 431 beyond.
+    pub header_bytes: usize,
+    /// Headers in one request: 431 beyond.
+    pub headers: usize,
+    /// Within this a request's headers must be there, counted from when the connection is ready for them; so it is
+    /// also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Whether a connection serves more than one request.
+    pub keep_alive: bool,
+    /// Open connections of this accept loop; one more is accepted and closed.
+    pub max_connections: usize,
+    /// How long open requests may go on after the shutdown has begun.
+    pub drain: Duration,
+}
+
+impl Limits {
+    /// The bounds that suit visitors and callers alike. 16 kB of headers is what browsers and proxies stay within.
+    pub fn new(name: &'static str, max_connections: usize) -> Self {
+        Self {
+            name,
+            header_bytes: 16 * 1_024,
+            headers: 100,
+            header_timeout: Duration::from_secs(15),
+            keep_alive: true,
+            max_connections,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A bound socket that has not begun to accept.
+#[derive(Debug)]
+pub struct Listener {
+    socket: StdListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 takes any. With `reuse_port` other sockets may bind the same port.
+    pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let socket = StdListener::from(socket);
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Binds `count` sockets to one port; where that is 0 the first bind decides it.
+    pub fn bind_group(address: SocketAddr, count: usize) -> io::Result<Vec<Self>> {
+        let first = Self::bind(address, count > 1)?;
+        let bound = first.address;
+        let mut group = vec![first];
+        for _ in 1..count {
+            group.push(Self::bind(bound, true)?);
+        }
+        Ok(group)
+    }
+
+    /// The address bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Accepts and serves until `shutdown` is true or its sender is gone, then lets open requests finish within
+/// [`Limits::drain`]. Must run in a [`tokio::task::LocalSet`] or a local runtime: connections never leave this thread.
+pub async fn serve<S, A>(
+    listener: Listener,
+    limits: Limits,
+    service: S,
+    mut shutdown: watch::Receiver<bool>,
+) -> io::Result<()>
+where
+    S: Fn(http::Request<Incoming>, SocketAddr) -> A + Clone + 'static,
+    A: Future<Output = Response> + 'static,
+{
+    let listener = TcpListener::from_std(listener.socket)?;
+    let protocol = protocol(&limits);
+    let open = Rc::new(Cell::new(0_usize));
+    let refused = metrics::counter!(format!("weir_{}_connections_refused_total", limits.name));
+    let accepted = metrics::counter!(format!("weir_{}_connections_total", limits.name));
+    let start = |stream: TcpStream, peer: SocketAddr| {
+        if open.get() >= limits.max_connections {
+            refused.increment(1);
+            return;
+        }
+        accepted.increment(1);
+        let place = Place::take(&open);
+        let (protocol, service, shutdown) = (protocol.clone(), service.clone(), shutdown.clone());
+        tokio::task::spawn_local(async move {
+            let _place = place;
+            connection(stream, peer, &protocol, service, shutdown).await;
+        });
+    };
+    let mut closing = shutdown.clone();
+    loop {
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|stop| *stop) => break,
+            next = listener.accept() => match next {
+                Ok((stream, peer)) => start(stream, peer),
+                Err(error) => {
+                    metrics::counter!(format!("weir_{}_accept_errors_total", limits.name)).increment(1);
+                    tracing::warn!(%error, listener = limits.name, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    // What the kernel has completed already would be reset by closing the socket.
+    while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+        start(stream, peer);
+    }
+    drop(listener);
+    shutdown.mark_unchanged();
+    let deadline = tokio::time::Instant::now() + limits.drain;
+    while open.get() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    if open.get() > 0 {
+        tracing::warn!(
+            open = open.get(),
+            listener = limits.name,
+            "connections were cut at the drain's deadline"
+        );
+    }
+    Ok(())
+}
+
+fn protocol(limits: &Limits) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.header_bytes)
+        .max_headers(limits.headers)
+        // hyper's least; bodies are read frame by frame and bounded by who reads them.
+        .max_buf_size(limits.header_bytes.max(8 * 1_024))
+        .keep_alive(limits.keep_alive)
+        // Off: with it hyper never flushes the 400 or 431 to a client whose bytes are still in its buffer.
+        .pipeline_flush(false)
+        // A client that has closed its sending side still reads its answer.
+        .half_close(true);
+    protocol
+}
+
+async fn connection<S, A>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    protocol: &http1::Builder,
+    service: S,
+    mut shutdown: watch::Receiver<bool>,
+) where
+    S: Fn(http::Request<Incoming>, SocketAddr) -> A,
+    A: Future<Output = Response>,
+{
+    // Fails only when the peer is gone already, which the first read will tell.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let answer = service(request, peer);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut served = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        _ = shutdown.wait_for(|stop| *stop) => {
+            Pin::new(&mut served).graceful_shutdown();
+            (&mut served).await
+        }
+    };
+    if let Err(error) = &ended {
+        tracing::trace!(%error, %peer, "connection ended");
+    }
+    if let Some(parts) = served.into_parts() {
+        linger(parts.io.into_inner(), ended.is_err()).await;
+    }
+}
+
+/// Reads on for a moment where a client is still sending: closing a socket with unread bytes resets it, and the client would
+/// never see the refusal (431, 413) that it was just sent.
+async fn linger(mut stream: TcpStream, refused: bool) {
+    let mut scrap = [0; 4_096];
+    let unread = matches!(stream.try_read(&mut scrap), Ok(read) if read > 0);
+    if !unread && !refused {
+        return;
+    }
+    let rest = async {
+        stream.shutdown().await?;
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            let read = stream.read(&mut scrap).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+        }
+        io::Result::Ok(())
+    };
+    // Whether the client stopped in time or not, the connection is over.
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+/// One open connection.
+struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    fn take(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(Rc::clone(open))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
