@@ -1,23 +1,37 @@
 // Chromium for the tests, and the page they share: it remembers every complaint of the browser (a script error, something
 // that the content security policy refused, a request to another host), so that a test can say there were none.
 
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const require = createRequire(import.meta.url);
-const repository = new URL('../../../', import.meta.url).pathname;
 const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-export const pictures = process.env.WEIR_PICTURES ?? join(repository, 'target/pictures');
+/** Pages are pictured only where someone wants to look at them. */
+const screenshots = process.env.WEIR_SCREENSHOTS;
+
+function findChromium() {
+  const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const paths = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  const found = [process.env.WEIR_CHROMIUM, ...paths].find((path) => path && isExecutable(path));
+  if (!found) throw new Error('no Chromium on the PATH: run scripts/ensure-chromium');
+  return found;
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 export async function startBrowser() {
-  const executablePath = execFileSync(join(repository, 'scripts/ensure-chromium'), {
-    encoding: 'utf8',
-  }).trim();
   return chromium.launch({
-    executablePath,
+    executablePath: findChromium(),
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-dev-shm-usage'],
   });
 }
@@ -33,8 +47,11 @@ export async function openPage(context, origin) {
     if (message.type() !== 'error') return;
     // A refused sign-in or a wrong form is answered with 4xx, which the browser notes; the tests look at those answers.
     if (/Failed to load resource: the server responded with a status of 4\d\d/.test(text)) return;
-    // The tests cut the live connection themselves.
-    if (/WebSocket connection to/.test(text)) return;
+    // The tests cut the live connection and stop the engine themselves.
+    if (
+      /WebSocket connection to|net::ERR_CONNECTION_(REFUSED|RESET|CLOSED)|net::ERR_EMPTY_RESPONSE/.test(text)
+    )
+      return;
     complaints.push(`console: ${text}`);
   });
   page.on('request', (request) => {
@@ -58,8 +75,9 @@ export async function accessibility(page) {
 }
 
 export async function picture(page, name) {
-  mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+  if (!screenshots) return;
+  mkdirSync(screenshots, { recursive: true });
+  await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
 }
 
 /** Polls until `read` gives something true, or fails with what it gave last. */

@@ -1,13 +1,16 @@
 // The dashboard's main jobs in headless Chromium against a real engine: sign in, make a link in the form, open its short
-// URL as a visitor would, and watch the numbers move without a reload.
+// URL as a visitor would, and watch the numbers move without a reload. The tests run in order and share one page.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { accessibility, eventually, openPage, picture, startBrowser } from './browser.mjs';
-import { startEngine } from './engine.mjs';
+import { Engine } from './engine.mjs';
 
-const USER_AGENT =
+const DESKTOP =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36';
+const PHONE =
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 ' +
+  'Mobile/15E148 Safari/604.1';
 const slug = `e2e-${Date.now().toString(36)}`;
 
 let engine;
@@ -17,7 +20,7 @@ let page;
 let complaints;
 
 before(async () => {
-  engine = await startEngine();
+  engine = await Engine.start();
   browser = await startBrowser();
   context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' });
   ({ page, complaints } = await openPage(context, engine.admin));
@@ -25,14 +28,14 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await engine?.stop();
+  await engine?.remove();
 });
 
 /** What a visitor's browser does with the short link; @returns the destination it was sent to */
-async function visit() {
+async function visit(agent = DESKTOP) {
   const answer = await fetch(`${engine.public}/${slug}`, {
     redirect: 'manual',
-    headers: { 'User-Agent': USER_AGENT, Referer: 'https://news.ycombinator.com/item?id=1' },
+    headers: { 'User-Agent': agent, Referer: 'https://news.ycombinator.com/item?id=1' },
   });
   assert.equal(answer.status, 302);
   return new URL(answer.headers.get('location'));
@@ -64,16 +67,34 @@ test('a wrong key is refused in words', async () => {
   assert.deepEqual(await accessibility(page), []);
 });
 
+test('the sign-in link of the log signs in once', async () => {
+  const link = await engine.signInLink();
+  assert.equal(new URL(link).origin, engine.admin);
+  const other = await browser.newContext();
+  const opened = await openPage(other, engine.admin);
+  await opened.page.goto(link);
+  await opened.page.getByRole('navigation', { name: 'Main' }).waitFor();
+  assert.doesNotMatch(opened.page.url(), /token=/);
+  const cookie = (await other.cookies()).find(({ name }) => name === 'weir_session');
+  assert.deepEqual([cookie?.httpOnly, cookie?.sameSite], [true, 'Strict']);
+  await other.close();
+
+  const late = await browser.newContext();
+  const refused = await openPage(late, engine.admin);
+  await refused.page.goto(link);
+  await refused.page.getByText('has been used or has expired').waitFor();
+  await late.close();
+  assert.deepEqual([...opened.complaints, ...refused.complaints], []);
+});
+
 test('the admin key signs in, and an empty workspace says what to do first', async () => {
   await page.getByLabel('Admin key').fill(engine.key);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('navigation', { name: 'Main' }).waitFor();
   await isLive();
-  const { data } = await api('GET', '/v1/links?limit=1');
-  if (data.length === 0) {
-    await page.getByRole('heading', { name: 'No link yet' }).waitFor();
-    await page.getByText('/v1/links').waitFor();
-  }
+  await page.getByRole('heading', { name: 'No link yet' }).waitFor();
+  await page.getByText('/v1/links').waitFor();
+  await picture(page, 'overview-empty');
   assert.deepEqual(await accessibility(page), []);
 });
 
@@ -120,7 +141,9 @@ test('a click moves the number, the breakdown and the tail without a reload', as
   await visit();
   await eventually(async () => (await count('clicks')) === before + 3, 'three clicks did not count three');
   await page.getByRole('region', { name: 'Links' }).getByText(`/${slug}`).waitFor();
-  await page.getByRole('region', { name: 'Live events' }).getByText(`/${slug}`).first().waitFor();
+  const tail = page.getByRole('region', { name: 'Live events' }).getByRole('listitem');
+  await eventually(async () => (await tail.count()) === 3, 'the tail does not show three clicks');
+  assert.match(await tail.first().textContent(), new RegExp(`click.*/${slug}`));
   assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
   assert.deepEqual(await accessibility(page), []);
 });
@@ -165,19 +188,29 @@ test('a row filters everything, and the address keeps it', async () => {
   await page.goto(`${engine.admin}/?range=today`);
   await isLive();
   const all = await count('clicks');
-  const row = page.getByRole('region', { name: 'Links' }).getByRole('button', { name: `/${slug}` });
-  await row.click();
-  await page.waitForURL(/link=lnk_/);
+  await visit(PHONE);
+  await visit(PHONE);
+  await eventually(async () => (await count('clicks')) === all + 2, 'two phones did not count two');
+  const row = (region, name) => page.getByRole('region', { name: region }).getByRole('button', { name });
+  await row('Devices', /^mobile$/i).click();
+  await page.waitForURL(/device=mobile/);
   await page.getByRole('group', { name: 'Filters' }).waitFor();
-  const filtered = await eventually(
-    async () => (await count('clicks')) > 0 && count('clicks'),
-    'no filtered count',
-  );
-  assert.ok(filtered <= all);
+  await eventually(async () => (await count('clicks')) === 2, 'the filter does not leave the two phones');
+  await visit();
+  await visit(PHONE);
+  await eventually(async () => (await count('clicks')) === 3, 'the filtered number does not move');
+
+  await row('Links', `/${slug}`).click();
+  await page.waitForURL(/link=lnk_/);
   await page.reload();
   await isLive();
   await page.getByRole('group', { name: 'Filters' }).getByText(`/${slug}`).waitFor();
-  assert.equal(await count('clicks'), filtered);
+  assert.equal(await count('clicks'), 3);
+  await row('Devices', /^mobile$/i).click();
+  await eventually(
+    async () => (await count('clicks')) === all + 4,
+    'taking the filter away shows less than all',
+  );
 });
 
 test('a lost connection says so, comes back, and has counted what happened meanwhile', async () => {
@@ -206,6 +239,25 @@ test('a lost connection says so, comes back, and has counted what happened meanw
   await opened.page.waitForSelector('[data-live=live]', { timeout: 60_000 });
   await eventually(async () => (await clicks()) === before + 1, 'the click during the outage is missing');
   await other.close();
+});
+
+test('the page comes back by itself after the engine was restarted', async () => {
+  await page.goto(`${engine.admin}/?range=today`);
+  await isLive();
+  await page.evaluate(() => (globalThis.sameDocument = true));
+  const before = await count('clicks');
+  await engine.stop();
+  await page.waitForSelector('[data-live=reconnecting]');
+  assert.equal(await count('clicks'), before);
+  await picture(page, 'overview-reconnecting');
+  await engine.again();
+  await visit();
+  await page.waitForSelector('[data-live=live]', { timeout: 60_000 });
+  await eventually(
+    async () => (await count('clicks')) === before + 1,
+    'the click after the restart is missing',
+  );
+  assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
 });
 
 test('keys and webhook endpoints are made and revoked', async () => {
@@ -280,7 +332,7 @@ test('every page fits its window, light and dark, without a violation', async ()
     docs: '/docs',
   };
   for (const theme of ['light', 'dark']) {
-    for (const width of [360, 390, 1280, 1920]) {
+    for (const width of [360, 1280, 1920]) {
       await page.emulateMedia({ colorScheme: theme });
       await page.setViewportSize({ width, height: width < 500 ? 844 : 1000 });
       for (const [name, path] of Object.entries(places)) {
@@ -294,7 +346,7 @@ test('every page fits its window, light and dark, without a violation', async ()
         assert.ok(over <= 0, `${name} at ${width} px is ${over} px too wide`);
         if (width !== 1920)
           assert.deepEqual(await accessibility(page), [], `${name} at ${width} px, ${theme}`);
-        if (width !== 360) await picture(page, `${name}-${theme}-${width}`);
+        await picture(page, `${name}-${theme}-${width}`);
       }
     }
   }

@@ -1,116 +1,134 @@
-// A real engine for the browser tests: the built binary on free ports with a data directory of its own, or the one that
-// WEIR_ADMIN, WEIR_PUBLIC and WEIR_KEY name.
+// A real engine for the browser tests: the built binary on free ports, with a data directory of its own that is gone
+// afterwards. It can be restarted on the same addresses, as an operator restarts it.
 
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { eventually } from './browser.mjs';
 
 const READY_WITHIN_MS = 180_000;
 const STOP_WITHIN_MS = 60_000;
+/** Characters of the engine's log that a failure shows. */
+const LOG_SHOWN = 4_000;
 const repository = new URL('../../../', import.meta.url).pathname;
-
-function withScheme(address) {
-  return /^https?:\/\//.test(address) ? address.replace(/\/$/, '') : `http://${address}`;
-}
+/** What of this shell's settings the engine may see: where fetched files are, never addresses, keys or stores. */
+const passedOn = ['WEIR_LIBCHDB', 'WEIR_GEOIP'];
 
 function binary() {
-  const candidates = [
-    process.env.WEIR_BINARY,
-    join(repository, 'target/release/weir'),
-    join(repository, 'target/debug/weir'),
-  ];
-  const found = candidates.find((path) => path && existsSync(path));
-  if (!found) throw new Error('no weir binary: run `make build`, or set WEIR_BINARY');
-  return found;
+  const path = process.env.WEIR_BIN ?? join(repository, 'target/debug/weir');
+  if (!existsSync(path)) throw new Error(`no engine at ${path}: build it, or set WEIR_BIN`);
+  return resolve(path);
 }
 
-function libchdb() {
-  if (process.env.WEIR_LIBCHDB) return process.env.WEIR_LIBCHDB;
-  const folder = join(repository, '.weir');
-  const name = existsSync(folder)
-    ? readdirSync(folder, { recursive: true }).find((path) => path.endsWith('libchdb.so'))
-    : undefined;
-  return name ? join(folder, name) : undefined;
+function environment() {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('WEIR_') || passedOn.includes(name),
+  );
+  return Object.fromEntries(kept);
 }
 
-/** @returns {Promise<{public: string, admin: string, key: string, stop: () => Promise<void>}>} */
-export async function startEngine() {
-  const { WEIR_ADMIN, WEIR_PUBLIC, WEIR_KEY } = process.env;
-  if (WEIR_ADMIN && WEIR_PUBLIC && WEIR_KEY) {
-    return {
-      admin: withScheme(WEIR_ADMIN),
-      public: withScheme(WEIR_PUBLIC),
-      key: WEIR_KEY,
-      stop: async () => {},
-    };
+const withScheme = (address) => (/^https?:/.test(address) ? address.replace(/\/$/, '') : `http://${address}`);
+const hostOf = (origin) => new URL(origin).host;
+
+export class Engine {
+  /** origins, `http://127.0.0.1:…` */
+  public = '';
+  admin = '';
+  key = '';
+  #data = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+  #child = null;
+  #exited = null;
+  #said = '';
+
+  static async start() {
+    const engine = new Engine();
+    await engine.#run('127.0.0.1:0', '127.0.0.1:0');
+    return engine;
   }
-  const data = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
-  const key = `weir_${randomBytes(24).toString('hex')}`;
-  const library = libchdb();
-  const child = spawn(binary(), ['serve'], {
-    cwd: data,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      ...process.env,
-      WEIR_DATA_DIR: data,
-      WEIR_PUBLIC_ADDR: '127.0.0.1:0',
-      WEIR_ADMIN_ADDR: '127.0.0.1:0',
-      WEIR_ADMIN_KEY: key,
-      ...(library ? { WEIR_LIBCHDB: library } : {}),
-    },
-  });
-  const said = [];
-  child.stderr.on('data', (bytes) => said.push(bytes.toString()));
-  const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
 
-  const stop = async () => {
-    child.kill('SIGTERM');
-    const { code, signal } = await within(exited, STOP_WITHIN_MS, 'the engine did not stop', () =>
-      child.kill('SIGKILL'),
-    );
-    rmSync(data, { recursive: true, force: true });
-    if (code !== 0) {
-      throw new Error(`the engine ended with ${code ?? signal}:\n${said.join('').slice(-4000)}`);
+  /** Runs again what was stopped, on the addresses it had. */
+  async again() {
+    await this.#run(hostOf(this.public), hostOf(this.admin));
+  }
+
+  /** The one-time sign-in link that the engine prints at its start. */
+  async signInLink() {
+    const read = () => /https?:\/\/\S*?\/sign-in\?token=[\w.~%-]+/.exec(this.#said)?.[0];
+    return eventually(read, 'the engine printed no sign-in link');
+  }
+
+  /** Asks it to stop as a service manager would; it must end with 0. */
+  async stop() {
+    if (!this.#child) return;
+    this.#child.kill('SIGTERM');
+    const { code, signal } = await this.#within(this.#exited, STOP_WITHIN_MS, 'the engine did not stop');
+    this.#child = null;
+    if (code !== 0) throw new Error(`the engine ended with ${code ?? signal}:\n${this.#tail()}`);
+  }
+
+  async remove() {
+    try {
+      await this.stop();
+    } finally {
+      this.#child?.kill('SIGKILL');
+      rmSync(this.#data, { recursive: true, force: true });
     }
-  };
-
-  const ready = new Promise((resolve) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      if (!line.startsWith('{')) return;
-      const addresses = JSON.parse(line);
-      if (addresses.public && addresses.admin) resolve(addresses);
-    });
-  });
-  const early = exited.then(({ code, signal }) => {
-    throw new Error(
-      `the engine ended with ${code ?? signal} before it was ready:\n${said.join('').slice(-4000)}`,
-    );
-  });
-  try {
-    const addresses = await within(Promise.race([ready, early]), READY_WITHIN_MS, 'the engine is not ready');
-    early.catch(() => {});
-    return { admin: withScheme(addresses.admin), public: withScheme(addresses.public), key, stop };
-  } catch (error) {
-    child.kill('SIGKILL');
-    rmSync(data, { recursive: true, force: true });
-    throw error;
   }
-}
 
-async function within(promise, milliseconds, complaint, giveUp = () => {}) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => {
-      giveUp();
-      reject(new Error(`${complaint} within ${milliseconds} ms`));
-    }, milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+  async #run(publicAddress, adminAddress) {
+    const options = ['--data-dir', this.#data, '--public-addr', publicAddress, '--admin-addr', adminAddress];
+    const child = spawn(binary(), ['serve', ...options], {
+      cwd: repository,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: environment(),
+    });
+    this.#child = child;
+    this.#said = '';
+    this.#exited = new Promise((settle) => {
+      child.once('error', (error) => settle({ code: error.message }));
+      child.once('exit', (code, signal) => settle({ code, signal }));
+    });
+    child.stderr.on('data', (bytes) => (this.#said += bytes));
+    const ready = new Promise((settle) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        this.#said += `${line}\n`;
+        if (!line.startsWith('{')) return;
+        const addresses = JSON.parse(line);
+        if (addresses.public && addresses.admin) settle(addresses);
+      });
+    });
+    const early = this.#exited.then(({ code, signal }) => {
+      throw new Error(`the engine ended with ${code ?? signal} before it was ready:\n${this.#tail()}`);
+    });
+    const addresses = await this.#within(
+      Promise.race([ready, early]),
+      READY_WITHIN_MS,
+      'the engine is not ready',
+    );
+    early.catch(() => {});
+    this.public = withScheme(addresses.public);
+    this.admin = withScheme(addresses.admin);
+    this.key = JSON.parse(readFileSync(join(this.#data, 'engine.json'), 'utf8')).operator_key;
+  }
+
+  async #within(promise, milliseconds, complaint) {
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => {
+        this.#child?.kill('SIGKILL');
+        reject(new Error(`${complaint} within ${milliseconds} ms:\n${this.#tail()}`));
+      }, milliseconds);
+    });
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #tail() {
+    return this.#said.slice(-LOG_SHOWN);
   }
 }
