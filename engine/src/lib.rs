@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod clicks;
+pub mod data_dir;
 pub mod endpoints;
 pub mod enrich;
 pub mod journal;
@@ -10,6 +11,7 @@ pub mod keyring;
 pub mod keys;
 pub mod links;
 mod mapped_file;
+pub mod recorder;
 pub mod token;
 pub mod warehouse;
 pub mod watermark;

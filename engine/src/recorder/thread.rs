@@ -1,0 +1,304 @@
+//! The recorder's thread: drains lanes and facts into the journal.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use weir_schemas::fact::kind;
+use weir_schemas::ids::Sequence;
+
+use super::lane::{self, Lane, LaneCounts, LaneReader};
+use super::{RecordError, RecorderConfig, Refine, Shared, Waiting};
+use crate::journal::{Journal, JournalError};
+use crate::watermark::Watermark;
+
+/// Bytes of hits and facts after which a batch is committed although more is there.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// How long a full disk is left alone before it is tried again.
+const FULL_DISK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Everything recovered, before the thread starts.
+pub(super) struct Prepared {
+    journal: Journal,
+    readers: Vec<LaneReader>,
+    lanes: Vec<Lane>,
+    refine: Refine,
+    queue: Receiver<Waiting>,
+    pace: Duration,
+    /// Hits that were found in lanes.
+    pub recovered: u64,
+    pub refused: u64,
+}
+
+/// Journals what the lanes of the last run held and opens those of this run.
+pub(super) fn prepare(
+    config: &RecorderConfig,
+    mut journal: Journal,
+    mut refine: Refine,
+    queue: Receiver<Waiting>,
+) -> Result<Prepared, JournalError> {
+    let folder = &config.lanes_folder;
+    let failed = |doing, path: &std::path::Path, source| JournalError::Failed {
+        doing,
+        path: path.display().to_string(),
+        source,
+    };
+    fs::create_dir_all(folder).map_err(|e| failed("create", folder, e))?;
+    let mut left: Vec<u16> = fs::read_dir(folder)
+        .map_err(|e| failed("list", folder, e))?
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_prefix("lane-")?.strip_suffix(".ring")?.parse().ok()
+        })
+        .collect();
+    left.extend(0..config.lanes);
+    left.sort_unstable();
+    left.dedup();
+    let mut prepared = Prepared {
+        readers: Vec::new(),
+        lanes: Vec::new(),
+        queue,
+        pace: config.pace,
+        recovered: 0,
+        refused: 0,
+        refine: Box::new(|_, _, _, _| Ok(())),
+        journal: {
+            journal.abandon();
+            journal
+        },
+    };
+    let (mut buffer, mut refined) = (Vec::new(), Vec::new());
+    for index in left {
+        let path = folder.join(format!("lane-{index}.ring"));
+        let open =
+            || lane::open(&path, index, config.lane_bytes).map_err(|e| failed("open the lane", &path, e));
+        let mut reader = open()?;
+        let mut last = prepared.journal.counter(index);
+        loop {
+            buffer.clear();
+            let Some(record) = reader.next(&mut buffer) else { break };
+            // Journaled by the last run, which died before it gave the record back.
+            if record.counter <= last {
+                continue;
+            }
+            last = record.counter;
+            prepared.recovered += 1;
+            refined.clear();
+            match refine(index, record.counter, &buffer[record.start..record.end], &mut refined) {
+                Ok(()) => {
+                    prepared.journal.put_traffic(kind::CLICK, index, record.counter, &refined)?;
+                }
+                Err(why) => {
+                    tracing::error!(
+                        lane = index,
+                        counter = record.counter,
+                        why,
+                        "a recorded hit cannot be read"
+                    );
+                    prepared.refused += 1;
+                }
+            }
+            if prepared.journal.batch_bytes() >= BATCH_BYTES_MAX {
+                prepared.journal.commit()?;
+            }
+        }
+        prepared.journal.commit()?;
+        if index >= config.lanes {
+            drop(reader);
+            fs::remove_file(&path).map_err(|e| failed("remove the unused", &path, e))?;
+            continue;
+        }
+        let size = fs::metadata(&path).map_err(|e| failed("look at", &path, e))?.len();
+        let wanted = config.lane_bytes.max(lane::LANE_BYTES_MIN).next_multiple_of(4_096) + 4_096;
+        if size != wanted {
+            // Everything in it is in the journal: it can be made anew in its new size.
+            drop(reader);
+            fs::remove_file(&path).map_err(|e| failed("resize", &path, e))?;
+            reader = open()?;
+        }
+        prepared.lanes.push(reader.restart(last + 1));
+        prepared.readers.push(reader);
+    }
+    prepared.refine = refine;
+    Ok(prepared)
+}
+
+impl Prepared {
+    pub(super) fn durable(&self) -> Sequence {
+        self.journal.last()
+    }
+
+    pub(super) fn lane_watermarks(&self) -> Vec<Watermark> {
+        self.lanes.iter().map(|lane| Watermark::new(lane.next_counter() - 1)).collect()
+    }
+
+    pub(super) fn lane_counts(&self) -> Vec<LaneCounts> {
+        self.readers.iter().map(LaneReader::counts).collect()
+    }
+
+    pub(super) fn into_worker(self, shared: Arc<Shared>) -> (Worker, Vec<Lane>) {
+        let worker = Worker {
+            journal: self.journal,
+            readers: self.readers,
+            refine: self.refine,
+            queue: self.queue,
+            pace: self.pace,
+            shared,
+            facts: Vec::new(),
+            buffer: Vec::new(),
+            refined: Vec::new(),
+        };
+        (worker, self.lanes)
+    }
+}
+
+pub(super) struct Worker {
+    journal: Journal,
+    readers: Vec<LaneReader>,
+    refine: Refine,
+    queue: Receiver<Waiting>,
+    pace: Duration,
+    shared: Arc<Shared>,
+    /// Facts of the batch with their sequences.
+    facts: Vec<(Sequence, Waiting)>,
+    buffer: Vec<u8>,
+    refined: Vec<u8>,
+}
+
+impl Worker {
+    pub(super) fn run(&mut self) {
+        let mut last_commit = Instant::now();
+        loop {
+            // Read before draining: whatever was sent before the stop is drained below.
+            let stopping = self.shared.stop.load(Ordering::Acquire);
+            let wait =
+                if stopping { Duration::ZERO } else { self.pace.saturating_sub(last_commit.elapsed()) };
+            match self.queue.recv_timeout(wait) {
+                Ok(first) => self.take_facts(first),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let more = self.drain_and_commit();
+            last_commit = Instant::now();
+            if stopping && !more && self.queue.is_empty() {
+                return;
+            }
+            if self.shared.full.load(Ordering::Relaxed) {
+                if stopping {
+                    tracing::error!("stopping with hits in the lanes: the disk is full; they stay there");
+                    return;
+                }
+                std::thread::sleep(FULL_DISK_PAUSE);
+            }
+            if self.shared.failed.load(Ordering::Relaxed) {
+                return self.refuse_until_stopped();
+            }
+        }
+    }
+
+    fn take_facts(&mut self, first: Waiting) {
+        let mut next = Some(first);
+        while let Some(waiting) = next {
+            match self.journal.put_fact(waiting.kind, &waiting.payload) {
+                Ok(seq) => self.facts.push((seq, waiting)),
+                Err(_) => _ = waiting.done.send(Err(RecordError::TooLarge)),
+            }
+            if self.journal.batch_bytes() >= BATCH_BYTES_MAX {
+                break;
+            }
+            next = self.queue.try_recv().ok();
+        }
+    }
+
+    /// Commits what there is; tells whether the lanes may hold more.
+    fn drain_and_commit(&mut self) -> bool {
+        let (mut hits, mut refused) = (0, 0);
+        let lanes = self.readers.len();
+        for (place, reader) in self.readers.iter_mut().enumerate() {
+            let index = reader.index();
+            // A busy lane leaves room in the batch for those behind it.
+            let room = BATCH_BYTES_MAX / lanes * (place + 1);
+            while self.journal.batch_bytes() < room {
+                self.buffer.clear();
+                let Some(record) = reader.next(&mut self.buffer) else { break };
+                self.refined.clear();
+                let raw = &self.buffer[record.start..record.end];
+                let put = (self.refine)(index, record.counter, raw, &mut self.refined).and_then(|()| {
+                    self.journal
+                        .put_traffic(kind::CLICK, index, record.counter, &self.refined)
+                        .map_err(|error| error.to_string())
+                });
+                match put {
+                    Ok(_) => hits += 1,
+                    Err(why) => {
+                        tracing::error!(
+                            lane = index,
+                            counter = record.counter,
+                            why,
+                            "a hit cannot be recorded"
+                        );
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        if hits + refused == 0 && self.facts.is_empty() {
+            return false;
+        }
+        match self.journal.commit() {
+            Ok(last) => self.publish(last, hits, refused),
+            Err(error) => self.fail(&error),
+        }
+        hits > 0
+    }
+
+    fn publish(&mut self, last: Sequence, hits: u64, refused: u64) {
+        self.shared.full.store(false, Ordering::Release);
+        for (index, reader) in self.readers.iter_mut().enumerate() {
+            reader.consume();
+            let counter = self.journal.counter(index as u16);
+            self.shared.lane_durable[index].advance(counter);
+        }
+        self.shared.journaled.fetch_add(hits, Ordering::AcqRel);
+        self.shared.refused.fetch_add(refused, Ordering::AcqRel);
+        for (seq, waiting) in &mut self.facts {
+            if let Some(hook) = waiting.on_sequenced.take() {
+                hook(*seq);
+            }
+        }
+        self.shared.durable.advance(last);
+        for (seq, waiting) in self.facts.drain(..) {
+            // Whoever does not wait any more finds the fact in the books.
+            _ = waiting.done.send(Ok(seq));
+        }
+    }
+
+    fn fail(&mut self, error: &JournalError) {
+        let full = matches!(error, JournalError::Full { .. });
+        let first = if full { !self.shared.full.swap(true, Ordering::AcqRel) } else { true };
+        if first {
+            tracing::error!(%error, "the journal cannot be written; redirects go on, payments are answered 503");
+        }
+        let answer = if full { RecordError::StorageFull } else { RecordError::StorageFailed };
+        if !full {
+            self.shared.failed.store(true, Ordering::Release);
+        }
+        for reader in &mut self.readers {
+            reader.rewind();
+        }
+        for (_, waiting) in self.facts.drain(..) {
+            _ = waiting.done.send(Err(answer));
+        }
+    }
+
+    /// After a failed sync: nothing is written any more. Hits stay in their lanes until these are full.
+    fn refuse_until_stopped(&mut self) {
+        while !self.shared.stop.load(Ordering::Acquire) {
+            if let Ok(waiting) = self.queue.recv_timeout(FULL_DISK_PAUSE) {
+                _ = waiting.done.send(Err(RecordError::StorageFailed));
+            }
+        }
+    }
+}
