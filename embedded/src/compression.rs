@@ -47,14 +47,20 @@ impl Encoding {
             "lz4" => Ok(Self::Lz4Frame),
             other => Err(Exception::new(
                 code::UNKNOWN_COMPRESSION_METHOD,
-                format_args!("Content-Encoding '{other}' is not supported here; use gzip, deflate, lz4 or identity"),
+                format_args!(
+                    "Content-Encoding '{other}' is not supported here; use gzip, deflate, lz4 or identity"
+                ),
             )),
         }
     }
 }
 
 /// Puts the decoders that a request names around its body.
-pub(crate) fn decoded(body: impl Read + Send + 'static, encoding: Encoding, blocks: bool) -> Box<dyn Read + Send> {
+pub(crate) fn decoded(
+    body: impl Read + Send + 'static,
+    encoding: Encoding,
+    blocks: bool,
+) -> Box<dyn Read + Send> {
     let body: Box<dyn Read + Send> = match encoding {
         Encoding::Identity => Box::new(body),
         Encoding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(body)),
@@ -88,7 +94,12 @@ impl<R: Read> Blocks<R> {
         while have < head.len() {
             match self.source.read(&mut head[have..])? {
                 0 if have == 0 => return Ok(false),
-                0 => return Err(refuse(code::CANNOT_READ_ALL_DATA, "The body ends inside a compressed block")),
+                0 => {
+                    return Err(refuse(
+                        code::CANNOT_READ_ALL_DATA,
+                        "The body ends inside a compressed block",
+                    ));
+                }
                 more => have += more,
             }
         }

@@ -17,6 +17,7 @@ pub(crate) mod code {
     pub(crate) const CANNOT_READ_ALL_DATA: (u32, &str) = (33, "CANNOT_READ_ALL_DATA");
     pub(crate) const TOO_LARGE_SIZE_COMPRESSED: (u32, &str) = (39, "TOO_LARGE_SIZE_COMPRESSED");
     pub(crate) const CHECKSUM_DOESNT_MATCH: (u32, &str) = (40, "CHECKSUM_DOESNT_MATCH");
+    pub(crate) const LOGICAL_ERROR: (u32, &str) = (49, "LOGICAL_ERROR");
     pub(crate) const NOT_IMPLEMENTED: (u32, &str) = (48, "NOT_IMPLEMENTED");
     pub(crate) const SYNTAX_ERROR: (u32, &str) = (62, "SYNTAX_ERROR");
     pub(crate) const UNKNOWN_COMPRESSION_METHOD: (u32, &str) = (89, "UNKNOWN_COMPRESSION_METHOD");
@@ -27,8 +28,6 @@ pub(crate) mod code {
     pub(crate) const QUERY_IS_TOO_LARGE: (u32, &str) = (229, "QUERY_IS_TOO_LARGE");
     pub(crate) const CANNOT_DECOMPRESS: (u32, &str) = (271, "CANNOT_DECOMPRESS");
     pub(crate) const INTO_OUTFILE_NOT_ALLOWED: (u32, &str) = (344, "INTO_OUTFILE_NOT_ALLOWED");
-    pub(crate) const SESSION_NOT_FOUND: (u32, &str) = (372, "SESSION_NOT_FOUND");
-    pub(crate) const SESSION_IS_LOCKED: (u32, &str) = (373, "SESSION_IS_LOCKED");
     pub(crate) const QUERY_WAS_CANCELLED: (u32, &str) = (394, "QUERY_WAS_CANCELLED");
     pub(crate) const BAD_REQUEST_PARAMETER: (u32, &str) = (408, "BAD_REQUEST_PARAMETER");
     pub(crate) const AUTHENTICATION_FAILED: (u32, &str) = (516, "AUTHENTICATION_FAILED");
@@ -61,12 +60,12 @@ impl Exception {
         match self.code {
             194 => StatusCode::UNAUTHORIZED,
             192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
-            6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168 | 223
-            | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
+            6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168
+            | 223 | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
             46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
             229 => StatusCode::PAYLOAD_TOO_LARGE,
             48 => StatusCode::NOT_IMPLEMENTED,
-            76 | 209 | 439 => StatusCode::SERVICE_UNAVAILABLE,
+            76 | 202 | 203 | 209 | 439 => StatusCode::SERVICE_UNAVAILABLE,
             381 => StatusCode::LENGTH_REQUIRED,
             159 => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -77,10 +76,7 @@ impl Exception {
     /// the `X-ClickHouse-Exception-Tag` header announced; the length counts the message and its line end.
     pub(crate) fn tagged(&self, tag: &str) -> String {
         let length = self.text.len() + 1;
-        format!(
-            "\r\n__exception__\r\n{tag}\r\n{text}\n{length} {tag}\r\n__exception__\r\n",
-            text = self.text
-        )
+        format!("\r\n__exception__\r\n{tag}\r\n{text}\n{length} {tag}\r\n__exception__\r\n", text = self.text)
     }
 }
 
@@ -101,9 +97,6 @@ mod tests {
     #[test]
     fn the_tagged_block_states_its_length() {
         let exception = Exception { code: 1, text: "abc".into() };
-        assert_eq!(
-            exception.tagged("t"),
-            "\r\n__exception__\r\nt\r\nabc\n4 t\r\n__exception__\r\n"
-        );
+        assert_eq!(exception.tagged("t"), "\r\n__exception__\r\nt\r\nabc\n4 t\r\n__exception__\r\n");
     }
 }

@@ -46,11 +46,7 @@ pub(crate) struct Engine {
 /// An answer that has begun.
 pub(crate) enum Begun {
     /// Rows will come out of the pipe; the outcome follows its end.
-    Rows {
-        pipe: std::io::PipeReader,
-        format: String,
-        outcome: oneshot::Receiver<Result<Figures, Exception>>,
-    },
+    Rows { pipe: std::io::PipeReader, format: String, outcome: oneshot::Receiver<Result<Figures, Exception>> },
     /// It is over already, with this to say.
     Done { answer: Vec<u8>, format: String, figures: Figures },
 }
@@ -60,6 +56,7 @@ pub(crate) enum Begun {
 pub(crate) struct Flight {
     /// Unique in the process; the query carries it as its `log_comment`.
     pub(crate) id: String,
+    /// It has ended; set before anybody hears how.
     pub(crate) landed: AtomicBool,
     pub(crate) abandoned: AtomicBool,
 }
@@ -103,9 +100,9 @@ impl Engine {
         let mut arguments = self.arguments.clone();
         // The library chooses its own query_id; this is where the client's can be found in system.processes.
         arguments.push(format!("--log_comment={} {query_id}", flight.id));
-        self.library.connect(&arguments).ok_or_else(|| {
-            Exception::new(code::NO_FREE_CONNECTION, "libchdb opened no further connection")
-        })
+        self.library
+            .connect(&arguments)
+            .ok_or_else(|| Exception::new(code::NO_FREE_CONNECTION, "libchdb opened no further connection"))
     }
 
     fn told(&self, refusal: Refusal) -> Exception {
@@ -124,6 +121,7 @@ impl Engine {
         if let Err(exception) = self.try_run(request, body, flight, &mut begun)
             && let Some(begun) = begun.take()
         {
+            flight.landed.store(true, Ordering::Release);
             // A receiver that is gone has abandoned the query.
             let _ = begun.send(Err(exception.with_version(&self.version)));
         }
@@ -146,9 +144,8 @@ impl Engine {
         // A complete INSERT head in the URL: its data need not wait for more of the body.
         let head_is_complete =
             std::str::from_utf8(&text).is_ok_and(|text| matches!(statement::head(text), Head::Insert(_)));
-        let mut body_ended = false;
         if !head_is_complete {
-            body_ended = read_up_to(&mut body, MAX_STATEMENT_BYTES + 1, &mut text)?;
+            read_up_to(&mut body, MAX_STATEMENT_BYTES + 1, &mut text)?;
         }
         // The data of an insert need not be UTF-8; its head is.
         let valid = match std::str::from_utf8(&text) {
@@ -165,11 +162,11 @@ impl Engine {
                 let first = &text[insert.data_at.min(text.len())..];
                 let figures = self.insert(&mut connection, &insert, request, first, &mut body)?;
                 drop(connection);
+                flight.landed.store(true, Ordering::Release);
                 send(begun, Ok(figures_of(figures)));
                 return Ok(());
             }
-            Head::InsertOpen if valid.len() < text.len() || !body_ended && !head_is_complete => {}
-            _ => {}
+            Head::InsertOpen | Head::InsertSelect | Head::Other => {}
         }
         if valid.len() < text.len() {
             return Err(Exception::new(code::SYNTAX_ERROR, "The statement is not UTF-8"));
@@ -179,7 +176,7 @@ impl Engine {
             return Err(Exception::new(code::QUERY_IS_TOO_LARGE, message));
         }
         let connection = self.prepared(request, flight)?;
-        self.statement(connection, valid, request, begun)
+        self.statement(connection, valid, request, flight, begun)
     }
 
     /// A connection with the request's database and settings in force.
@@ -237,6 +234,7 @@ impl Engine {
         mut connection: Connection,
         sql: &str,
         request: &Request,
+        flight: &Flight,
         begun: &mut Option<oneshot::Sender<Result<Begun, Exception>>>,
     ) -> Result<(), Exception> {
         let output = statement::output(sql);
@@ -247,12 +245,16 @@ impl Engine {
         let format = output.format.unwrap_or(default_format).to_owned();
         let Analysis { statements, class } = connection.classify(sql);
         if statements > 1 {
-            return Err(Exception::new(code::SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)"));
+            return Err(Exception::new(
+                code::SYNTAX_ERROR,
+                "Syntax error (Multi-statements are not allowed)",
+            ));
         }
         if class != StatementClass::ReadOnly {
             let answered = connection.query(sql, default_format, &request.parameters);
             drop(connection);
             let (answer, figures) = answered.map_err(|refusal| self.told(refusal))?;
+            flight.landed.store(true, Ordering::Release);
             send(begun, Ok(Begun::Done { answer, format, figures }));
             return Ok(());
         }
@@ -264,9 +266,12 @@ impl Engine {
         let piped =
             [&sql[..output.destination_at], &destination, &sql[output.destination_at..output.end]].concat();
         let (told, outcome) = oneshot::channel();
-        send(begun, Ok(Begun::Rows { pipe: reader, format, outcome }));
+        if !send(begun, Ok(Begun::Rows { pipe: reader, format, outcome })) {
+            return Ok(());
+        }
         let answered = connection.query(&piped, default_format, &request.parameters);
         drop(connection);
+        flight.landed.store(true, Ordering::Release);
         let _ = told.send(match answered {
             Ok((_, figures)) => Ok(figures),
             Err(refusal) => Err(self.told(refusal)),
@@ -285,9 +290,7 @@ impl Engine {
             }
             if let Some(mut connection) = self.library.connect(&self.arguments) {
                 let pattern = quoted(&flight.id, '\'');
-                let kill = format!(
-                    "KILL QUERY WHERE startsWith(Settings['log_comment'], {pattern}) ASYNC"
-                );
+                let kill = format!("KILL QUERY WHERE startsWith(Settings['log_comment'], {pattern}) ASYNC");
                 if let Err(refusal) = connection.query(&kill, "TSV", &[]) {
                     tracing::warn!(query = flight.id, error = %refusal, "an abandoned query could not be stopped");
                 }
@@ -296,10 +299,11 @@ impl Engine {
         }
     }
 
-    /// Closes the engine. False while a query still runs.
-    pub(crate) fn close(&self) -> bool {
+    /// Closes the engine. No query may run any more.
+    pub(crate) fn close(&self) {
         drop(self.keeper.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
-        self.library.shutdown()
+        let joined = self.library.shutdown();
+        tracing::debug!(joined, "libchdb is closed");
     }
 }
 
@@ -309,11 +313,12 @@ const DESCRIPTORS: &str = "/proc/self/fd/";
 #[cfg(not(target_os = "linux"))]
 const DESCRIPTORS: &str = "/dev/fd/";
 
-fn send(begun: &mut Option<oneshot::Sender<Result<Begun, Exception>>>, what: Result<Begun, Exception>) {
-    if let Some(begun) = begun.take() {
-        // A receiver that is gone has abandoned the query.
-        let _ = begun.send(what);
-    }
+/// False when the receiver is gone: the client has abandoned the query.
+fn send(
+    begun: &mut Option<oneshot::Sender<Result<Begun, Exception>>>,
+    what: Result<Begun, Exception>,
+) -> bool {
+    begun.take().is_some_and(|begun| begun.send(what).is_ok())
 }
 
 fn unreadable(error: &std::io::Error) -> Exception {
@@ -329,8 +334,8 @@ fn unreadable(error: &std::io::Error) -> Exception {
     }
 }
 
-/// Appends up to `limit` bytes of `source` to `out`. True when the source has ended.
-fn read_up_to(source: &mut dyn Read, limit: usize, out: &mut Vec<u8>) -> Result<bool, Exception> {
+/// Appends bytes of `source` to `out` until it holds `limit` or the source has ended.
+fn read_up_to(source: &mut dyn Read, limit: usize, out: &mut Vec<u8>) -> Result<(), Exception> {
     while out.len() < limit {
         let start = out.len();
         out.resize(limit.min(start + (64 << 10)), 0);
@@ -338,22 +343,30 @@ fn read_up_to(source: &mut dyn Read, limit: usize, out: &mut Vec<u8>) -> Result<
         let count = read.as_ref().copied().unwrap_or(0);
         out.truncate(start + count);
         if read.map_err(|error| unreadable(&error))? == 0 {
-            return Ok(true);
+            return Ok(());
         }
     }
-    Ok(false)
+    Ok(())
 }
 
-/// A request's body as the blocking side reads it: what the connection's task sends, until it says it ended.
+/// What the connection's task says about a body.
+pub(crate) enum Piece {
+    Data(Bytes),
+    /// It ended as it announced.
+    End,
+}
+
+/// A request's body as the blocking side reads it.
 pub(crate) struct BodyReader {
-    chunks: mpsc::Receiver<Result<Bytes, std::io::Error>>,
+    pieces: mpsc::Receiver<std::io::Result<Piece>>,
     current: Bytes,
+    ended: bool,
     left: u64,
 }
 
 impl BodyReader {
-    pub(crate) fn new(chunks: mpsc::Receiver<Result<Bytes, std::io::Error>>) -> Self {
-        Self { chunks, current: Bytes::new(), left: u64::MAX }
+    pub(crate) fn new(pieces: mpsc::Receiver<std::io::Result<Piece>>) -> Self {
+        Self { pieces, current: Bytes::new(), ended: false, left: u64::MAX }
     }
 
     fn bounded(mut self, max: u64) -> Self {
@@ -365,14 +378,20 @@ impl BodyReader {
 impl Read for BodyReader {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         while self.current.is_empty() {
-            match self.chunks.blocking_recv() {
-                // The sender closes the channel after the last chunk, and only then; every failure is told.
-                None => return Ok(0),
-                Some(chunk) => self.current = chunk?,
+            if self.ended {
+                return Ok(0);
+            }
+            match self.pieces.blocking_recv() {
+                // A client that leaves must not look like the end of its rows.
+                None => return Err(std::io::ErrorKind::ConnectionAborted.into()),
+                Some(piece) => match piece? {
+                    Piece::Data(data) => self.current = data,
+                    Piece::End => self.ended = true,
+                },
             }
             let length = u64::try_from(self.current.len()).unwrap_or(u64::MAX);
             self.left = self.left.checked_sub(length).ok_or_else(|| {
-                let told = Exception::new(code::QUERY_IS_TOO_LARGE, "The body is longer than max_body_bytes");
+                let told = Exception::new(code::QUERY_IS_TOO_LARGE, "The body is longer than is taken");
                 std::io::Error::new(std::io::ErrorKind::InvalidData, told.text)
             })?;
         }

@@ -1,15 +1,18 @@
 //! ClickHouse as a child process of the engine.
 //!
-//! In the order of a query's way: the parent's [`supervisor`] starts the child (`weir clickhouse`), which is
-//! [`serve`]: it opens libchdb on a data directory and speaks ClickHouse's HTTP interface on a loopback port. A
+//! In the order of a query's way: the parent's [`Supervisor`] starts the child (`weir clickhouse`), which is
+//! [`serve()`]: it opens libchdb on a data directory and speaks ClickHouse's HTTP interface on a loopback port. A
 //! request is authenticated, split into statement and data, and run on a connection of its own; rows flow from
 //! the library to the socket through a pipe.
 //!
 //! libchdb has no users and no row policies, and its `readonly` does not stop `file()` or `url()`: whoever knows
 //! the password can do what the process can. Untrusted SQL must never reach it.
 
-pub mod supervisor;
+//!
+//! Every request is a session of its own: `session_id` is taken and means nothing, so temporary tables and `SET`
+//! do not outlive the request they came in.
 
+mod answer;
 mod authentication;
 mod compression;
 mod exception;
@@ -20,6 +23,8 @@ mod lifetime;
 mod request;
 mod server;
 mod statement;
+mod supervisor;
 
-pub use libchdb::LoadError;
-pub use server::{Limits, Password, ServerConfig, ServerError, serve};
+pub use libchdb::{LoadError, locate};
+pub use server::{ServeError, ServeOptions, serve};
+pub use supervisor::{Endpoint, PASSWORD_VARIABLE, Supervisor, SupervisorError, SupervisorOptions};

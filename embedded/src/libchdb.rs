@@ -36,7 +36,7 @@ pub enum LoadError {
 
 /// What a statement does to state that outlives it, by the library's own parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatementClass {
+pub(crate) enum StatementClass {
     /// SELECT, SHOW, DESCRIBE, EXPLAIN, EXISTS, CHECK.
     ReadOnly,
     /// INSERT, CREATE, ALTER, DROP, OPTIMIZE, … and everything else that is not a read.
@@ -47,36 +47,36 @@ pub enum StatementClass {
 
 /// What [`Connection::classify`] reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Analysis {
+pub(crate) struct Analysis {
     /// Executable statements in the text; 0 when it did not parse.
-    pub statements: u32,
+    pub(crate) statements: u32,
     /// The most restricted class among them.
-    pub class: StatementClass,
+    pub(crate) class: StatementClass,
 }
 
 /// Figures of a finished statement.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Seconds spent.
-    pub elapsed: f64,
+    pub(crate) elapsed: f64,
     /// Rows of the result.
-    pub result_rows: u64,
+    pub(crate) result_rows: u64,
     /// Bytes of the result in the engine's own representation.
-    pub result_bytes: u64,
+    pub(crate) result_bytes: u64,
     /// Rows read from storage.
-    pub read_rows: u64,
+    pub(crate) read_rows: u64,
     /// Bytes read from storage.
-    pub read_bytes: u64,
+    pub(crate) read_bytes: u64,
     /// Rows written (those of materialized views included).
-    pub written_rows: u64,
+    pub(crate) written_rows: u64,
     /// Bytes written.
-    pub written_bytes: u64,
+    pub(crate) written_bytes: u64,
 }
 
 /// What the library said went wrong, in ClickHouse's words (`Code: 60. DB::Exception: …`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refusal(pub String);
+pub(crate) struct Refusal(pub(crate) String);
 
 type RawConnection = *mut c_void;
 type RawResult = *mut c_void;
@@ -104,7 +104,7 @@ type NamedQuery<R> = unsafe extern "C" fn(
 ) -> R;
 
 /// The functions of the library. It is never unloaded: its threads live as long as the process.
-pub struct Libchdb {
+pub(crate) struct Libchdb {
     connect: unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut RawConnection,
     close: unsafe extern "C" fn(*mut RawConnection),
     query: NamedQuery<RawResult>,
@@ -175,7 +175,7 @@ pub fn locate(given: Option<&Path>) -> Result<PathBuf, LoadError> {
 
 impl Libchdb {
     /// Opens the library and resolves every function before anything is called, with its signal handlers off.
-    pub fn load(path: &Path) -> Result<&'static Self, LoadError> {
+    pub(crate) fn load(path: &Path) -> Result<&'static Self, LoadError> {
         let unloadable = |error: libloading::Error| LoadError::Unloadable {
             path: path.to_path_buf(),
             reason: error.to_string(),
@@ -223,14 +223,14 @@ impl Libchdb {
     }
 
     /// The library's version, as `26.7.3`.
-    pub fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         // SAFETY: returns a static NUL-terminated string.
         unsafe { text((self.version)()) }.unwrap_or_default()
     }
 
     /// Opens a connection. `arguments` are `--name=value`: server options count for the first connection of the
     /// process, settings for this connection only. `None` when the engine refuses; it prints why on stderr.
-    pub fn connect(&'static self, arguments: &[String]) -> Option<Connection> {
+    pub(crate) fn connect(&'static self, arguments: &[String]) -> Option<Connection> {
         let owned: Vec<CString> = std::iter::once("clickhouse")
             .chain(arguments.iter().map(String::as_str))
             .map(|argument| CString::new(argument.replace('\0', "")).expect("NUL bytes were removed"))
@@ -242,16 +242,16 @@ impl Libchdb {
         NonNull::new(handle).map(|handle| Connection { library: self, handle })
     }
 
-    /// Joins the library's threads. Every connection must be closed; afterwards none can be opened.
-    /// False while a connection is still open.
-    pub fn shutdown(&self) -> bool {
-        // SAFETY: safe from any thread by its contract; it refuses (returns an error) under open connections.
+    /// Joins the library's threads, as far as it will: with MergeTree tables it declines (26.7), and ending the
+    /// process is what joins them. Every connection must be closed; afterwards none can be opened.
+    pub(crate) fn shutdown(&self) -> bool {
+        // SAFETY: safe from any thread by its contract; it refuses (returns an error) where it cannot.
         unsafe { (self.shutdown)() == 0 }
     }
 }
 
 /// One session of the engine. Closed on drop.
-pub struct Connection {
+pub(crate) struct Connection {
     library: &'static Libchdb,
     handle: NonNull<RawConnection>,
 }
@@ -286,7 +286,7 @@ impl Connection {
     }
 
     /// What `sql` would do, without running it.
-    pub fn classify(&mut self, sql: &str) -> Analysis {
+    pub(crate) fn classify(&mut self, sql: &str) -> Analysis {
         let size = u32::try_from(size_of::<RawAnalysis>()).expect("16 bytes");
         let mut out = RawAnalysis { struct_size: size, statement_count: 0, flags: 0, query_class: 4 };
         // SAFETY: `sql` outlives the call; no target database is named; `out` is of the size it claims.
@@ -303,7 +303,7 @@ impl Connection {
 
     /// Runs a statement and returns what it answers in `format` (unless it has a FORMAT clause), whole, in memory.
     /// `parameters` fill `{name:Type}` for this statement only.
-    pub fn query(
+    pub(crate) fn query(
         &mut self,
         sql: &str,
         format: &str,
@@ -329,7 +329,7 @@ impl Connection {
     }
 
     /// Begins a streaming INSERT: `sql` without its FORMAT or VALUES clause, `format` of what will be appended.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
         sql: &str,
         format: &str,
@@ -404,7 +404,7 @@ impl Libchdb {
 }
 
 /// A streaming INSERT. Dropped unfinished, it is cancelled: blocks that the engine already wrote stay.
-pub struct InsertStream<'connection> {
+pub(crate) struct InsertStream<'connection> {
     connection: &'connection mut Connection,
     handle: RawStream,
     finished: bool,
@@ -420,7 +420,7 @@ impl InsertStream<'_> {
     }
 
     /// Adds bytes of the stream's format, cut anywhere. Blocks while the engine is behind.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         // SAFETY: the handle is live; the library copies the bytes.
         let state = unsafe {
             (self.connection.library.append)(self.handle, bytes.as_ptr().cast::<c_void>(), bytes.len())
@@ -434,7 +434,7 @@ impl InsertStream<'_> {
     }
 
     /// Ends the data and commits it.
-    pub fn finish(mut self) -> Result<Figures, Refusal> {
+    pub(crate) fn finish(mut self) -> Result<Figures, Refusal> {
         self.finished = true;
         // SAFETY: the handle is live and was not finished before: `finish` consumes the stream.
         let result = unsafe { (self.connection.library.done)(self.handle) };

@@ -10,8 +10,15 @@ use crate::exception::{Exception, code};
 /// Parameters of the HTTP interface that are not settings and that we take note of by accepting them:
 /// `role` and `quota_key` name things libchdb does not have; `buffer_size` tunes a buffer we size ourselves;
 /// `client_protocol_version` concerns the Native format's negotiation; sessions are described in `lib.rs`.
-const ACCEPTED: [&str; 7] =
-    ["quota_key", "role", "buffer_size", "stacktrace", "client_protocol_version", "session_check", "close_session"];
+const ACCEPTED: [&str; 7] = [
+    "quota_key",
+    "role",
+    "buffer_size",
+    "stacktrace",
+    "client_protocol_version",
+    "session_check",
+    "close_session",
+];
 
 /// A request, understood.
 #[derive(Debug)]
@@ -77,8 +84,11 @@ impl Request {
             request.query_id = random_id();
         }
         // As ClickHouse has it: what can be put into a link must not change anything.
-        if parts.method == http::Method::GET && !request.settings.iter().any(|(name, _)| name == "readonly") {
-            request.settings.push(("readonly".into(), "2".into()));
+        if parts.method != http::Method::POST {
+            request.settings.retain(|(name, value)| name != "readonly" || value != "0");
+            if !request.settings.iter().any(|(name, _)| name == "readonly") {
+                request.settings.push(("readonly".into(), "2".into()));
+            }
         }
         request.settings.sort_by_key(|(name, _)| name == "readonly");
         request.credentials = Credentials::of(&parts.headers, user, password);
@@ -141,9 +151,11 @@ fn flag(name: &str, value: &str) -> Result<bool, Exception> {
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Exception> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&spaced).decode_utf8().map(|text| text.into_owned()).map_err(|_| {
-            Exception::new(code::BAD_REQUEST_PARAMETER, "The URL's parameters are not UTF-8 once decoded")
-        })
+        percent_encoding::percent_decode_str(&spaced).decode_utf8().map(|text| text.into_owned()).map_err(
+            |_| {
+                Exception::new(code::BAD_REQUEST_PARAMETER, "The URL's parameters are not UTF-8 once decoded")
+            },
+        )
     };
     query
         .split('&')

@@ -114,7 +114,8 @@ impl Iterator for Tokens<'_> {
             b'$' if self.heredoc_end().is_some() => (self.heredoc_end().expect("checked"), Kind::Quoted),
             b if b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80 => {
                 let rest = &self.bytes[start..];
-                let length = rest.iter().position(|&b| !(b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80));
+                let length =
+                    rest.iter().position(|&b| !(b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80));
                 (start + length.unwrap_or(rest.len()), Kind::Word)
             }
             b'(' | b'[' | b'{' => {

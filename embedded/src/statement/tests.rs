@@ -14,12 +14,10 @@ fn the_data_of_an_insert_begins_after_its_format() {
     assert_eq!(insert("INSERT INTO t FORMAT TSV \t\r\n\n\nx"), ("INSERT INTO t", "TSV", "\n\nx"));
     assert_eq!(insert("INSERT INTO t VALUES (1, 'FORMAT')"), ("INSERT INTO t", "Values", " (1, 'FORMAT')"));
     assert_eq!(
-        insert("/* FORMAT x */ INSERT -- VALUES\n INTO `format x` SETTINGS a = 'VALUES (' FORMAT JSONEachRow {}"),
-        (
-            "/* FORMAT x */ INSERT -- VALUES\n INTO `format x` SETTINGS a = 'VALUES ('",
-            "JSONEachRow",
-            "{}"
-        )
+        insert(
+            "/* FORMAT x */ INSERT -- VALUES\n INTO `format x` SETTINGS a = 'VALUES (' FORMAT JSONEachRow {}"
+        ),
+        ("/* FORMAT x */ INSERT -- VALUES\n INTO `format x` SETTINGS a = 'VALUES ('", "JSONEachRow", "{}")
     );
     assert_eq!(insert("INSERT INTO values VALUES (1)"), ("INSERT INTO values", "Values", " (1)"));
     assert_eq!(insert("INSERT INTO db.format FORMAT CSV 1"), ("INSERT INTO db.format", "CSV", "1"));
@@ -48,14 +46,24 @@ fn the_output_clauses_are_found_at_the_end_only() {
     check("SELECT 1 FORMAT JSON;", Some("JSON"), "SELECT 1 ", "SELECT 1 FORMAT JSON");
     check("SELECT 1 AS format", None, "SELECT 1 AS format", "SELECT 1 AS format");
     check("SELECT ' FORMAT CSV'", None, "SELECT ' FORMAT CSV'", "SELECT ' FORMAT CSV'");
-    check("SELECT (SELECT 1 AS format x)", None, "SELECT (SELECT 1 AS format x)", "SELECT (SELECT 1 AS format x)");
+    check(
+        "SELECT (SELECT 1 AS format x)",
+        None,
+        "SELECT (SELECT 1 AS format x)",
+        "SELECT (SELECT 1 AS format x)",
+    );
     check(
         "SELECT 1 SETTINGS a=1 FORMAT CSV SETTINGS max_threads=1",
         Some("CSV"),
         "SELECT 1 SETTINGS a=1 ",
         "SELECT 1 SETTINGS a=1 FORMAT CSV SETTINGS max_threads=1",
     );
-    check("SELECT $x$ FORMAT ; $x$ FORMAT TSV", Some("TSV"), "SELECT $x$ FORMAT ; $x$ ", "SELECT $x$ FORMAT ; $x$ FORMAT TSV");
+    check(
+        "SELECT $x$ FORMAT ; $x$ FORMAT TSV",
+        Some("TSV"),
+        "SELECT $x$ FORMAT ; $x$ ",
+        "SELECT $x$ FORMAT ; $x$ FORMAT TSV",
+    );
     assert!(output("SELECT 1 INTO OUTFILE 'x'").into_outfile);
     assert!(!output("SELECT 'INTO OUTFILE'").into_outfile);
 }
