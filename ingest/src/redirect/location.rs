@@ -1,0 +1,145 @@
+//! The `Location` of a visit: the destination as it was canonicalised, its query merged with the visit's, the click token, all
+//! before the fragment. Written into the thread's buffer; every byte that comes from the visit is made safe for a header.
+//!
+//! The visit's parameters override the destination's of the same name; the engine's own (`wclid`, `wv`) are taken out of the
+//! visit, so that nobody can send another's token along.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use weir_engine::links::Prepared;
+
+/// Parameters of the engine itself, never forwarded from a visit.
+const INTERNAL: [&str; 2] = ["wclid", "wv"];
+/// The parameter that carries the click token.
+const TOKEN: &str = "wclid";
+
+/// Bytes that may not stand in a URL in a header. A browser escapes them; other clients may not.
+const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'{').add(b'}');
+/// A macro's value: everything but the unreserved characters of RFC 3986.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Gives the value of a macro by its name.
+pub(super) trait Macros {
+    fn value(&self, name: &str) -> Cow<'_, str>;
+}
+
+/// What of the visit goes into the destination.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visit<'a> {
+    /// Its query as sent; empty where the link forwards none.
+    pub query: &'a str,
+    /// The click token, where the destination gets one.
+    pub token: Option<&'a str>,
+}
+
+/// Appends the location to `out`.
+pub(super) fn write(out: &mut impl Extend<u8>, link: &Prepared, visit: Visit<'_>, macros: &impl Macros) {
+    let mut sink = Sink { out, macros, expand: link.has_macros };
+    sink.own(&link.base);
+    let mut separator = '?';
+    let mut token = visit.token;
+    for pair in pairs(&link.query) {
+        if visit.query.is_empty() || !pairs(visit.query).any(|sent| forwarded(sent) && same(name(sent), name(pair))) {
+            sink.separate(&mut separator);
+            sink.own(pair);
+            // The operator has said where the token goes.
+            if name(pair) == TOKEN {
+                token = None;
+            }
+        }
+    }
+    for pair in pairs(visit.query).filter(|pair| forwarded(pair)) {
+        sink.separate(&mut separator);
+        sink.safe(pair);
+    }
+    if let Some(token) = token {
+        sink.separate(&mut separator);
+        sink.out.extend(TOKEN.bytes().chain([b'=']).chain(token.bytes()));
+    }
+    sink.own(&link.fragment);
+}
+
+struct Sink<'a, E, M> {
+    out: &'a mut E,
+    macros: &'a M,
+    expand: bool,
+}
+
+impl<E: Extend<u8>, M: Macros> Sink<'_, E, M> {
+    fn separate(&mut self, separator: &mut char) {
+        self.out.extend([*separator as u8]);
+        *separator = '&';
+    }
+
+    /// What the operator wrote, with its macros replaced.
+    fn own(&mut self, text: &str) {
+        if !self.expand {
+            self.out.extend(text.bytes());
+            return;
+        }
+        let mut rest = text;
+        while let Some((before, inside)) = rest.split_once('{') {
+            let Some((name, after)) = inside.split_once('}') else { break };
+            self.out.extend(before.bytes());
+            match name.strip_prefix('_') {
+                Some(raw) => {
+                    let value = self.macros.value(raw);
+                    self.safe(&value);
+                }
+                None => {
+                    let value = self.macros.value(name);
+                    self.encoded(&value, VALUE);
+                }
+            }
+            rest = after;
+        }
+        self.out.extend(rest.bytes());
+    }
+
+    /// What the visit brought, untouched but for bytes that no header may hold.
+    fn safe(&mut self, text: &str) {
+        self.encoded(text, UNSAFE);
+    }
+
+    fn encoded(&mut self, text: &str, set: &'static AsciiSet) {
+        for piece in percent_encode(text.as_bytes(), set) {
+            self.out.extend(piece.bytes());
+        }
+    }
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|pair| !pair.is_empty())
+}
+
+fn name(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
+}
+
+fn forwarded(pair: &str) -> bool {
+    !INTERNAL.iter().any(|internal| same(name(pair), internal))
+}
+
+/// Whether two names mean the same parameter: as written, or once decoded.
+fn same(a: &str, b: &str) -> bool {
+    let coded = |text: &str| text.bytes().any(|byte| byte == b'%' || byte == b'+');
+    a == b || ((coded(a) || coded(b)) && decoded(a) == decoded(b))
+}
+
+/// A name or value of a query, decoded.
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned());
+    }
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+/// The decoded value of the first parameter `wanted` in a query.
+pub(super) fn parameter<'a>(query: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
+    pairs(query).find(|pair| same(name(pair), wanted)).map(|pair| decoded(pair.split_once('=').map_or("", |(_, v)| v)))
+}
+
+#[cfg(test)]
+mod tests;
