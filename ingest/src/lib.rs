@@ -2,5 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod redirect;
+
 pub mod commands;
+
 pub mod providers;

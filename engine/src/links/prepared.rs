@@ -30,7 +30,9 @@ impl Prepared {
         // A parameter that the link sets replaces the destination's of the same name.
         let mut query: Vec<&str> = own
             .split('&')
-            .filter(|pair| !pair.is_empty() && !utm.split('&').any(|set| name(set) == name(pair)))
+            .filter(|pair| {
+                !pair.is_empty() && !utm.split('&').any(|set| !set.is_empty() && name(set) == name(pair))
+            })
             .collect();
         query.extend(utm.split('&').filter(|pair| !pair.is_empty()));
         Self {

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use bytes::BytesMut;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use weir_engine::links::Prepared;
 
@@ -34,13 +35,15 @@ pub(super) struct Visit<'a> {
 }
 
 /// Appends the location to `out`.
-pub(super) fn write(out: &mut impl Extend<u8>, link: &Prepared, visit: Visit<'_>, macros: &impl Macros) {
+pub(super) fn write(out: &mut BytesMut, link: &Prepared, visit: Visit<'_>, macros: &impl Macros) {
     let mut sink = Sink { out, macros, expand: link.has_macros };
     sink.own(&link.base);
-    let mut separator = '?';
+    let mut separator = b'?';
     let mut token = visit.token;
     for pair in pairs(&link.query) {
-        if visit.query.is_empty() || !pairs(visit.query).any(|sent| forwarded(sent) && same(name(sent), name(pair))) {
+        if visit.query.is_empty()
+            || !pairs(visit.query).any(|sent| forwarded(sent) && same(name(sent), name(pair)))
+        {
             sink.separate(&mut separator);
             sink.own(pair);
             // The operator has said where the token goes.
@@ -55,33 +58,35 @@ pub(super) fn write(out: &mut impl Extend<u8>, link: &Prepared, visit: Visit<'_>
     }
     if let Some(token) = token {
         sink.separate(&mut separator);
-        sink.out.extend(TOKEN.bytes().chain([b'=']).chain(token.bytes()));
+        for piece in [TOKEN, "=", token] {
+            sink.out.extend_from_slice(piece.as_bytes());
+        }
     }
     sink.own(&link.fragment);
 }
 
-struct Sink<'a, E, M> {
-    out: &'a mut E,
+struct Sink<'a, M> {
+    out: &'a mut BytesMut,
     macros: &'a M,
     expand: bool,
 }
 
-impl<E: Extend<u8>, M: Macros> Sink<'_, E, M> {
-    fn separate(&mut self, separator: &mut char) {
-        self.out.extend([*separator as u8]);
-        *separator = '&';
+impl<M: Macros> Sink<'_, M> {
+    fn separate(&mut self, separator: &mut u8) {
+        self.out.extend_from_slice(&[*separator]);
+        *separator = b'&';
     }
 
     /// What the operator wrote, with its macros replaced.
     fn own(&mut self, text: &str) {
         if !self.expand {
-            self.out.extend(text.bytes());
+            self.out.extend_from_slice(text.as_bytes());
             return;
         }
         let mut rest = text;
         while let Some((before, inside)) = rest.split_once('{') {
             let Some((name, after)) = inside.split_once('}') else { break };
-            self.out.extend(before.bytes());
+            self.out.extend_from_slice(before.as_bytes());
             match name.strip_prefix('_') {
                 Some(raw) => {
                     let value = self.macros.value(raw);
@@ -94,7 +99,7 @@ impl<E: Extend<u8>, M: Macros> Sink<'_, E, M> {
             }
             rest = after;
         }
-        self.out.extend(rest.bytes());
+        self.out.extend_from_slice(rest.as_bytes());
     }
 
     /// What the visit brought, untouched but for bytes that no header may hold.
@@ -104,7 +109,7 @@ impl<E: Extend<u8>, M: Macros> Sink<'_, E, M> {
 
     fn encoded(&mut self, text: &str, set: &'static AsciiSet) {
         for piece in percent_encode(text.as_bytes(), set) {
-            self.out.extend(piece.bytes());
+            self.out.extend_from_slice(piece.as_bytes());
         }
     }
 }
@@ -138,7 +143,9 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
 
 /// The decoded value of the first parameter `wanted` in a query.
 pub(super) fn parameter<'a>(query: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
-    pairs(query).find(|pair| same(name(pair), wanted)).map(|pair| decoded(pair.split_once('=').map_or("", |(_, v)| v)))
+    pairs(query)
+        .find(|pair| same(name(pair), wanted))
+        .map(|pair| decoded(pair.split_once('=').map_or("", |(_, v)| v)))
 }
 
 #[cfg(test)]

@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn without_a_cookie_it_is_one_visitor_a_day() {
         let mut visitors = visitors();
-        let mut id = |address: u8, agent: &[u8], at| visitors.identify(None, &[address; 16], agent, Timestamp(at)).id;
+        let mut id =
+            |address: u8, agent: &[u8], at| visitors.identify(None, &[address; 16], agent, Timestamp(at)).id;
         let first = id(7, b"ua", 0);
         assert_eq!(id(7, b"ua", DAY_MS - 1), first);
         assert_ne!(id(7, b"ua", DAY_MS), first);

@@ -25,9 +25,9 @@ fn prepared(destination: &str, utm: serde_json::Value) -> Prepared {
 }
 
 fn location(destination: &str, utm: serde_json::Value, query: &str, token: Option<&str>) -> String {
-    let mut out = Vec::new();
+    let mut out = BytesMut::new();
     write(&mut out, &prepared(destination, utm), Visit { query, token }, &Values);
-    String::from_utf8(out).unwrap()
+    String::from_utf8(out.to_vec()).unwrap()
 }
 
 #[test]
@@ -56,7 +56,12 @@ fn locations() {
         ("https://a.example/?{_utm_source}", "", None, "https://a.example/?a&b=%C3%B1%20%23"),
         // A visit's macro is only text.
         ("https://a.example/?s={country}", "x={country}", None, "https://a.example/?s=DE&x=%7Bcountry%7D"),
-        ("https://a.example/", "a=\r\nSet-Cookie:x&b=ñ", None, "https://a.example/?a=%0D%0ASet-Cookie:x&b=%C3%B1"),
+        (
+            "https://a.example/",
+            "a=\r\nSet-Cookie:x&b=ñ",
+            None,
+            "https://a.example/?a=%0D%0ASet-Cookie:x&b=%C3%B1",
+        ),
         ("https://a.example/", "&&a=1&", None, "https://a.example/?a=1"),
         ("https://a.example/?", "", Some("T"), "https://a.example/?wclid=T"),
     ] {
@@ -93,9 +98,9 @@ proptest! {
         let text = format!("https://a.example/{path}?{own}#{fragment}").replace(' ', "");
         let Ok(destination) = canonical(&text, &[]) else { return Ok(()) };
         let spec = serde_json::from_value(serde_json::json!({"destination": destination})).unwrap();
-        let mut out = Vec::new();
+        let mut out = BytesMut::new();
         write(&mut out, &Prepared::new(&spec), Visit { query: &visit, token: Some("T") }, &Values);
-        let location = String::from_utf8(out).unwrap();
+        let location = String::from_utf8(out.to_vec()).unwrap();
         prop_assert!(http::HeaderValue::from_str(&location).is_ok(), "{}", location);
         let (before, after) = (url::Url::parse(&destination).unwrap(), url::Url::parse(&location).unwrap());
         prop_assert_eq!((before.host(), before.path(), before.fragment()), (after.host(), after.path(), after.fragment()));

@@ -1,0 +1,415 @@
+//! The redirect: a visitor's way. Look the link up, compose the answer, copy the hit into this thread's lane, answer. No lock, no
+//! system call of its own, no waiting (unless `durability.clicks = "power"` asks for the sync).
+//!
+//! Each thread of the public listener owns one [`Redirect`] with its lane and scratch buffers. What is no link goes to
+//! the public routes (webhooks, probes, the snippet …); what is neither is an orphan.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, LOCATION, REFERER, SET_COOKIE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use metrics::Counter;
+use weir_edge::auth::cookie;
+use weir_edge::peer::{TrustedProxies, as_v6};
+use weir_edge::response::{Body, Response, headers_only, text};
+use weir_edge::service::Service;
+use weir_engine::enrich::{Agents, Geo, SaltOfTheDay};
+use weir_engine::links::{LinkTable, TrackedLink};
+use weir_engine::recorder::{Lane, Recorder};
+use weir_engine::token::{Token, TokenKeys, TokenParts};
+use weir_schemas::click::Verdict;
+use weir_schemas::hit::{FLAG_HEAD, FLAG_PREFETCH, FLAG_RETURNING, HIT_BYTES_MAX, RawHit};
+use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::link::RESERVED_SLUGS;
+use weir_schemas::time::Timestamp;
+
+use visitor::{VALUE_CHARS, Visitors};
+
+mod location;
+mod pages;
+mod visitor;
+
+pub use pages::pages;
+
+/// How long a redirect waits for the disk with `durability.clicks = "power"` before it goes out without.
+const POWER_WAIT: Duration = Duration::from_secs(2);
+/// What a browser is told to keep the click token, in seconds: the default attribution window.
+const TOKEN_COOKIE: &str = "; Path=/; Max-Age=2592000; SameSite=Lax";
+/// What a browser is told to keep the visitor's value, in seconds: a year.
+const VISITOR_COOKIE: &str = "; Path=/; Max-Age=31536000; SameSite=Lax";
+const SECURE: &str = "; Secure";
+
+/// What every thread's redirect shares.
+pub struct RedirectConfig {
+    /// The links.
+    pub links: LinkTable,
+    /// Every other path of the public listener.
+    pub others: Arc<Service>,
+    /// The token keys, the newest last.
+    pub token_keys: Vec<(u8, [u8; 64])>,
+    /// Pseudonymises visitors' cookies.
+    pub visitor_key: [u8; 16],
+    /// Pseudonymises visitors without a cookie.
+    pub salt: SaltOfTheDay,
+    /// This node.
+    pub node: u16,
+    /// Whose orphans are those of the engine's own host.
+    pub workspace: WorkspaceId,
+    /// Whether cookies are set (`privacy.cookies`).
+    pub cookies: bool,
+    /// Whether cookies are for https alone: the public URL is https.
+    pub secure: bool,
+    /// Whose forwarding headers are believed.
+    pub proxies: TrustedProxies,
+    /// For destinations with the macro `{country}`.
+    pub geo: Option<Arc<Geo>>,
+    /// With `durability.clicks = "power"`: answers wait until it has synced their hit.
+    pub durable: Option<Recorder>,
+}
+
+impl std::fmt::Debug for RedirectConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedirectConfig").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// One thread's redirect. Clones share it.
+#[derive(Clone)]
+pub struct Redirect {
+    config: Arc<RedirectConfig>,
+    own: Rc<RefCell<Own>>,
+    answered: Counter,
+    dropped: Counter,
+}
+
+impl std::fmt::Debug for Redirect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redirect").field("lane", &self.own.borrow().lane.index()).finish_non_exhaustive()
+    }
+}
+
+/// What belongs to the thread. Never borrowed across an await.
+struct Own {
+    lane: Lane,
+    tokens: TokenKeys,
+    visitors: Visitors,
+    /// The hit's bytes, then copied into the lane.
+    hit: Vec<u8>,
+    host: String,
+}
+
+/// What of the request the hit keeps.
+struct Seen<'a> {
+    at: Timestamp,
+    started: Instant,
+    flags: u8,
+    host: &'a str,
+    slug: &'a str,
+    query: &'a str,
+    address: [u8; 16],
+    headers: &'a HeaderMap,
+}
+
+/// An answer and the hit that is recorded for it.
+struct Decision {
+    response: Response,
+    verdict: Verdict,
+}
+
+impl Redirect {
+    /// Takes the lane of the thread that will call [`Self::answer`]. Install the metrics recorder before.
+    pub fn new(config: Arc<RedirectConfig>, lane: Lane) -> Self {
+        let own = Own {
+            lane,
+            tokens: TokenKeys::new(&config.token_keys),
+            visitors: Visitors::new(config.visitor_key, Arc::clone(&config.salt)),
+            hit: Vec::with_capacity(HIT_BYTES_MAX),
+            host: String::new(),
+        };
+        Self {
+            config,
+            own: Rc::new(RefCell::new(own)),
+            answered: metrics::counter!("weir_clicks_answered_total"),
+            dropped: metrics::counter!("weir_clicks_dropped_total", "reason" => "lane_full"),
+        }
+    }
+
+    /// Answers a request of the public listener.
+    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+        let started = Instant::now();
+        let path = request.uri().path();
+        let slug = decoded_slug(path.strip_prefix('/').unwrap_or(path));
+        let visit = matches!(*request.method(), Method::GET | Method::HEAD);
+        let outcome = if visit { self.visit(&request, peer.ip(), &slug, started) } else { None };
+        let Some((response, counter)) = outcome else {
+            return self.config.others.answer(request, peer).await;
+        };
+        if let Some((recorder, counter)) = self.config.durable.as_ref().zip(counter) {
+            let lane = self.own.borrow().lane.index();
+            if tokio::time::timeout(POWER_WAIT, recorder.click_durable(lane, counter)).await.is_err() {
+                metrics::counter!("weir_clicks_unsynced_total").increment(1);
+            }
+        }
+        response
+    }
+
+    /// The answer to a visit and the number of its hit on the lane; `None` where the path is one of the public routes.
+    fn visit<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+        slug: &str,
+        started: Instant,
+    ) -> Option<(Response, Option<u64>)> {
+        let own = &mut *self.own.borrow_mut();
+        let mut host = std::mem::take(&mut own.host);
+        write_host(request, &mut host);
+        let link = self.config.links.find(&host, slug);
+        if link.is_none() && (reserved(slug) || self.config.others.router.knows(request.uri().path())) {
+            own.host = host;
+            return None;
+        }
+        let headers = request.headers();
+        let head = *request.method() == Method::HEAD;
+        let mut flags = if head { FLAG_HEAD } else { 0 };
+        if prefetches(headers) {
+            flags |= FLAG_PREFETCH;
+        }
+        let seen = Seen {
+            at: Timestamp::now(),
+            started,
+            flags,
+            host: &host,
+            slug,
+            query: request.uri().query().unwrap_or(""),
+            address: as_v6(self.config.proxies.client(peer, headers)).octets(),
+            headers,
+        };
+        let (response, counter) = self.decide_and_record(own, link.as_deref(), seen);
+        own.host = host;
+        Some((if head { headers_only(response) } else { response }, counter))
+    }
+
+    fn decide_and_record(
+        &self,
+        own: &mut Own,
+        link: Option<&TrackedLink>,
+        mut seen: Seen<'_>,
+    ) -> (Response, Option<u64>) {
+        let sent = cookie(seen.headers, visitor::COOKIE);
+        let agent = seen.headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        let visitor = own.visitors.identify(sent, &seen.address, agent, seen.at);
+        if visitor.cookie.is_none() {
+            seen.flags |= FLAG_RETURNING;
+        }
+        let decision = match link {
+            None => refuse(StatusCode::NOT_FOUND, "Not found\n", Verdict::Orphan),
+            Some(link) if !link.spec.enabled => closed(link, Verdict::Disabled),
+            Some(link) if !scheduled(link, seen.at) => closed(link, Verdict::Expired),
+            Some(link) => self.redirect(own, link, &seen, visitor.cookie),
+        };
+        // Exactly one verdict per hit: what no visitor asked for is never counted, whatever became of it.
+        let verdict = match seen.flags {
+            flags if flags & FLAG_HEAD != 0 => Verdict::Head,
+            flags if flags & FLAG_PREFETCH != 0 => Verdict::Prefetch,
+            _ => decision.verdict,
+        };
+        let hit = RawHit {
+            at: seen.at,
+            verdict,
+            flags: seen.flags,
+            status: decision.response.status().as_u16(),
+            latency_us: u32::try_from(seen.started.elapsed().as_micros()).unwrap_or(u32::MAX),
+            workspace: link.map_or(self.config.workspace, |link| link.workspace),
+            link: link.map_or(LinkId::NONE, |link| link.id),
+            program: link.and_then(|link| link.spec.program_id).unwrap_or(ProgramId::NONE),
+            partner: link.and_then(|link| link.spec.partner_id).unwrap_or(PartnerId::NONE),
+            visitor: visitor.id,
+            address: seen.address,
+            domain: seen.host,
+            slug: seen.slug,
+            variant: "",
+            user_agent: std::str::from_utf8(agent).unwrap_or(""),
+            referrer: header(seen.headers, &REFERER),
+            language: header(seen.headers, &ACCEPT_LANGUAGE),
+            query: seen.query,
+            link_utm: link.map_or("", |link| &link.prepared.utm),
+        };
+        own.hit.clear();
+        hit.write(&mut own.hit);
+        self.answered.increment(1);
+        let counter = own.lane.append(&own.hit);
+        if counter.is_err() {
+            self.dropped.increment(1);
+        }
+        (decision.response, counter.ok())
+    }
+
+    fn redirect(
+        &self,
+        own: &mut Own,
+        link: &TrackedLink,
+        seen: &Seen<'_>,
+        new_visitor: Option<[u8; VALUE_CHARS]>,
+    ) -> Decision {
+        // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
+        let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
+        let parts = TokenParts { click, workspace: link.workspace, link: link.id, variant: 0 };
+        let token = own.tokens.mint(&parts);
+        let mut bytes = BytesMut::with_capacity(
+            link.spec.destination.len() + seen.query.len() + link.prepared.utm.len() + 512,
+        );
+        let visit = location::Visit {
+            query: if link.spec.forward_query { seen.query } else { "" },
+            token: link.spec.track_conversions.then(|| token.as_str()),
+        };
+        let macros = Macros { config: &self.config, link, seen, token: &token, click };
+        location::write(&mut bytes, &link.prepared, visit, &macros);
+        let location = value(bytes.split().freeze());
+
+        let mut response = http::Response::new(Body::empty());
+        let status = StatusCode::from_u16(link.spec.status_code).unwrap_or(StatusCode::FOUND);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.reserve(6);
+        headers.insert(LOCATION, location);
+        let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT);
+        // A permanent answer may be kept, but only by the browser whose token it carries.
+        headers
+            .insert(CACHE_CONTROL, HeaderValue::from_static(if permanent { "private" } else { "no-store" }));
+        if self.config.cookies {
+            let secure = if self.config.secure { SECURE } else { "" };
+            let mut set = |name: &str, text: &[u8], attributes: &str| {
+                for piece in [name.as_bytes(), b"=", text, attributes.as_bytes(), secure.as_bytes()] {
+                    bytes.extend_from_slice(piece);
+                }
+                headers.append(SET_COOKIE, value(bytes.split().freeze()));
+            };
+            set("wclid", token.as_str().as_bytes(), TOKEN_COOKIE);
+            if let Some(text) = new_visitor {
+                set(visitor::COOKIE, &text, VISITOR_COOKIE);
+            }
+        }
+        Decision { response, verdict: Verdict::Counted }
+    }
+}
+
+/// Where a link that is switched off or out of its schedule leads.
+fn closed(link: &TrackedLink, verdict: Verdict) -> Decision {
+    let fallback = link.spec.fallback.as_deref().and_then(|to| HeaderValue::from_str(to).ok());
+    let Some(to) = fallback else {
+        return refuse(StatusCode::GONE, "This link is no longer active\n", verdict);
+    };
+    let mut response = http::Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(LOCATION, to);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Decision { response, verdict }
+}
+
+fn refuse(status: StatusCode, why: &'static str, verdict: Verdict) -> Decision {
+    let mut response = text(status, why);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Decision { response, verdict }
+}
+
+fn scheduled(link: &TrackedLink, at: Timestamp) -> bool {
+    link.spec.starts_at.is_none_or(|from| from <= at) && link.spec.expires_at.is_none_or(|until| at < until)
+}
+
+/// A header from bytes that the location's and the cookies' writers have made safe.
+fn value(bytes: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(bytes).expect("every byte was made safe for a header")
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).unwrap_or("")
+}
+
+/// The host asked for, in lower case and without port.
+fn write_host<B>(request: &Request<B>, host: &mut String) {
+    host.clear();
+    // An absolute request target goes before the header (RFC 9112, 3.2.2).
+    let asked = match request.uri().host() {
+        Some(host) => host,
+        None => request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or(""),
+    };
+    let name = match asked.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => asked,
+    };
+    host.push_str(name.trim_end_matches('.'));
+    host.make_ascii_lowercase();
+}
+
+/// A slug holds only characters that need no encoding; some clients encode them all the same.
+fn decoded_slug(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    percent_encoding::percent_decode_str(path).decode_utf8_lossy()
+}
+
+fn reserved(slug: &str) -> bool {
+    let first = slug.split('/').next().unwrap_or("");
+    RESERVED_SLUGS.contains(&first)
+}
+
+/// Whether the browser only prepares for a visit that may never come.
+fn prefetches(headers: &HeaderMap) -> bool {
+    let says = |name: &str, words: &[&str]| {
+        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            let purposes = value.split([';', ',', ' ']);
+            purposes.into_iter().any(|purpose| words.iter().any(|word| purpose.eq_ignore_ascii_case(word)))
+        })
+    };
+    says("sec-purpose", &["prefetch", "prerender"])
+        || says("purpose", &["prefetch", "preview"])
+        || says("x-purpose", &["prefetch", "preview"])
+        || says("x-moz", &["prefetch"])
+}
+
+/// For destinations with the macro `{device}`; made when the first such visit comes.
+static AGENTS: LazyLock<Agents> = LazyLock::new(Agents::new);
+
+struct Macros<'a> {
+    config: &'a RedirectConfig,
+    link: &'a TrackedLink,
+    seen: &'a Seen<'a>,
+    token: &'a Token,
+    click: ClickId,
+}
+
+impl location::Macros for Macros<'_> {
+    fn value(&self, name: &str) -> Cow<'_, str> {
+        match name {
+            "wclid" => self.token.as_str().into(),
+            "click_id" => self.click.to_string().into(),
+            "link_id" => self.link.id.to_string().into(),
+            "country" => self.country().into(),
+            "device" => AGENTS.parse(header(self.seen.headers, &USER_AGENT)).device.as_str().into(),
+            utm if utm.starts_with("utm_") => location::parameter(self.seen.query, utm)
+                .or_else(|| location::parameter(&self.link.prepared.utm, utm))
+                .unwrap_or_default(),
+            // `{variant}`: this link has none.
+            _ => "".into(),
+        }
+    }
+}
+
+impl Macros<'_> {
+    fn country(&self) -> String {
+        let address = std::net::Ipv6Addr::from(self.seen.address).to_canonical();
+        self.config.geo.as_ref().map(|geo| geo.look_up(address).country.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
