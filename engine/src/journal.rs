@@ -35,7 +35,7 @@ mod writer;
 pub use frame::{ENTRY_BYTES_MAX, FRAME_BYTES};
 pub use reader::JournalReader;
 pub use recovery::{Quarantined, RecoveryReport};
-pub use retention::delete_expired;
+pub use retention::{delete_expired, oldest_traffic};
 pub use segment::Family;
 pub use writer::{Journal, JournalConfig};
 

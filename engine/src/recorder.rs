@@ -112,7 +112,7 @@ impl std::fmt::Debug for Recorder {
 struct Shared {
     facts: Sender<Waiting>,
     durable: Watermark,
-    /// By lane: the last counter that is durable.
+    /// By lane: the last counter that was taken from it and is durable (or could not be read).
     lane_durable: Vec<Watermark>,
     lanes: Vec<lane::LaneCounts>,
     recovered: AtomicU64,
@@ -197,6 +197,15 @@ impl Recorder {
         if let Some(watermark) = self.shared.lane_durable.get(usize::from(lane)) {
             watermark.reached(counter).await;
         }
+    }
+
+    /// Resolves once every hit that was answered before this call is durable; gives how far the journal is durable then.
+    pub async fn settled(&self) -> Sequence {
+        let targets: Vec<u64> = self.shared.lanes.iter().map(lane::LaneCounts::last).collect();
+        for (watermark, target) in self.shared.lane_durable.iter().zip(targets) {
+            watermark.reached(target).await;
+        }
+        self.shared.durable.get()
     }
 
     /// What became of the hits of this run.

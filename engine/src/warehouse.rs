@@ -1,5 +1,238 @@
-//! The warehouse: ClickHouse, over its HTTP interface. Its schema is brought up by [`migrate`]; the rows that go into it
-//! are stated in [`rows`].
+//! The warehouse: ClickHouse, over its HTTP interface. A follower of the journal stores every click and every effect of the books
+//! there, exactly once.
+//!
+//! A batch is a range of sequences. Before it is inserted its range is written down; after a restart or an ambiguous
+//! reply ClickHouse is asked which rows of the range it has (`node`, `seq`), and only the others are inserted.
+//! The insert's deduplication token is the second layer. A row that ClickHouse can never take is bisected out into `dead_letter`;
+//! for everything else the follower waits and tries again, for as long as it takes.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use clickhouse::Client;
+use weir_schemas::fact::ClickFacts;
+use weir_schemas::ids::{ClickId, Sequence, WorkspaceId};
+
+use crate::journal::{Family, JournalReader};
+use crate::watermark::Watermark;
+
+mod batch;
+mod connection;
+mod find_click;
+mod follower;
 pub mod migrate;
+mod progress;
+mod rebuild;
 pub mod rows;
+
+pub use connection::{Connection, Endpoint, Locate, NotRunning};
+pub use follower::{EffectsOf, Sources};
+pub use rebuild::{RebuildError, rebuild};
+
+/// How the follower works.
+#[derive(Debug, Clone)]
+pub struct WarehouseConfig {
+    /// This node's number.
+    pub node: u16,
+    /// The file that holds its progress.
+    pub progress: PathBuf,
+    /// Rows of a batch.
+    pub batch_rows: usize,
+    /// Age of a batch.
+    pub batch_age: Duration,
+}
+
+/// How the warehouse is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WarehouseState {
+    /// Nothing was stored yet in this run.
+    Starting,
+    /// The last batch went in.
+    Storing,
+    /// The last try failed; why.
+    Away(String),
+}
+
+/// Clicks of this run, by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conservation {
+    /// Read from the journal.
+    pub read: u64,
+    /// In `clicks`.
+    pub stored: u64,
+    /// In `dead_letter`.
+    pub dead_lettered: u64,
+}
+
+/// The warehouse did not get as far as was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the warehouse has stored up to {stored} of {wanted}: {why}")]
+pub struct NotFlushed {
+    /// What was asked.
+    pub wanted: Sequence,
+    /// How far it is.
+    pub stored: Sequence,
+    /// Why, as far as known.
+    pub why: String,
+}
+
+struct Shared {
+    node: u16,
+    batch_rows: usize,
+    batch_age: Duration,
+    connection: Connection,
+    stored: Watermark,
+    /// Up to where `stored` is durable: what retention may rely on.
+    saved: Watermark,
+    durable: Watermark,
+    requested: AtomicU64,
+    read_clicks: AtomicU64,
+    stored_clicks: AtomicU64,
+    dead_clicks: AtomicU64,
+    state: Mutex<WarehouseState>,
+    stop: AtomicBool,
+    give_up_at: Mutex<Option<Instant>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shared {
+    /// Tells whether this is news.
+    fn set_state(&self, state: WarehouseState) -> bool {
+        let mut now = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = std::mem::discriminant(&*now) != std::mem::discriminant(&state);
+        *now = state;
+        news
+    }
+
+    fn drained(&self, upto: Sequence) -> bool {
+        self.stored.get() >= upto && upto >= self.durable.get() || self.gives_up()
+    }
+
+    fn gives_up(&self) -> bool {
+        let at = *self.give_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// The handle. Clones share it.
+#[derive(Clone)]
+pub struct Warehouse {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Warehouse").field("stored", &self.shared.stored.get()).finish_non_exhaustive()
+    }
+}
+
+impl Warehouse {
+    /// Starts the follower where its progress says. The schema must be up ([`migrate::up`]) or come up soon: until then it waits.
+    pub fn start(config: WarehouseConfig, connection: Connection, sources: Sources) -> std::io::Result<Self> {
+        let progress = progress::ProgressFile::open(&config.progress)?;
+        let stored = progress.now.stored;
+        let shared = Arc::new(Shared {
+            node: config.node,
+            batch_rows: config.batch_rows,
+            batch_age: config.batch_age,
+            connection,
+            stored: Watermark::new(stored),
+            saved: Watermark::new(stored),
+            durable: sources.durable.clone(),
+            requested: AtomicU64::new(0),
+            read_clicks: AtomicU64::new(0),
+            stored_clicks: AtomicU64::new(0),
+            dead_clicks: AtomicU64::new(0),
+            state: Mutex::new(WarehouseState::Starting),
+            stop: AtomicBool::new(false),
+            give_up_at: Mutex::new(None),
+            thread: Mutex::new(None),
+        });
+        let follower = follower::Follower {
+            reader: JournalReader::open(&sources.journal, &[Family::Traffic], stored),
+            sources,
+            progress,
+            shared: Arc::clone(&shared),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        };
+        let thread =
+            std::thread::Builder::new().name("weir-warehouse".to_owned()).spawn(move || follower.run())?;
+        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(Self { shared })
+    }
+
+    /// A client for where ClickHouse is now.
+    pub fn client(&self) -> Result<Client, NotRunning> {
+        self.shared.connection.client()
+    }
+
+    /// Up to where everything is stored or dead-lettered.
+    pub fn stored(&self) -> &Watermark {
+        &self.shared.stored
+    }
+
+    /// Up to where [`Self::stored`] survives a restart: retention may delete traffic up to here.
+    pub fn stored_durably(&self) -> Sequence {
+        self.shared.saved.get()
+    }
+
+    /// Stores everything up to `upto` now rather than when a batch is full; gives how far it is stored then.
+    pub async fn flush_to(&self, upto: Sequence, timeout: Duration) -> Result<Sequence, NotFlushed> {
+        let stored = self.shared.stored.get();
+        if stored >= upto {
+            return Ok(stored);
+        }
+        self.shared.requested.fetch_max(upto, Ordering::AcqRel);
+        self.shared.durable.nudge();
+        match tokio::time::timeout(timeout, self.shared.stored.reached(upto)).await {
+            Ok(()) => Ok(self.shared.stored.get()),
+            Err(_) => {
+                let why = match self.state() {
+                    WarehouseState::Away(why) => why,
+                    WarehouseState::Starting => "it is being started".to_owned(),
+                    WarehouseState::Storing => format!("it needs longer than {timeout:?}"),
+                };
+                Err(NotFlushed { wanted: upto, stored: self.shared.stored.get(), why })
+            }
+        }
+    }
+
+    /// The facts of a click, from ClickHouse: a point lookup by the table's primary key, which a click's id contains.
+    pub async fn find_click(
+        &self,
+        workspace: WorkspaceId,
+        id: ClickId,
+    ) -> Result<Option<ClickFacts>, clickhouse::error::Error> {
+        let client = self.client().map_err(|error| clickhouse::error::Error::Custom(error.to_string()))?;
+        find_click::find_click(&client, workspace, id).await
+    }
+
+    /// How it is.
+    pub fn state(&self) -> WarehouseState {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What became of the clicks of this run.
+    pub fn conservation(&self) -> Conservation {
+        Conservation {
+            stored: self.shared.stored_clicks.load(Ordering::Acquire),
+            dead_lettered: self.shared.dead_clicks.load(Ordering::Acquire),
+            read: self.shared.read_clicks.load(Ordering::Acquire),
+        }
+    }
+
+    /// Stores what is durable and ends the thread; gives up after `patience` if ClickHouse is away (the journal keeps it).
+    pub fn stop(&self, patience: Duration) {
+        *self.shared.give_up_at.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + patience);
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.durable.nudge();
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.join().expect("the warehouse's thread does not panic");
+        }
+    }
+}

@@ -31,3 +31,8 @@ pub fn delete_expired(
     }
     Ok(deleted)
 }
+
+/// The least sequence of traffic that is still in the journal; `None` where there was never any.
+pub fn oldest_traffic(folder: &Path) -> Result<Option<Sequence>, JournalError> {
+    Ok(segment::list(folder, Family::Traffic)?.first().map(|segment| segment.first))
+}

@@ -36,6 +36,8 @@ struct Shared {
     index: u16,
     appended: AtomicU64,
     dropped: AtomicU64,
+    /// The counter of the last append.
+    last: AtomicU64,
 }
 
 /// The producer's end.
@@ -55,6 +57,8 @@ pub(super) struct LaneReader {
     shared: Arc<Shared>,
     /// Up to here records were read; up to `consumed` they were given back.
     read: u64,
+    /// The counter of the last record that was read.
+    last_read: u64,
 }
 
 /// A record as the consumer reads it.
@@ -75,8 +79,14 @@ pub(super) fn open(path: &Path, index: u16, capacity: u64) -> std::io::Result<La
     let capacity = capacity.max(LANE_BYTES_MIN).next_multiple_of(4_096) as usize;
     let map = Map::open(path, capacity)?;
     let read = map.giving_back().load(Ordering::Acquire).max(map.consumed().load(Ordering::Acquire));
-    let shared = Shared { map, index, appended: AtomicU64::new(0), dropped: AtomicU64::new(0) };
-    let mut reader = LaneReader { shared: Arc::new(shared), read };
+    let shared = Shared {
+        map,
+        index,
+        appended: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+        last: AtomicU64::new(0),
+    };
+    let mut reader = LaneReader { shared: Arc::new(shared), read, last_read: 0 };
     // The last run may have died while zeroing what it had journaled; what follows it is still to be read.
     reader.consume();
     Ok(reader)
@@ -128,6 +138,7 @@ impl Lane {
         // One writer: an atomic add would lock the cache line for nothing.
         let appended = self.shared.appended.load(Ordering::Relaxed);
         self.shared.appended.store(appended + 1, Ordering::Relaxed);
+        self.shared.last.store(counter, Ordering::Release);
         Ok(counter)
     }
 }
@@ -163,12 +174,13 @@ impl LaneReader {
                 return None;
             }
             self.read += size as u64;
+            self.last_read = counter;
             return Some(Record { counter, start: start + WORD, end: buffer.len() });
         }
     }
 
-    /// Gives back what was read: it is in the journal.
-    pub(super) fn consume(&mut self) {
+    /// Gives back what was read, as it is in the journal; tells the counter of its last record.
+    pub(super) fn consume(&mut self) -> u64 {
         let map = &self.shared.map;
         let capacity = map.capacity() as u64;
         let from = map.consumed().load(Ordering::Acquire);
@@ -182,6 +194,7 @@ impl LaneReader {
             offset = 0;
         }
         map.consumed().store(self.read, Ordering::Release);
+        self.last_read
     }
 
     /// Stands where the last `consume` was: what was read since is read again.
@@ -212,6 +225,11 @@ pub(super) struct LaneCounts(Arc<Shared>);
 impl LaneCounts {
     pub(super) fn appended(&self) -> u64 {
         self.0.appended.load(Ordering::Relaxed)
+    }
+
+    /// The counter of the last append; 0 where there was none in this run.
+    pub(super) fn last(&self) -> u64 {
+        self.0.last.load(Ordering::Acquire)
     }
 
     pub(super) fn dropped(&self) -> u64 {

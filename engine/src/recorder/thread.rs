@@ -257,8 +257,7 @@ impl Worker {
     fn publish(&mut self, last: Sequence, hits: u64, refused: u64) {
         self.shared.full.store(false, Ordering::Release);
         for (index, reader) in self.readers.iter_mut().enumerate() {
-            reader.consume();
-            let counter = self.journal.counter(index as u16);
+            let counter = reader.consume();
             self.shared.lane_durable[index].advance(counter);
         }
         self.shared.journaled.fetch_add(hits, Ordering::AcqRel);

@@ -128,6 +128,8 @@ pub struct DeadLetterRow<'a> {
     pub sub: u16,
     /// Unix milliseconds.
     pub at: i64,
+    /// The table it was meant for.
+    pub source: &'a str,
     pub reason: &'a str,
     /// The entry's bytes.
     #[serde(with = "bytes_as_string")]

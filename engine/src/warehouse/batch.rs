@@ -1,0 +1,261 @@
+//! A batch: the rows of one range of the journal, and how they get into ClickHouse exactly once.
+
+use std::collections::HashSet;
+use std::hash::Hasher;
+
+use clickhouse::Client;
+use clickhouse::error::Error as ClickHouseError;
+use siphasher::sip::SipHasher13;
+use weir_schemas::click::Click;
+use weir_schemas::effect::Effect;
+use weir_schemas::ids::Sequence;
+
+use super::progress::Range;
+use super::rows::{ClickRow, DeadLetterRow, EffectRow};
+use crate::journal::Entry;
+
+/// The rows of a range. Clicks stay the journal's bytes until they are inserted.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub clicks: Vec<Entry>,
+    pub effects: Vec<Effect>,
+}
+
+/// What became of a batch's rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Inserted {
+    pub clicks: u64,
+    pub effects: u64,
+    pub dead_clicks: u64,
+    pub dead_effects: u64,
+}
+
+/// One row of either table, as something to insert or to give up.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Click(Sequence, &'a [u8]),
+    Effect(&'a Effect),
+}
+
+impl Item<'_> {
+    fn identity(&self) -> (Sequence, u16) {
+        match self {
+            Self::Click(seq, _) => (*seq, 0),
+            Self::Effect(effect) => (effect.seq, effect.sub),
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.clicks.len() + self.effects.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.clicks.clear();
+        self.effects.clear();
+    }
+
+    /// Inserts the rows. `ambiguous`: an earlier try may have succeeded, in whole or in part, so what is there is asked first.
+    pub(super) async fn insert(
+        &self,
+        client: &Client,
+        node: u16,
+        range: Range,
+        ambiguous: bool,
+    ) -> Result<Inserted, ClickHouseError> {
+        let mut inserted = Inserted::default();
+        let clicks: Vec<Item<'_>> = self.clicks.iter().map(|e| Item::Click(e.seq, &e.payload)).collect();
+        let effects: Vec<Item<'_>> = self.effects.iter().map(Item::Effect).collect();
+        for (table, items) in [("clicks", clicks), ("effects", effects)] {
+            if items.is_empty() {
+                continue;
+            }
+            let total = items.len() as u64;
+            let missing = if ambiguous { missing(client, node, table, range, items).await? } else { items };
+            let dead = insert_items(client, node, table, &missing).await?;
+            let (alive, lost) = match table {
+                "clicks" => (&mut inserted.clicks, &mut inserted.dead_clicks),
+                _ => (&mut inserted.effects, &mut inserted.dead_effects),
+            };
+            *alive += total - dead;
+            *lost += dead;
+        }
+        Ok(inserted)
+    }
+}
+
+/// How many rows of the range the tables have: clicks, effects.
+pub(super) async fn count(client: &Client, node: u16, range: Range) -> Result<(u64, u64), ClickHouseError> {
+    let count = |table: &str| {
+        let sql = format!("SELECT count() FROM {table} WHERE {BETWEEN}");
+        let query = client.query(&sql).param("node", node);
+        query.param("after", range.after).param("upto", range.upto).fetch_one::<u64>()
+    };
+    Ok((count("clicks").await?, count("effects").await?))
+}
+
+const BETWEEN: &str = "node = {node:UInt16} AND seq > {after:UInt64} AND seq <= {upto:UInt64}";
+
+/// Those of `items` that are neither in their table nor in `dead_letter`.
+async fn missing<'a>(
+    client: &Client,
+    node: u16,
+    table: &str,
+    range: Range,
+    items: Vec<Item<'a>>,
+) -> Result<Vec<Item<'a>>, ClickHouseError> {
+    let ask = |sql: String| {
+        client
+            .query(&sql)
+            .param("node", node)
+            .param("after", range.after)
+            .param("upto", range.upto)
+            .param("from_table", table)
+    };
+    let dead = format!("SELECT seq, sub FROM dead_letter WHERE {BETWEEN} AND source = {{from_table:String}}");
+    let mut there: HashSet<(u64, u16)> = ask(dead).fetch_all::<(u64, u16)>().await?.into_iter().collect();
+    let count: u64 = ask(format!("SELECT count() FROM {table} WHERE {BETWEEN}")).fetch_one().await?;
+    if count > 0 {
+        let sub = if table == "effects" { "sub" } else { "toUInt16(0)" };
+        let sql = format!("SELECT seq, {sub} AS sub FROM {table} WHERE {BETWEEN}");
+        there.extend(ask(sql).fetch_all::<(u64, u16)>().await?);
+    }
+    Ok(items.into_iter().filter(|item| !there.contains(&item.identity())).collect())
+}
+
+/// Inserts `items`; a row that ClickHouse cannot take is bisected out into `dead_letter`. Gives how many went there.
+async fn insert_items(
+    client: &Client,
+    node: u16,
+    table: &str,
+    items: &[Item<'_>],
+) -> Result<u64, ClickHouseError> {
+    let mut dead = 0;
+    let mut parts = vec![items];
+    while let Some(part) = parts.pop() {
+        if part.is_empty() {
+            continue;
+        }
+        let result = match table {
+            "clicks" => insert_clicks(client, node, part).await,
+            _ => insert_effects(client, node, part).await,
+        };
+        match result {
+            Ok(()) => {}
+            Err(error) if !is_about_data(&error) => return Err(error),
+            Err(error) if part.len() == 1 => {
+                bury(client, node, table, &part[0], &error.to_string()).await?;
+                dead += 1;
+            }
+            Err(_) => {
+                let (left, right) = part.split_at(part.len() / 2);
+                parts.push(right);
+                parts.push(left);
+            }
+        }
+    }
+    Ok(dead)
+}
+
+/// The token is of the rows themselves: another selection of the same range must never be taken for a repeat.
+fn token(node: u16, table: &str, items: &[Item<'_>]) -> String {
+    let mut hasher = SipHasher13::new();
+    for item in items {
+        let (seq, sub) = item.identity();
+        hasher.write_u64(seq);
+        hasher.write_u16(sub);
+    }
+    let (first, last) = (items[0].identity().0, items[items.len() - 1].identity().0);
+    format!("{table}-{node}-{first}-{last}-{:016x}", hasher.finish())
+}
+
+fn settings(client: &Client, node: u16, table: &str, items: &[Item<'_>]) -> Client {
+    client
+        .clone()
+        // The schema is this binary's own (migrations are checked at the start): asking for it per batch would be waste.
+        .with_validation(false)
+        .with_setting("async_insert", "0")
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("insert_deduplication_token", token(node, table, items))
+}
+
+async fn insert_clicks(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+    let client = settings(client, node, "clicks", items);
+    let mut insert = client.insert::<ClickRow<'_>>("clicks").await?;
+    for item in items {
+        let Item::Click(seq, bytes) = item else { unreachable!("only clicks go to clicks") };
+        let click = Click::read(bytes)
+            .map_err(|error| ClickHouseError::BadResponse(format!("{UNREADABLE}: {error}")))?;
+        insert.write(&ClickRow::new(node, *seq, &click)).await?;
+    }
+    insert.end().await
+}
+
+async fn insert_effects(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+    let client = settings(client, node, "effects", items);
+    let mut insert = client.insert::<EffectRow<'_>>("effects").await?;
+    for item in items {
+        let Item::Effect(effect) = item else { unreachable!("only effects go to effects") };
+        insert.write(&EffectRow::new(node, effect)).await?;
+    }
+    insert.end().await
+}
+
+async fn bury(
+    client: &Client,
+    node: u16,
+    table: &str,
+    item: &Item<'_>,
+    reason: &str,
+) -> Result<(), ClickHouseError> {
+    let (seq, sub) = item.identity();
+    tracing::error!(table, seq, sub, reason, "a row was put into dead_letter");
+    let effect_bytes;
+    let payload = match item {
+        Item::Click(_, bytes) => *bytes,
+        Item::Effect(effect) => {
+            effect_bytes = serde_json::to_vec(effect).expect("an effect is JSON");
+            &effect_bytes
+        }
+    };
+    let client = client.clone().with_validation(false).with_setting("async_insert", "0");
+    let mut insert = client.insert::<DeadLetterRow<'_>>("dead_letter").await?;
+    let at = weir_schemas::time::Timestamp::now().0;
+    insert.write(&DeadLetterRow { node, seq, sub, at, source: table, reason, payload }).await?;
+    insert.end().await
+}
+
+const UNREADABLE: &str = "the journal's entry cannot be read";
+
+/// ClickHouse's codes for rows that it can never take, however often they are sent.
+const DATA_CODES: &[u32] = &[
+    6,   // CANNOT_PARSE_TEXT
+    26,  // CANNOT_PARSE_QUOTED_STRING
+    27,  // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+    33,  // CANNOT_READ_ALL_DATA
+    38,  // CANNOT_PARSE_DATE
+    41,  // CANNOT_PARSE_DATETIME
+    53,  // TYPE_MISMATCH
+    69,  // ARGUMENT_OUT_OF_BOUND
+    70,  // CANNOT_CONVERT_TYPE
+    72,  // CANNOT_PARSE_NUMBER
+    117, // INCORRECT_DATA
+    131, // TOO_LARGE_STRING_SIZE
+    321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+    349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+    469, // VIOLATED_CONSTRAINT
+    691, // UNKNOWN_ELEMENT_OF_ENUM
+];
+
+fn is_about_data(error: &ClickHouseError) -> bool {
+    let ClickHouseError::BadResponse(text) = error else { return false };
+    if text.starts_with(UNREADABLE) {
+        return true;
+    }
+    let code = text.split("Code: ").nth(1).and_then(|rest| {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u32>().ok()
+    });
+    code.is_some_and(|code| DATA_CODES.contains(&code))
+}

@@ -1,0 +1,113 @@
+//! How far the warehouse is, on disk: the durable watermark of the follower, the batch that may be under way, and the batches last
+//! stored, which are counted again at a start (ClickHouse does not sync its parts, so a power failure may take the newest).
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use weir_schemas::ids::Sequence;
+
+/// Batches that are counted again at a start.
+pub(super) const REMEMBERED_MAX: usize = 64;
+
+/// A batch: everything after `after`, up to `upto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Range {
+    pub after: Sequence,
+    pub upto: Sequence,
+}
+
+/// A batch that was stored, and how many rows it left in each table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stored {
+    pub range: Range,
+    pub clicks: u64,
+    pub effects: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Everything up to here is stored or dead-lettered.
+    pub stored: Sequence,
+    /// A batch that was begun: it may be there, in part or not at all.
+    pub intent: Option<Range>,
+    /// The batches stored last, oldest first.
+    pub remembered: VecDeque<Stored>,
+    /// Batches that begin before this may be there already, as the progress was set back or lost: ClickHouse is asked first.
+    #[serde(default)]
+    pub ask_until: Sequence,
+}
+
+impl Progress {
+    /// Nothing is known: everything is asked for.
+    pub(super) fn unknown() -> Self {
+        Self { ask_until: Sequence::MAX, ..Self::default() }
+    }
+}
+
+/// The file that holds a [`Progress`].
+#[derive(Debug)]
+pub(super) struct ProgressFile {
+    path: PathBuf,
+    pub now: Progress,
+}
+
+impl ProgressFile {
+    /// Reads the file; a missing one is a beginning.
+    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+        let now = match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Progress::unknown(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), now })
+    }
+
+    /// Makes what it says now durable: a whole new file takes the old one's place.
+    pub(super) fn save(&self) -> std::io::Result<()> {
+        let next = self.path.with_extension("next");
+        let mut file = File::create(&next)?;
+        file.write_all(&serde_json::to_vec(&self.now).map_err(std::io::Error::other)?)?;
+        file.sync_data()?;
+        fs::rename(&next, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    pub(super) fn begin(&mut self, range: Range) -> std::io::Result<()> {
+        self.now.intent = Some(range);
+        self.save()
+    }
+
+    pub(super) fn finish(&mut self, stored: Stored) -> std::io::Result<()> {
+        self.now.intent = None;
+        self.now.stored = stored.range.upto;
+        self.now.remembered.push_back(stored);
+        while self.now.remembered.len() > REMEMBERED_MAX {
+            self.now.remembered.pop_front();
+        }
+        self.save()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_what_was_saved_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("warehouse.json");
+        let mut file = ProgressFile::open(&path).unwrap();
+        assert_eq!(file.now, Progress::unknown());
+        file.begin(Range { after: 0, upto: 9 }).unwrap();
+        assert_eq!(ProgressFile::open(&path).unwrap().now.intent, Some(Range { after: 0, upto: 9 }));
+        for n in 0..100 {
+            let range = Range { after: n, upto: n + 1 };
+            file.finish(Stored { range, clicks: 1, effects: 0 }).unwrap();
+        }
+        let again = ProgressFile::open(&path).unwrap().now;
+        assert_eq!((again.stored, again.intent, again.remembered.len()), (100, None, REMEMBERED_MAX));
+    }
+}
