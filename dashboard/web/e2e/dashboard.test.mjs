@@ -178,6 +178,9 @@ test('a sale moves the money, and its attribution can be read', async () => {
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Conversions' }).click();
   await page.getByRole('row', { name: new RegExp(order) }).waitFor();
   assert.deepEqual(await accessibility(page), []);
+  const renewal = { event: 'renewal', order_id: `${order}-2`, wclid, amount: { amount: 2500, currency } };
+  await api('POST', '/v1/conversions', renewal);
+  await page.getByRole('row', { name: new RegExp(`${order}-2`) }).waitFor();
   await page.goto(`${engine.admin}/conversions/${sale.id}`);
   await page.getByRole('heading', { name: 'Why' }).waitFor();
   await page.getByText(`/${slug}`).first().waitFor();
@@ -287,6 +290,21 @@ test('keys and webhook endpoints are made and revoked', async () => {
     .first()
     .waitFor();
   await hooks.getByRole('button', { name: 'Deliveries' }).first().click();
+  assert.deepEqual(await accessibility(page), []);
+});
+
+test('a link has a QR code to look at and to keep', async () => {
+  const { data } = await api('GET', `/v1/links?search=${slug}`);
+  await page.goto(`${engine.admin}/links/${data[0].id}`);
+  await page.getByText('QR code', { exact: true }).click();
+  const code = page.getByRole('img', { name: /^QR code of/ });
+  await code.waitFor();
+  await eventually(() => code.evaluate((image) => image.naturalWidth > 0), 'the picture does not load');
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('link', { name: 'Save SVG' }).click(),
+  ]);
+  assert.equal(download.suggestedFilename(), `${slug}.svg`);
   assert.deepEqual(await accessibility(page), []);
 });
 

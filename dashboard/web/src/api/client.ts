@@ -41,23 +41,30 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   const headers: Record<string, string> = { 'X-Weir-Session': '1', Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method === 'POST') headers['Idempotency-Key'] = randomKey();
-  let response: Response;
+  const response = await send(method, path, headers, body === undefined ? null : JSON.stringify(body));
+  const text = await response.text();
+  if (response.ok) return (text === '' ? undefined : parse(text)) as T;
+  throw refusal(response, path, text);
+}
+
+async function send(
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+  body: string | null = null,
+): Promise<Response> {
   try {
-    response = await fetch(path, {
-      method,
-      headers,
-      body: body === undefined ? null : JSON.stringify(body),
-      credentials: 'same-origin',
-      signal: AbortSignal.timeout(CALL_WITHIN_MS),
-    });
+    const signal = AbortSignal.timeout(CALL_WITHIN_MS);
+    return await fetch(path, { method, headers, body, credentials: 'same-origin', signal });
   } catch {
     throw new ApiError(0, { detail: 'The engine cannot be reached. Check that it runs, then try again.' });
   }
-  const text = await response.text();
-  const answer: unknown = text === '' ? undefined : parse(text);
-  if (response.ok) return answer as T;
+}
+
+function refusal(response: Response, path: string, text: string): ApiError {
   if (response.status === 401 && path !== '/v1/session') signedOut();
-  throw new ApiError(response.status, (answer ?? { title: response.statusText }) as Problem);
+  const problem = text === '' ? { title: response.statusText } : parse(text);
+  return new ApiError(response.status, problem as Problem);
 }
 
 function parse(text: string): unknown {
@@ -66,6 +73,13 @@ function parse(text: string): unknown {
   } catch {
     return { detail: text.slice(0, 300) };
   }
+}
+
+/** A file, such as a picture; refused in the same words as any call. */
+export async function getBlob(path: string): Promise<Blob> {
+  const response = await send('GET', path, { 'X-Weir-Session': '1' });
+  if (response.ok) return response.blob();
+  throw refusal(response, path, await response.text());
 }
 
 export const get = <T>(path: string) => call<T>('GET', path);

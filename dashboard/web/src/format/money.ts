@@ -71,7 +71,13 @@ export function formatMoney(amount: number | bigint, currency: string): string {
   return formatOf(currency, false)?.format(exact as `${number}`) ?? `${exact} ${currency}`;
 }
 
-/** For axes and narrow columns: "$1.2K". From 10,000 minor units up it rounds; below it is exact. */
+/** For columns of a table: exact to the minor unit up to the millions, so that rows can be added up by eye. */
+export function formatMoneyColumn(amount: number, currency: string): string {
+  const isLong = Math.abs(amount) >= 10 ** (minorDigits(currency) + 6);
+  return isLong ? formatMoneyShort(amount, currency) : formatMoney(amount, currency);
+}
+
+/** For axes: "$1.2K". From 1,000 major units up it rounds; below it is exact. */
 export function formatMoneyShort(amount: number, currency: string): string {
   if (Math.abs(amount) < 10 ** (minorDigits(currency) + 3)) return formatMoney(amount, currency);
   const exact = decimal(amount, currency);
