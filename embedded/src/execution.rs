@@ -20,12 +20,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::compression;
 use crate::exception::{Exception, code};
+use crate::form;
 use crate::libchdb::{Analysis, Connection, Figures, Libchdb, Refusal, StatementClass};
 use crate::request::{Request, quoted};
 use crate::statement::{self, Head};
 
 /// Longest statement taken: ClickHouse's default `max_query_size`, for statements that are not inserts' data.
 pub(crate) const MAX_STATEMENT_BYTES: usize = 1 << 20;
+/// Longest form taken: a statement and its parameters.
+const MAX_FORM_BYTES: usize = 16 << 20;
 /// Bytes handed to the insert stream at a time when they come out of a decoder.
 const APPEND_BYTES: usize = 256 << 10;
 /// How often, and how long apart, an abandoned query is told to stop until it has.
@@ -112,7 +115,7 @@ impl Engine {
     /// Runs a request. Says through `begun` what the answer is or begins with.
     pub(crate) fn run(
         &self,
-        request: &Request,
+        request: Request,
         body: BodyReader,
         flight: &Flight,
         begun: oneshot::Sender<Result<Begun, Exception>>,
@@ -130,13 +133,23 @@ impl Engine {
 
     fn try_run(
         &self,
-        request: &Request,
+        mut request: Request,
         body: BodyReader,
         flight: &Flight,
         begun: &mut Option<oneshot::Sender<Result<Begun, Exception>>>,
     ) -> Result<(), Exception> {
         let body = body.bounded(self.max_body_bytes);
         let mut body = compression::decoded(body, request.encoding, request.decompress);
+        if let Some(boundary) = request.form.take() {
+            let mut form = Vec::new();
+            read_up_to(&mut body, MAX_FORM_BYTES + 1, &mut form)?;
+            if form.len() > MAX_FORM_BYTES {
+                let message = format_args!("The form is longer than {MAX_FORM_BYTES} bytes");
+                return Err(Exception::new(code::QUERY_IS_TOO_LARGE, message));
+            }
+            request.take_form(form::fields(&form, &boundary)?)?;
+        }
+        let request = &request;
         let mut text = request.query.clone().into_bytes();
         if !text.is_empty() {
             text.push(b'\n');

@@ -129,6 +129,8 @@ impl Interface {
         let exception = exception.clone().with_version(&self.engine.version);
         let mut response = plain(exception.status(), format!("{}\n", exception.text));
         response.headers_mut().extend(headers.clone());
+        // An error is never encoded, whatever its answer would have been.
+        response.headers_mut().remove(header::CONTENT_ENCODING);
         response.headers_mut().insert("x-clickhouse-exception-code", exception.code.into());
         response
     }
@@ -169,7 +171,7 @@ impl Interface {
         let (begin, begun) = oneshot::channel();
         let engine = Arc::clone(&self.engine);
         tokio::task::spawn_blocking(move || {
-            engine.run(&asked, BodyReader::new(received), &flight, begin);
+            engine.run(asked, BodyReader::new(received), &flight, begin);
             drop(place);
         });
         let lost = || Exception::new(code::LOGICAL_ERROR, "The query was lost");

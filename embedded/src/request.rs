@@ -6,6 +6,7 @@ use http::request::Parts;
 use crate::authentication::Credentials;
 use crate::compression::Encoding;
 use crate::exception::{Exception, code};
+use crate::form::{self, Field};
 
 /// Parameters of the HTTP interface that are not settings and that we take note of by accepting them:
 /// `role` and `quota_key` name things libchdb does not have; `buffer_size` tunes a buffer we size ourselves;
@@ -34,6 +35,8 @@ pub(crate) struct Request {
     /// The body is in that framing.
     pub(crate) decompress: bool,
     pub(crate) encoding: Encoding,
+    /// The body is a form with this boundary.
+    pub(crate) form: Option<String>,
     /// Hold the answer back until the query has ended, as far as it fits the bound.
     pub(crate) wait_end_of_query: bool,
     /// Settings of this query, in the order given, `readonly` last so that it does not forbid the others.
@@ -55,6 +58,7 @@ impl Request {
             compress: false,
             decompress: false,
             encoding: Encoding::named(&header(&parts.headers, "content-encoding").unwrap_or_default())?,
+            form: header(&parts.headers, "content-type").as_deref().and_then(form::boundary),
             wait_end_of_query: false,
             settings: Vec::new(),
             parameters: Vec::new(),
@@ -93,6 +97,21 @@ impl Request {
         request.settings.sort_by_key(|(name, _)| name == "readonly");
         request.credentials = Credentials::of(&parts.headers, user, password);
         Ok(request)
+    }
+
+    /// Takes what a form says besides the request line.
+    pub(crate) fn take_form(&mut self, fields: Vec<Field>) -> Result<(), Exception> {
+        for Field { name, value } in fields {
+            match (name.as_str(), name.strip_prefix("param_")) {
+                ("query", _) => self.query.push_str(&value),
+                (_, Some(parameter)) => self.parameters.push((parameter.to_owned(), value)),
+                _ => {
+                    let message = format_args!("The form's field '{name}' belongs into the URL");
+                    return Err(Exception::new(code::BAD_REQUEST_PARAMETER, message));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The statement that puts the settings into force, if there are any.
