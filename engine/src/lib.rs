@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod books;
 pub mod clicks;
 pub mod data_dir;
 pub mod endpoints;

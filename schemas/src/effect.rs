@@ -30,7 +30,8 @@ pub struct Effect {
     pub customer: CustomerId,
     /// `api`, `stripe`, …
     pub provider: String,
-    /// [`Currency::NONE`] where no money is concerned.
+    /// [`Currency::NONE`] where no money is concerned; the empty text in JSON.
+    #[serde(with = "crate::money::currency_or_none")]
     pub currency: Currency,
     /// The click credited, if any.
     pub click: Option<ClickId>,

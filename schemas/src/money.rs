@@ -108,6 +108,23 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
+/// JSON of a currency that may be [`Currency::NONE`], which is the empty text there. Contracts never use it.
+pub mod currency_or_none {
+    use super::Currency;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    /// The code, or the empty text.
+    pub fn serialize<S: Serializer>(currency: &Currency, serializer: S) -> Result<S::Ok, S::Error> {
+        currency.serialize(serializer)
+    }
+
+    /// A code, or the empty text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Currency, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        if text.is_empty() { Ok(Currency::NONE) } else { text.parse().map_err(de::Error::custom) }
+    }
+}
+
 /// An amount of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,39 @@
+//! The books: what must be exact and looked up. A follower of the journal's facts, kept in SQLite (`books.db`, WAL,
+//! `synchronous=FULL`) by one thread, many facts per transaction, `applied_seq` in the same transaction.
+//!
+//! The way of a fact: [`apply`] → what it is about ([`access`], [`links`], [`conversions`], [`refunds`],
+//! [`deliveries`] and its [`payments`]) → [`attribution`], [`orders`], [`returns`] → [`effects`] and their ledger entries.
+//!
+//! **Invariants.** Applying is a pure function of tables and fact, so a replay gives the same books ([`Store::digest`]).
+//! The ledger entries of a fact add up to zero in every currency. The effects of a conversion add up to what it stands
+//! for now. Nothing that went back exceeds what was paid. [`Store::check`] recomputes them all.
+
+mod access;
+mod apply;
+mod attribution;
+mod check;
+mod clicks;
+mod conversion_row;
+mod conversions;
+mod customers;
+mod deliveries;
+mod effects;
+mod links;
+mod orders;
+mod outcome;
+mod payments;
+mod refunds;
+mod returns;
+mod schema;
+mod store;
+
+pub use access::{ApiKey, WebhookEndpoint, Workspace};
+pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX, WINDOW_MS};
+pub use deliveries::{Delivery, DeliveryOutcome};
+pub use outcome::{Outcome, StoreError};
+pub use refunds::Refund;
+pub use returns::RETURNS_MAX;
+pub use store::{Fact, Store};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Workspaces, API keys and webhook endpoints.
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+use weir_schemas::fact::{Role, Sealed};
+use weir_schemas::ids::{EndpointId, KeyId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::money::Currency;
+use weir_schemas::problem::Problem;
+use weir_schemas::time::Timestamp;
+
+use super::apply::{Applying, Touched};
+use super::outcome::{Applied, Outcome};
+
+/// A workspace as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workspace {
+    /// Its id; the first is 1.
+    pub id: WorkspaceId,
+    /// For people.
+    pub name: String,
+    /// Reporting currency.
+    pub currency: Currency,
+    /// IANA name.
+    pub timezone: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An API key as it is answered, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: KeyId,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// For role `partner`: whose numbers.
+    pub partner_id: Option<PartnerId>,
+    /// The secret's first characters.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A webhook endpoint as it is answered, without its secrets; the edge adds `url`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WebhookEndpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// `stripe`, …
+    pub provider: String,
+    /// The program of its conversions.
+    pub program_id: Option<ProgramId>,
+    /// Real money (`true`) or the provider's test mode; `null` until its first payment tells.
+    pub livemode: Option<bool>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+pub(super) struct NewKey<'a> {
+    pub(super) id: KeyId,
+    pub(super) name: &'a str,
+    pub(super) role: Role,
+    pub(super) partner: Option<PartnerId>,
+    pub(super) secret_sha256: &'a str,
+    pub(super) hint: &'a str,
+}
+
+pub(super) fn create_workspace(
+    tx: &mut Applying<'_>,
+    name: &str,
+    currency: Currency,
+    timezone: &str,
+) -> Applied<Outcome> {
+    let id: u32 = tx.db.query_row("SELECT coalesce(max(id), 0) + 1 FROM workspaces", [], |row| row.get(0))?;
+    tx.db.prepare_cached("INSERT INTO workspaces VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+        id,
+        name,
+        currency.as_str(),
+        timezone,
+        tx.at.0
+    ])?;
+    let workspace = Workspace {
+        id: WorkspaceId(id),
+        name: name.to_owned(),
+        currency,
+        timezone: timezone.to_owned(),
+        created_at: tx.at,
+    };
+    Ok(Outcome::new(201, &workspace)?)
+}
+
+pub(super) fn create_key(tx: &mut Applying<'_>, key: &NewKey<'_>) -> Applied<Outcome> {
+    let taken = tx
+        .db
+        .prepare_cached("SELECT 1 FROM api_keys WHERE secret_sha256 = ?1 AND revoked_at IS NULL")?
+        .exists([key.secret_sha256])?;
+    if taken {
+        return Err(Problem::conflict("key_exists", "A key with this secret exists already.").into());
+    }
+    let id = KeyId(tx.free_id("api_keys", key.id.0)?);
+    let role = serde_json::to_string(&key.role)?;
+    tx.db.prepare_cached("INSERT INTO api_keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)")?.execute(
+        params![
+            id.0 as i64,
+            tx.workspace.0,
+            key.name,
+            role,
+            key.partner.map(|partner| partner.0 as i64),
+            key.secret_sha256,
+            key.hint,
+            tx.at.0,
+        ],
+    )?;
+    tx.touched.push(Touched::Key(id));
+    let answer = ApiKey {
+        id,
+        name: key.name.to_owned(),
+        role: key.role,
+        partner_id: key.partner,
+        hint: key.hint.to_owned(),
+        created_at: tx.at,
+        revoked_at: None,
+    };
+    Ok(Outcome::new(201, &answer)?)
+}
+
+pub(super) fn revoke_key(tx: &mut Applying<'_>, id: KeyId) -> Applied<Outcome> {
+    let changed = tx
+        .db
+        .prepare_cached(
+            "UPDATE api_keys SET revoked_at = ?3 WHERE id = ?1 AND workspace = ?2 AND revoked_at IS NULL",
+        )?
+        .execute(params![id.0 as i64, tx.workspace.0, tx.at.0])?;
+    if changed == 0 {
+        return Err(Problem::not_found("key").into());
+    }
+    tx.touched.push(Touched::Key(id));
+    Ok(Outcome::no_content())
+}
+
+pub(super) fn create_endpoint(
+    tx: &mut Applying<'_>,
+    id: EndpointId,
+    provider: &str,
+    secrets: &[Sealed],
+    program: Option<ProgramId>,
+) -> Applied<Outcome> {
+    let id = EndpointId(tx.free_id("endpoints", id.0)?);
+    tx.db.prepare_cached("INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6, NULL)")?.execute(
+        params![
+            id.0 as i64,
+            tx.workspace.0,
+            provider,
+            serde_json::to_string(secrets)?,
+            program.map(|program| program.0 as i64),
+            tx.at.0,
+        ],
+    )?;
+    tx.touched.push(Touched::Endpoint(id));
+    let answer = WebhookEndpoint {
+        id,
+        provider: provider.to_owned(),
+        program_id: program,
+        livemode: None,
+        created_at: tx.at,
+    };
+    Ok(Outcome::new(201, &answer)?)
+}
+
+pub(super) fn delete_endpoint(tx: &mut Applying<'_>, id: EndpointId) -> Applied<Outcome> {
+    let changed = tx
+        .db
+        .prepare_cached(
+            "UPDATE endpoints SET deleted_at = ?3 WHERE id = ?1 AND workspace = ?2 AND deleted_at IS NULL",
+        )?
+        .execute(params![id.0 as i64, tx.workspace.0, tx.at.0])?;
+    if changed == 0 {
+        return Err(Problem::not_found("webhook endpoint").into());
+    }
+    tx.touched.push(Touched::Endpoint(id));
+    Ok(Outcome::no_content())
+}
+
+/// The mode of an endpoint that takes deliveries for this workspace: `Some(None)` until it is fixed.
+pub(super) fn mode_of(tx: &Applying<'_>, id: EndpointId) -> Applied<Option<Option<bool>>> {
+    let row = tx
+        .db
+        .prepare_cached(
+            "SELECT livemode FROM endpoints WHERE id = ?1 AND workspace = ?2 AND deleted_at IS NULL",
+        )?
+        .query_row(params![id.0 as i64, tx.workspace.0], |row| row.get(0))
+        .optional()?;
+    Ok(row)
+}
+
+pub(super) fn fix_mode(tx: &Applying<'_>, id: EndpointId, livemode: bool) -> Applied<()> {
+    tx.db
+        .prepare_cached("UPDATE endpoints SET livemode = ?2 WHERE id = ?1")?
+        .execute(params![id.0 as i64, livemode])?;
+    Ok(())
+}

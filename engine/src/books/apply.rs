@@ -1,0 +1,152 @@
+//! Applying one fact: a pure function of the tables and the fact. No clock, no randomness, no network: time comes from
+//! [`Recorded::at`], ids from the fact or from its sequence. So a replay of the journal gives the same books.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
+use weir_schemas::ids::{EndpointId, KeyId, LinkId, Sequence, WorkspaceId};
+use weir_schemas::problem::Problem;
+use weir_schemas::time::Timestamp;
+
+use super::outcome::{Applied, Outcome, Stop, StoreError};
+use super::{access, clicks, conversions, customers, deliveries, links, refunds};
+
+/// What of the in-memory tables a fact made stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Touched {
+    Link(LinkId),
+    Key(KeyId),
+    Endpoint(EndpointId),
+}
+
+/// One fact being applied.
+pub(super) struct Applying<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) seq: Sequence,
+    pub(super) at: Timestamp,
+    pub(super) workspace: WorkspaceId,
+    /// How many effects and ledger entries the fact has so far.
+    pub(super) effects: u32,
+    pub(super) entries: u32,
+    pub(super) touched: Vec<Touched>,
+}
+
+/// Applies `recorded` at `seq` inside the caller's transaction.
+pub(super) fn apply(
+    db: &Connection,
+    seq: Sequence,
+    recorded: &Recorded,
+    touched: &mut Vec<Touched>,
+) -> Result<Outcome, StoreError> {
+    let workspace = recorded.workspace;
+    if let Some(request) = &recorded.request
+        && let Some(outcome) = earlier_answer(db, workspace, request)?
+    {
+        return Ok(outcome);
+    }
+    let mut tx =
+        Applying { db, seq, at: recorded.at, workspace, effects: 0, entries: 0, touched: Vec::new() };
+    db.prepare_cached("SAVEPOINT fact")?.execute([])?;
+    let outcome = match tx.fact(&recorded.fact) {
+        Ok(outcome) => {
+            touched.append(&mut tx.touched);
+            outcome
+        }
+        Err(Stop::Refused(problem)) => {
+            db.prepare_cached("ROLLBACK TO fact")?.execute([])?;
+            Outcome::refused(&problem)
+        }
+        Err(Stop::Failed(error)) => return Err(error),
+    };
+    db.prepare_cached("RELEASE fact")?.execute([])?;
+    if let Some(request) = &recorded.request {
+        db.prepare_cached("INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+            workspace.0,
+            request.key,
+            request.fingerprint,
+            outcome.status,
+            outcome.body.to_string()
+        ])?;
+    }
+    Ok(outcome)
+}
+
+/// An `Idempotency-Key` is answered once and for ever, refusals included.
+fn earlier_answer(
+    db: &Connection,
+    workspace: WorkspaceId,
+    request: &IdempotentRequest,
+) -> Result<Option<Outcome>, StoreError> {
+    let earlier: Option<(String, u16, String)> = db
+        .prepare_cached("SELECT fingerprint, status, body FROM requests WHERE workspace = ?1 AND key = ?2")?
+        .query_row(params![workspace.0, request.key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((fingerprint, status, body)) = earlier else { return Ok(None) };
+    if fingerprint != request.fingerprint {
+        let detail = "This Idempotency-Key was used for another request: use a new key for a new request.";
+        return Ok(Some(Outcome::refused(&Problem::conflict("idempotency_key_reused", detail))));
+    }
+    let body: Value = serde_json::from_str(&body)?;
+    Ok(Some(Outcome { status, body, replayed: true }))
+}
+
+impl Applying<'_> {
+    fn fact(&mut self, fact: &Fact) -> Applied<Outcome> {
+        match fact {
+            Fact::WorkspaceCreated { name, currency, timezone } => {
+                access::create_workspace(self, name, *currency, timezone)
+            }
+            Fact::KeyCreated { id, name, role, partner, secret_sha256, hint } => {
+                let key =
+                    access::NewKey { id: *id, name, role: *role, partner: *partner, secret_sha256, hint };
+                access::create_key(self, &key)
+            }
+            Fact::KeyRevoked { id } => access::revoke_key(self, *id),
+            Fact::LinkCreated { id, spec, spare_slugs } => links::create(self, *id, spec, spare_slugs),
+            Fact::LinkUpdated { id, patch } => links::update(self, *id, patch),
+            Fact::LinkDeleted { id } => links::delete(self, *id),
+            Fact::EndpointCreated { id, provider, secrets, program_id } => {
+                access::create_endpoint(self, *id, provider, secrets, *program_id)
+            }
+            Fact::EndpointDeleted { id } => access::delete_endpoint(self, *id),
+            Fact::Conversion { id, conversion, person, click } => {
+                conversions::report(self, *id, conversion, person.as_ref(), click)
+            }
+            Fact::Refund { refund } => refunds::report(self, refund),
+            Fact::Delivery {
+                id,
+                endpoint,
+                provider,
+                dedupe_key,
+                event_type,
+                body_sha256,
+                livemode,
+                payments,
+            } => {
+                let delivery = deliveries::Incoming {
+                    id: *id,
+                    endpoint: *endpoint,
+                    provider,
+                    dedupe_key,
+                    event_type,
+                    body_sha256,
+                    livemode: *livemode,
+                    payments,
+                };
+                deliveries::receive(self, &delivery)
+            }
+            Fact::ClickResolved { click } => clicks::resolve(self, click),
+            Fact::CustomerErased { customer_id } => customers::erase(self, customer_id),
+        }
+    }
+
+    /// `id`, or the next one that `table` does not hold: ids are drawn by their callers and practically never meet.
+    pub(super) fn free_id(&self, table: &'static str, id: u64) -> Applied<u64> {
+        let mut id = id.max(1);
+        let mut statement = self.db.prepare_cached(&format!("SELECT 1 FROM {table} WHERE id = ?1"))?;
+        while statement.exists([id as i64])? {
+            id += 1;
+        }
+        Ok(id)
+    }
+}

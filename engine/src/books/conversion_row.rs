@@ -1,0 +1,165 @@
+//! A conversion's row, and the API's object made of it.
+
+use rusqlite::{Connection, Row, params};
+use weir_schemas::conversion::{Attribution, AttributionRule, Conversion};
+use weir_schemas::ids::{ClickId, ConversionId, CustomerId, WorkspaceId};
+use weir_schemas::money::{Currency, Money};
+use weir_schemas::time::Timestamp;
+
+use super::outcome::StoreError;
+
+/// The columns that [`ConversionRow::read`] reads, of [`TABLES`].
+pub(super) const COLUMNS: &str = "c.id, c.ord, c.event, c.customer, c.subscription, c.amount, c.currency, \
+    c.provider, c.occurred_at, c.created_at, c.rule, c.click, c.properties, o.name, k.name, c.workspace, c.merged_into";
+
+/// What they are selected from.
+pub(super) const TABLES: &str =
+    "conversions c LEFT JOIN orders o ON o.id = c.ord LEFT JOIN customers k ON k.id = c.customer";
+
+#[derive(Debug, Clone)]
+pub(super) struct ConversionRow {
+    pub(super) id: ConversionId,
+    pub(super) workspace: WorkspaceId,
+    pub(super) order: Option<i64>,
+    pub(super) order_name: Option<String>,
+    pub(super) event: String,
+    pub(super) customer: Option<CustomerId>,
+    pub(super) customer_name: Option<String>,
+    pub(super) subscription: Option<String>,
+    pub(super) amount: Option<Money>,
+    pub(super) provider: String,
+    pub(super) occurred_at: Timestamp,
+    pub(super) created_at: Timestamp,
+    pub(super) rule: Option<AttributionRule>,
+    pub(super) click: Option<ClickId>,
+    pub(super) properties: String,
+    pub(super) merged_into: Option<ConversionId>,
+}
+
+/// Whether conversions of this event bring revenue.
+pub(super) fn pays(event: &str) -> bool {
+    event == "sale" || event == "renewal"
+}
+
+pub(super) fn click_bytes(click: ClickId) -> [u8; 16] {
+    click.0.to_be_bytes()
+}
+
+pub(super) fn read_click(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ClickId>> {
+    let bytes: Option<[u8; 16]> = row.get(column)?;
+    Ok(bytes.map(|bytes| ClickId(u128::from_be_bytes(bytes))))
+}
+
+impl ConversionRow {
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let rule: Option<String> = row.get(10)?;
+        Ok(Self {
+            id: ConversionId(row.get::<_, i64>(0)? as u64),
+            workspace: WorkspaceId(row.get(15)?),
+            order: row.get(1)?,
+            order_name: row.get(13)?,
+            event: row.get(2)?,
+            customer: row.get::<_, Option<i64>>(3)?.map(|id| CustomerId(id as u64)),
+            customer_name: row.get(14)?,
+            subscription: row.get(4)?,
+            amount: read_money(row, 5, 6)?,
+            provider: row.get(7)?,
+            occurred_at: Timestamp(row.get(8)?),
+            created_at: Timestamp(row.get(9)?),
+            rule: rule.map(|rule| serde_json::from_str(&rule)).transpose()?,
+            click: read_click(row, 11)?,
+            properties: row.get(12)?,
+            merged_into: row.get::<_, Option<i64>>(16)?.map(|id| ConversionId(id as u64)),
+        })
+    }
+
+    /// Whether it brings revenue.
+    pub(super) fn pays(&self) -> bool {
+        pays(&self.event)
+    }
+
+    pub(super) fn find(db: &Connection, id: ConversionId) -> Result<Option<Self>, StoreError> {
+        let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM {TABLES} WHERE c.id = ?1"))?;
+        let mut rows = statement.query([id.0 as i64])?;
+        rows.next()?.map(Self::read).transpose()
+    }
+
+    /// The first conversion of an order that brought revenue: what goes back goes back under it.
+    pub(super) fn paying(db: &Connection, order: i64) -> Result<Option<Self>, StoreError> {
+        let mut statement = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM {TABLES}
+             WHERE c.ord = ?1 AND c.event IN ('sale', 'renewal') AND c.merged_into IS NULL
+             ORDER BY c.seq, c.id LIMIT 1"
+        ))?;
+        let mut rows = statement.query([order])?;
+        rows.next()?.map(Self::read).transpose()
+    }
+
+    /// The conversion of an order with this event.
+    pub(super) fn of_order(db: &Connection, order: i64, event: &str) -> Result<Option<Self>, StoreError> {
+        let mut statement = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM {TABLES}
+             WHERE c.ord = ?1 AND c.event = ?2 AND c.merged_into IS NULL ORDER BY c.seq, c.id LIMIT 1"
+        ))?;
+        let mut rows = statement.query(params![order, event])?;
+        rows.next()?.map(Self::read).transpose()
+    }
+
+    /// As the API answers it.
+    pub(super) fn answer(&self, db: &Connection) -> Result<Conversion, StoreError> {
+        let refunded = match (self.amount, self.order) {
+            (Some(paid), Some(order)) if self.pays() => {
+                let first = Self::paying(db, order)?.is_some_and(|first| first.id == self.id);
+                let returned: i64 = db
+                    .prepare_cached("SELECT returned FROM orders WHERE id = ?1")?
+                    .query_row([order], |row| row.get(0))?;
+                Some(Money { amount: if first { returned } else { 0 }, currency: paid.currency })
+            }
+            (Some(paid), _) => Some(Money { amount: 0, currency: paid.currency }),
+            (None, _) => None,
+        };
+        Ok(Conversion {
+            id: self.id,
+            event: self.event.clone(),
+            order_id: self.order_name.clone(),
+            customer: self.customer,
+            customer_id: self.customer_name.clone(),
+            subscription_id: self.subscription.clone(),
+            amount: self.amount,
+            refunded,
+            provider: self.provider.clone(),
+            occurred_at: self.occurred_at,
+            created_at: self.created_at,
+            attribution: self.attribution(db)?,
+            commissions: Vec::new(),
+            properties: serde_json::from_str(&self.properties)?,
+        })
+    }
+
+    fn attribution(&self, db: &Connection) -> Result<Option<Attribution>, StoreError> {
+        let (Some(rule), Some(click)) = (self.rule, self.click) else { return Ok(None) };
+        let credit = super::clicks::credit(db, self.workspace, click)?;
+        Ok(Some(Attribution {
+            rule,
+            link_id: credit.link.some(),
+            partner_id: credit.partner.some(),
+            program_id: credit.program.some(),
+            click_id: Some(click),
+            clicked_at: Some(Timestamp(click.unix_ms())),
+        }))
+    }
+}
+
+pub(super) fn read_money(row: &Row<'_>, amount: usize, currency: usize) -> rusqlite::Result<Option<Money>> {
+    let (Some(amount), Some(code)) =
+        (row.get::<_, Option<i64>>(amount)?, row.get::<_, Option<String>>(currency)?)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Money { amount, currency: read_currency(&code) }))
+}
+
+/// A code that the books wrote.
+pub(super) fn read_currency(code: &str) -> Currency {
+    code.parse().unwrap_or(Currency::NONE)
+}

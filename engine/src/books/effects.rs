@@ -1,0 +1,181 @@
+//! Effects and the ledger: what a conversion stands for in the numbers. Every effect is written with its balanced ledger
+//! entries; a restatement moves what was written, so nothing is ever updated.
+//!
+//! Ledger, in minor units, per workspace and currency: a sale debits `clearing:<provider>` and credits `revenue`; what
+//! goes back debits `refunds` and credits `clearing:<provider>`. Debits are positive. The entries of one fact add up to 0.
+
+use std::collections::BTreeMap;
+
+use rusqlite::params;
+use weir_schemas::effect::{Change, Effect};
+use weir_schemas::money::Currency;
+use weir_schemas::time::Timestamp;
+
+use super::apply::Applying;
+use super::clicks;
+use super::conversion_row::ConversionRow;
+use super::outcome::{Applied, StoreError};
+
+/// The events under which money goes back.
+pub(super) const REFUND: &str = "refund";
+pub(super) const CHARGEBACK: &str = "chargeback";
+
+/// A fact that restates many conversions stops before the next one beyond this many effects.
+pub(super) const EFFECTS_SOFT_MAX: u32 = 60_000;
+
+/// The effect of no change at `conversion`'s present coordinates.
+fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
+    let credit = match conversion.click {
+        Some(click) => Some(clicks::credit(tx.db, tx.workspace, click)?),
+        None => None,
+    };
+    let money = conversion.pays().then_some(conversion.amount).flatten();
+    let mut effect = Effect {
+        seq: tx.seq,
+        sub: 0,
+        workspace: tx.workspace,
+        at: conversion.occurred_at,
+        event: conversion.event.clone(),
+        conversion: conversion.id,
+        order_id: conversion.order_name.clone().unwrap_or_default(),
+        customer: conversion.customer.unwrap_or_default(),
+        provider: conversion.provider.clone(),
+        currency: money.map_or(Currency::NONE, |money| money.currency),
+        click: conversion.click,
+        link: Default::default(),
+        program: Default::default(),
+        partner: Default::default(),
+        visitor: 0,
+        dims: Default::default(),
+        change: Change::default(),
+    };
+    if let Some(credit) = credit {
+        effect.link = credit.link;
+        effect.program = credit.program;
+        effect.partner = credit.partner;
+        effect.visitor = credit.visitor;
+        effect.dims = credit.dims;
+    }
+    Ok(effect)
+}
+
+/// Writes what `conversion` adds: `change`, dated `at`, counted under `event`.
+pub(super) fn emit(
+    tx: &mut Applying<'_>,
+    conversion: &ConversionRow,
+    at: Timestamp,
+    event: &str,
+    change: Change,
+) -> Applied<()> {
+    if change.is_zero() {
+        return Ok(());
+    }
+    let effect = Effect { at, event: event.to_owned(), change, ..blank(tx, conversion)? };
+    post(tx, &effect)?;
+    write(tx, effect)
+}
+
+fn write(tx: &mut Applying<'_>, mut effect: Effect) -> Applied<()> {
+    effect.seq = tx.seq;
+    effect.sub = u16::try_from(tx.effects).map_err(|_| StoreError::TooManyEffects(tx.seq))?;
+    tx.effects += 1;
+    tx.db.prepare_cached("INSERT INTO effects VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        tx.seq as i64,
+        effect.sub,
+        effect.conversion.0 as i64,
+        serde_json::to_string(&effect)?
+    ])?;
+    Ok(())
+}
+
+/// The ledger entries of an effect that moves money.
+fn post(tx: &mut Applying<'_>, effect: &Effect) -> Applied<()> {
+    let clearing = format!("clearing:{}", effect.provider);
+    for (account, amount) in [
+        (clearing.as_str(), effect.change.revenue),
+        ("revenue", -effect.change.revenue),
+        ("refunds", effect.change.refunds),
+        (clearing.as_str(), -effect.change.refunds),
+    ] {
+        if amount == 0 {
+            continue;
+        }
+        let currency = effect.currency.as_str();
+        tx.db.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
+            tx.seq as i64,
+            tx.entries,
+            tx.workspace.0,
+            account,
+            currency,
+            amount,
+            effect.conversion.0 as i64
+        ])?;
+        tx.db
+            .prepare_cached(
+                "INSERT INTO balances VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET amount = amount + excluded.amount",
+            )?
+            .execute(params![tx.workspace.0, currency, account, amount])?;
+        tx.entries += 1;
+    }
+    Ok(())
+}
+
+/// Everything written for a conversion so far: the sum of the changes at each place (an effect without its change).
+fn written(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Vec<(Effect, Change)>> {
+    let mut statement =
+        tx.db.prepare_cached("SELECT payload FROM effects WHERE conversion = ?1 ORDER BY seq, sub")?;
+    let mut rows = statement.query([conversion.id.0 as i64])?;
+    let mut places: BTreeMap<String, (Effect, Change)> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let mut effect: Effect =
+            serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?;
+        let change = std::mem::take(&mut effect.change);
+        (effect.seq, effect.sub) = (0, 0);
+        let sum = &mut places
+            .entry(serde_json::to_string(&effect)?)
+            .or_insert_with(|| (effect, Change::default()))
+            .1;
+        *sum = add(*sum, change);
+    }
+    Ok(places.into_values().filter(|(_, change)| !change.is_zero()).collect())
+}
+
+fn add(a: Change, b: Change) -> Change {
+    Change {
+        leads: a.leads + b.leads,
+        conversions: a.conversions + b.conversions,
+        orders: a.orders + b.orders,
+        events: a.events + b.events,
+        new_customers: a.new_customers + b.new_customers,
+        revenue: a.revenue + b.revenue,
+        refunds: a.refunds + b.refunds,
+        commission: a.commission + b.commission,
+    }
+}
+
+/// Moves everything written for a conversion to its present coordinates: a pair of changes for each place it left. Money
+/// stays in its accounts, so the ledger has no part in it.
+pub(super) fn restate(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<()> {
+    let now = blank(tx, conversion)?;
+    for (old, change) in written(tx, conversion)? {
+        let returned = old.event == REFUND || old.event == CHARGEBACK;
+        let event = if returned { old.event.clone() } else { now.event.clone() };
+        let new = Effect { seq: 0, sub: 0, at: old.at, event, provider: old.provider.clone(), ..now.clone() };
+        if new != old {
+            write(tx, Effect { change: -change, ..old })?;
+            write(tx, Effect { change, ..new })?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes back everything written for a conversion, in the ledger too.
+pub(super) fn retract(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<()> {
+    for (old, change) in written(tx, conversion)? {
+        let effect = Effect { change: -change, ..old };
+        post(tx, &effect)?;
+        write(tx, effect)?;
+    }
+    Ok(())
+}

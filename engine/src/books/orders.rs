@@ -1,0 +1,178 @@
+//! Orders. One order has many names: a shop's number, a provider's ids of its payment, invoice, checkout and charge. All
+//! names that ever stood together in one fact are one order, whatever came first: `order_keys` maps each name to its
+//! order, and two orders that turn out to be one are merged, the younger into the older.
+//!
+//! Names share one space per workspace, so that a shop may report a provider's payment under the provider's id. A provider
+//! whose numbers are not unique by themselves must prefix them.
+
+use rusqlite::{OptionalExtension, params};
+use weir_schemas::ids::ConversionId;
+use weir_schemas::money::{Currency, Money};
+
+use super::apply::Applying;
+use super::conversion_row::{ConversionRow, read_currency};
+use super::outcome::Applied;
+use super::{attribution, customers, effects, returns};
+
+/// The order of a name.
+pub(super) fn find(tx: &Applying<'_>, key: &str) -> Applied<Option<i64>> {
+    let order = tx
+        .db
+        .prepare_cached("SELECT ord FROM order_keys WHERE workspace = ?1 AND key = ?2")?
+        .query_row(params![tx.workspace.0, key], |row| row.get(0))
+        .optional()?;
+    Ok(order)
+}
+
+/// The one order of all `keys`, made or merged as needed.
+pub(super) fn ensure(tx: &mut Applying<'_>, keys: &[String]) -> Applied<i64> {
+    let mut orders: Vec<i64> = Vec::new();
+    for key in keys {
+        if let Some(order) = find(tx, key)?
+            && !orders.contains(&order)
+        {
+            orders.push(order);
+        }
+    }
+    orders.sort_unstable();
+    let order = match orders.first() {
+        Some(&oldest) => oldest,
+        None => {
+            let name = keys.first().map(String::as_str).unwrap_or_default();
+            tx.db
+                .prepare_cached("INSERT INTO orders VALUES (NULL, ?1, ?2, NULL, 0, 0)")?
+                .execute(params![tx.workspace.0, name])?;
+            tx.db.last_insert_rowid()
+        }
+    };
+    for key in keys {
+        tx.db.prepare_cached("INSERT OR IGNORE INTO order_keys VALUES (?1, ?2, ?3)")?.execute(params![
+            tx.workspace.0,
+            key,
+            order
+        ])?;
+    }
+    for &younger in orders.iter().skip(1) {
+        merge(tx, order, younger)?;
+    }
+    Ok(order)
+}
+
+/// The currency of what was paid; `None` before anything was.
+pub(super) fn currency(tx: &Applying<'_>, order: i64) -> Applied<Option<Currency>> {
+    let code: Option<String> = tx
+        .db
+        .prepare_cached("SELECT currency FROM orders WHERE id = ?1")?
+        .query_row([order], |row| row.get(0))?;
+    Ok(code.as_deref().map(read_currency))
+}
+
+/// What was paid and what went back of it.
+pub(super) fn sums(tx: &Applying<'_>, order: i64) -> Applied<(i64, i64)> {
+    let sums = tx
+        .db
+        .prepare_cached("SELECT paid, returned FROM orders WHERE id = ?1")?
+        .query_row([order], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(sums)
+}
+
+/// Something was paid for the order (nothing, for `None`).
+pub(super) fn pay(tx: &mut Applying<'_>, order: i64, amount: Option<Money>) -> Applied<()> {
+    if let Some(money) = amount {
+        tx.db
+            .prepare_cached("UPDATE orders SET paid = paid + ?2, currency = ?3 WHERE id = ?1")?
+            .execute(params![order, money.amount, money.currency.as_str()])?;
+    }
+    returns::settle(tx, order)
+}
+
+/// Two orders are one. What both sold was announced twice: the younger's sale is taken back and its money with it; the
+/// older takes over what it lacks. Returns wait on the older from now on.
+fn merge(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
+    let moved: Vec<i64> = tx
+        .db
+        .prepare_cached("SELECT id FROM conversions WHERE ord = ?1 AND merged_into IS NULL ORDER BY seq, id")?
+        .query_map([younger], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let sold = ConversionRow::paying(tx.db, older)?;
+    for id in moved {
+        let row = ConversionRow::find(tx.db, ConversionId(id as u64))?.expect("just selected");
+        let same = if row.pays() { sold.clone() } else { ConversionRow::of_order(tx.db, older, &row.event)? };
+        match same {
+            Some(kept) => {
+                absorb(tx, &kept, &row)?;
+                if row.pays() {
+                    returns::forget_taken(tx, younger)?;
+                }
+            }
+            None => {
+                tx.db
+                    .prepare_cached("UPDATE conversions SET ord = ?2 WHERE id = ?1")?
+                    .execute(params![id, older])?;
+                let row = ConversionRow::find(tx.db, row.id)?.expect("just moved");
+                effects::restate(tx, &row)?;
+            }
+        }
+    }
+    if sold.is_none() {
+        tx.db
+            .prepare_cached(
+                "UPDATE orders SET (currency, paid, returned) =
+                     (SELECT currency, paid, returned FROM orders WHERE id = ?2) WHERE id = ?1",
+            )?
+            .execute(params![older, younger])?;
+    }
+    returns::merge(tx, older, younger)?;
+    tx.db
+        .prepare_cached("UPDATE order_keys SET ord = ?2 WHERE ord = ?1")?
+        .execute(params![younger, older])?;
+    tx.db.prepare_cached("DELETE FROM orders WHERE id = ?1")?.execute([younger])?;
+    returns::settle(tx, older)
+}
+
+/// `gone` is `kept` announced again: its numbers are taken back, its knowledge is kept.
+fn absorb(tx: &mut Applying<'_>, kept: &ConversionRow, gone: &ConversionRow) -> Applied<()> {
+    effects::retract(tx, gone)?;
+    tx.db
+        .prepare_cached("UPDATE conversions SET merged_into = ?2, ord = NULL WHERE id = ?1")?
+        .execute(params![gone.id.0 as i64, kept.id.0 as i64])?;
+    tx.db
+        .prepare_cached(
+            "INSERT INTO claims
+             SELECT ?1, (SELECT count(*) FROM claims WHERE conversion = ?1) + n, claimed_by, click, refused
+             FROM claims m WHERE conversion = ?2 AND NOT EXISTS
+                 (SELECT 1 FROM claims WHERE conversion = ?1 AND click IS m.click AND refused IS m.refused)",
+        )?
+        .execute(params![kept.id.0 as i64, gone.id.0 as i64])?;
+    customers::count_again(tx, gone)?;
+    let news = News {
+        customer: gone.customer,
+        subscription: gone.subscription.as_deref(),
+        renewal: gone.event == "renewal",
+    };
+    learn(tx, kept.id, &news)
+}
+
+/// What another announcement of a sale tells of it.
+pub(super) struct News<'a> {
+    pub(super) customer: Option<weir_schemas::ids::CustomerId>,
+    pub(super) subscription: Option<&'a str>,
+    pub(super) renewal: bool,
+}
+
+/// Completes a sale by what a later announcement of it tells: never its amount, only what was not known before.
+pub(super) fn learn(tx: &mut Applying<'_>, id: ConversionId, news: &News<'_>) -> Applied<()> {
+    tx.db
+        .prepare_cached(
+            "UPDATE conversions SET customer = coalesce(customer, ?2), subscription = coalesce(subscription, ?3),
+                 event = iif(?4 AND event = 'sale' AND provider != 'api', 'renewal', event) WHERE id = ?1",
+        )?
+        .execute(params![
+            id.0 as i64,
+            news.customer.map(|customer| customer.0 as i64),
+            news.subscription,
+            news.renewal
+        ])?;
+    let row = attribution::reconsider(tx, id)?;
+    customers::count_new(tx, &row)
+}

@@ -1,0 +1,284 @@
+//! What goes back of an order: refunds and disputes, told in three ways that overlap.
+//!
+//! - `single`: one refund by its id; reversed when it failed. What is live of them adds up.
+//! - `cumulative`: all refunds in total; the largest total counts, less the reversed singles.
+//! - `dispute`: open or lost it takes its amount, won or as an inquiry it takes nothing.
+//!
+//! The total refunded is the larger of the two tellings; with the disputes it never exceeds what was paid. [`settle`]
+//! computes from the set of records, not from their order of arrival, what each of them takes, and books the differences.
+//! So records that come before their payment simply wait, and any order of arrival ends in the same numbers.
+
+use rusqlite::{Row, params};
+use weir_schemas::conversion::RefundReason;
+use weir_schemas::effect::Change;
+use weir_schemas::fact::DisputeState;
+use weir_schemas::money::Money;
+use weir_schemas::time::Timestamp;
+
+use super::apply::Applying;
+use super::conversion_row::ConversionRow;
+use super::effects::{self, CHARGEBACK, REFUND};
+use super::orders;
+use super::outcome::Applied;
+
+/// How many refunds and disputes one order may have.
+pub const RETURNS_MAX: i64 = 1_000;
+
+/// One record of something that goes back.
+pub(super) struct Return<'a> {
+    pub(super) kind: Kind,
+    /// The refund's or dispute's id; empty for a cumulative record.
+    pub(super) name: &'a str,
+    pub(super) amount: Money,
+    pub(super) reason: RefundReason,
+    pub(super) at: Timestamp,
+}
+
+/// How it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Single { reversed: bool },
+    Cumulative,
+    Dispute(DisputeState),
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Single { .. } => "single",
+            Self::Cumulative => "cumulative",
+            Self::Dispute(_) => "dispute",
+        }
+    }
+
+    fn state(self) -> &'static str {
+        match self {
+            Self::Single { reversed: true } => "reversed",
+            Self::Single { reversed: false } | Self::Cumulative => "live",
+            Self::Dispute(DisputeState::Inquiry) => "inquiry",
+            Self::Dispute(DisputeState::Open) => "open",
+            Self::Dispute(DisputeState::Lost) => "lost",
+            Self::Dispute(DisputeState::Won) => "won",
+        }
+    }
+}
+
+/// How far a record is decided: a later state is never overtaken by an earlier one that arrives late.
+fn stage(state: &str) -> u8 {
+    match state {
+        "live" | "inquiry" => 0,
+        "open" => 1,
+        "reversed" | "won" | "lost" => 2,
+        _ => unreachable!("states are written by this file"),
+    }
+}
+
+fn reason_name(reason: RefundReason) -> &'static str {
+    match reason {
+        RefundReason::Refund => REFUND,
+        RefundReason::Chargeback => CHARGEBACK,
+    }
+}
+
+struct Record {
+    kind: String,
+    name: String,
+    amount: i64,
+    currency: String,
+    reason: String,
+    state: String,
+    at: i64,
+    changed_at: i64,
+    taken: i64,
+    answer: Option<String>,
+}
+
+const COLUMNS: &str = "kind, name, amount, currency, reason, state, at, changed_at, taken, answer";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record {
+        kind: row.get(0)?,
+        name: row.get(1)?,
+        amount: row.get(2)?,
+        currency: row.get(3)?,
+        reason: row.get(4)?,
+        state: row.get(5)?,
+        at: row.get(6)?,
+        changed_at: row.get(7)?,
+        taken: row.get(8)?,
+        answer: row.get(9)?,
+    })
+}
+
+fn all(tx: &Applying<'_>, order: i64) -> Applied<Vec<Record>> {
+    let records = tx
+        .db
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM returns WHERE ord = ?1 ORDER BY kind, name"))?
+        .query_map([order], read)?
+        .collect::<Result<_, _>>()?;
+    Ok(records)
+}
+
+/// Adds a record to an order, or brings what it says to the record of that name. `false`: the order has too many.
+pub(super) fn record(tx: &mut Applying<'_>, order: i64, new: &Return<'_>) -> Applied<bool> {
+    let count: i64 = tx
+        .db
+        .prepare_cached("SELECT count(*) FROM returns WHERE ord = ?1")?
+        .query_row([order], |row| row.get(0))?;
+    if count >= RETURNS_MAX {
+        return Ok(false);
+    }
+    let record = Record {
+        kind: new.kind.name().to_owned(),
+        name: new.name.to_owned(),
+        amount: new.amount.amount,
+        currency: new.amount.currency.as_str().to_owned(),
+        reason: reason_name(new.reason).to_owned(),
+        state: new.kind.state().to_owned(),
+        at: new.at.0,
+        changed_at: new.at.0,
+        taken: 0,
+        answer: None,
+    };
+    let known = all(tx, order)?.into_iter().find(|old| old.kind == record.kind && old.name == record.name);
+    let record = match known {
+        Some(old) => combine(old, record),
+        None => record,
+    };
+    put(tx, order, &record)
+}
+
+fn put(tx: &Applying<'_>, order: i64, record: &Record) -> Applied<bool> {
+    tx.db
+        .prepare_cached(
+            "INSERT OR REPLACE INTO returns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            order,
+            record.kind,
+            record.name,
+            record.amount,
+            record.currency,
+            record.reason,
+            record.state,
+            record.at,
+            record.changed_at,
+            record.taken,
+            record.answer
+        ])?;
+    Ok(true)
+}
+
+/// Two tellings of one record, the same whichever came first.
+fn combine(a: Record, b: Record) -> Record {
+    let order = |r: &Record| (stage(&r.state), r.changed_at, r.state.clone());
+    let (at, taken) = (a.at.min(b.at), a.taken + b.taken);
+    let answer = a.answer.clone().or_else(|| b.answer.clone());
+    if a.kind == "cumulative" {
+        // The largest total, dated when it was first reached.
+        let larger = if (b.amount, -b.at) > (a.amount, -a.at) { b } else { a };
+        return Record { taken, answer, ..larger };
+    }
+    let amount = a.amount.max(b.amount);
+    let reason = a.reason.clone().min(b.reason.clone());
+    let later = if order(&b) > order(&a) { b } else { a };
+    Record { amount, reason, at, taken, answer, ..later }
+}
+
+/// Moves the records of an order that turned out to be another.
+pub(super) fn merge(tx: &mut Applying<'_>, into: i64, from: i64) -> Applied<()> {
+    let mut there = all(tx, into)?;
+    for record in all(tx, from)? {
+        let known = there.iter().position(|old| old.kind == record.kind && old.name == record.name);
+        let record = match known {
+            Some(index) => combine(there.swap_remove(index), record),
+            None => record,
+        };
+        put(tx, into, &record)?;
+    }
+    tx.db.prepare_cached("DELETE FROM returns WHERE ord = ?1")?.execute([from])?;
+    Ok(())
+}
+
+/// The sale under which the order's returns were booked was retracted with them: they are to be booked anew.
+pub(super) fn forget_taken(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
+    tx.db.prepare_cached("UPDATE returns SET taken = 0 WHERE ord = ?1")?.execute([order])?;
+    tx.db.prepare_cached("UPDATE orders SET returned = 0 WHERE id = ?1")?.execute([order])?;
+    Ok(())
+}
+
+/// What each record takes of `paid`, in the records' order.
+fn shares(records: &[Record], paid: i64) -> Vec<i64> {
+    let sum = |state: &str| -> i64 {
+        let singles = records.iter().filter(|r| r.kind == "single" && r.state == state);
+        singles.fold(0, |sum, r| sum.saturating_add(r.amount))
+    };
+    let (live, reversed) = (sum("live"), sum("reversed"));
+    let claims = records.iter().map(|r| match (r.kind.as_str(), r.state.as_str()) {
+        ("single", "live") | ("dispute", "open" | "lost") => r.amount,
+        ("cumulative", _) => r.amount.saturating_sub(reversed).saturating_sub(live).max(0),
+        _ => 0,
+    });
+    // Refunds before disputes, the earlier before the later: who comes last gets what is left.
+    let rank = |r: &Record| match r.kind.as_str() {
+        "single" => 0,
+        "cumulative" => 1,
+        _ => 2,
+    };
+    let mut queue: Vec<(usize, i64)> = claims.enumerate().collect();
+    queue.sort_by_key(|&(index, _)| (rank(&records[index]), records[index].at, &records[index].name));
+    let mut left = paid;
+    let mut shares = vec![0; records.len()];
+    for (index, claim) in queue {
+        shares[index] = claim.min(left);
+        left -= shares[index];
+    }
+    shares
+}
+
+/// Books what the records take now and did not before, under the order's sale. Nothing happens before there is one.
+pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
+    let (Some(sale), Some(currency)) = (ConversionRow::paying(tx.db, order)?, orders::currency(tx, order)?)
+    else {
+        return Ok(());
+    };
+    let (paid, _) = orders::sums(tx, order)?;
+    let mut records = all(tx, order)?;
+    records.retain(|record| record.currency == currency.as_str());
+    let shares = shares(&records, paid);
+    for (record, &share) in records.iter().zip(&shares) {
+        if share == record.taken {
+            continue;
+        }
+        let event = if record.kind == "dispute" { CHARGEBACK } else { record.reason.as_str() };
+        // What a reversal or a won dispute gives back is dated by itself.
+        let given_back = matches!(record.state.as_str(), "reversed" | "won");
+        let at = Timestamp(if given_back { record.changed_at } else { record.at });
+        let change = Change { refunds: share - record.taken, ..Change::default() };
+        effects::emit(tx, &sale, at, event, change)?;
+        tx.db
+            .prepare_cached("UPDATE returns SET taken = ?4 WHERE ord = ?1 AND kind = ?2 AND name = ?3")?
+            .execute(params![order, record.kind, record.name, share])?;
+    }
+    tx.db
+        .prepare_cached("UPDATE orders SET returned = ?2 WHERE id = ?1")?
+        .execute(params![order, shares.iter().sum::<i64>()])?;
+    Ok(())
+}
+
+/// A refund that the order knows by this id: its amount and the answer it got.
+pub(super) fn single(tx: &Applying<'_>, order: i64, name: &str) -> Applied<Option<(Money, Option<String>)>> {
+    let record = all(tx, order)?.into_iter().find(|record| record.kind == "single" && record.name == name);
+    Ok(record.map(|record| {
+        let currency = super::conversion_row::read_currency(&record.currency);
+        (Money { amount: record.amount, currency }, record.answer)
+    }))
+}
+
+/// Keeps the answer of a refund for its repeats.
+pub(super) fn keep_answer(tx: &Applying<'_>, order: i64, name: &str, answer: &str) -> Applied<()> {
+    tx.db
+        .prepare_cached("UPDATE returns SET answer = ?3 WHERE ord = ?1 AND kind = 'single' AND name = ?2")?
+        .execute(params![order, name, answer])?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! The books' tables. Ids are SQLite integers, click ids 16-byte blobs (big-endian), times Unix milliseconds, money
+//! minor units. Nothing here is written by anyone but [`super::apply`].
+
+/// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the journal.
+pub(super) const VERSION: i64 = 1;
+
+/// Every table that a replay must reproduce, in the order of the digest, each with its key.
+pub(super) const TABLES: &[(&str, &str)] = &[
+    ("meta", "name"),
+    ("workspaces", "id"),
+    ("api_keys", "id"),
+    ("links", "id"),
+    ("endpoints", "id"),
+    ("requests", "workspace, key"),
+    ("customers", "id"),
+    ("clicks", "workspace, click"),
+    ("touches", "customer, click"),
+    ("subscriptions", "workspace, name"),
+    ("orders", "id"),
+    ("order_keys", "workspace, key"),
+    ("conversions", "id"),
+    ("claims", "conversion, n"),
+    ("returns", "ord, kind, name"),
+    ("deliveries", "id"),
+    ("delivery_keys", "endpoint, dedupe_key"),
+    ("effects", "seq, sub"),
+    ("entries", "seq, n"),
+    ("balances", "workspace, currency, account"),
+    ("undecodable", "seq"),
+];
+
+pub(super) const CREATE: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('applied_seq', 0);
+
+CREATE TABLE workspaces (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, currency TEXT NOT NULL, timezone TEXT NOT NULL,
+    created_at INTEGER NOT NULL) STRICT;
+
+CREATE TABLE api_keys (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, partner INTEGER,
+    secret_sha256 TEXT NOT NULL, hint TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT;
+CREATE UNIQUE INDEX api_keys_secret ON api_keys (secret_sha256) WHERE revoked_at IS NULL;
+
+-- domain '' is the engine's own host; a host and a slug lead to one link whatever its workspace
+CREATE TABLE links (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, domain TEXT NOT NULL, slug TEXT NOT NULL,
+    partner INTEGER NOT NULL, program INTEGER NOT NULL, spec TEXT NOT NULL,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+CREATE UNIQUE INDEX links_slug ON links (domain, slug) WHERE deleted_at IS NULL;
+CREATE INDEX links_workspace ON links (workspace, id) WHERE deleted_at IS NULL;
+
+-- livemode is NULL until the first delivery with payments fixes it
+CREATE TABLE endpoints (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, provider TEXT NOT NULL, secrets TEXT NOT NULL,
+    program INTEGER, livemode INTEGER, created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+
+CREATE TABLE requests (
+    workspace INTEGER NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (workspace, key)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE customers (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, person TEXT,
+    first_conversion INTEGER, created_at INTEGER NOT NULL, erased_at INTEGER) STRICT;
+CREATE UNIQUE INDEX customers_name ON customers (workspace, name);
+
+-- what is known of claimed clicks; facts is NULL and pending 1 until they are found
+CREATE TABLE clicks (
+    workspace INTEGER NOT NULL, click BLOB NOT NULL, link INTEGER NOT NULL, program INTEGER NOT NULL,
+    partner INTEGER NOT NULL, facts TEXT, pending INTEGER NOT NULL,
+    PRIMARY KEY (workspace, click)) STRICT, WITHOUT ROWID;
+CREATE INDEX clicks_pending ON clicks (workspace, click) WHERE pending = 1;
+
+CREATE TABLE touches (
+    customer INTEGER NOT NULL, click BLOB NOT NULL, PRIMARY KEY (customer, click)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subscriptions (
+    workspace INTEGER NOT NULL, name TEXT NOT NULL, customer INTEGER, status TEXT, price INTEGER, currency TEXT,
+    unit TEXT, units INTEGER, click BLOB, changed_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    PRIMARY KEY (workspace, name)) STRICT, WITHOUT ROWID;
+
+-- an order exists as soon as any fact names it: returns that come before their payment wait on it (currency NULL)
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, currency TEXT,
+    paid INTEGER NOT NULL, returned INTEGER NOT NULL) STRICT;
+CREATE TABLE order_keys (
+    workspace INTEGER NOT NULL, key TEXT NOT NULL, ord INTEGER NOT NULL,
+    PRIMARY KEY (workspace, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX order_keys_ord ON order_keys (ord);
+
+-- merged_into: another announcement of the same order turned out to be this sale
+CREATE TABLE conversions (
+    id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, workspace INTEGER NOT NULL, ord INTEGER, event TEXT NOT NULL,
+    customer INTEGER, subscription TEXT, amount INTEGER, currency TEXT, provider TEXT NOT NULL,
+    occurred_at INTEGER NOT NULL, created_at INTEGER NOT NULL, rule TEXT, click BLOB,
+    candidates TEXT NOT NULL, properties TEXT NOT NULL, merged_into INTEGER) STRICT;
+CREATE INDEX conversions_workspace ON conversions (workspace, id);
+CREATE INDEX conversions_ord ON conversions (ord) WHERE ord IS NOT NULL;
+CREATE INDEX conversions_customer ON conversions (customer) WHERE customer IS NOT NULL;
+CREATE INDEX conversions_subscription ON conversions (workspace, subscription) WHERE subscription IS NOT NULL;
+CREATE INDEX conversions_click ON conversions (workspace, click) WHERE click IS NOT NULL;
+
+-- what a conversion carried to be credited by; click is NULL where it was refused
+CREATE TABLE claims (
+    conversion INTEGER NOT NULL, n INTEGER NOT NULL, claimed_by TEXT NOT NULL, click BLOB, refused TEXT,
+    PRIMARY KEY (conversion, n)) STRICT, WITHOUT ROWID;
+CREATE INDEX claims_click ON claims (click) WHERE click IS NOT NULL;
+
+-- kind: single, cumulative, dispute; taken is what of it has been booked
+CREATE TABLE returns (
+    ord INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL,
+    reason TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
+    taken INTEGER NOT NULL, answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, endpoint INTEGER NOT NULL, provider TEXT NOT NULL,
+    dedupe_key TEXT NOT NULL, event_type TEXT NOT NULL, body_sha256 TEXT NOT NULL, livemode INTEGER NOT NULL,
+    outcome TEXT NOT NULL, detail TEXT NOT NULL, received_at INTEGER NOT NULL) STRICT;
+CREATE INDEX deliveries_endpoint ON deliveries (endpoint, id);
+CREATE TABLE delivery_keys (
+    endpoint INTEGER NOT NULL, dedupe_key TEXT NOT NULL, body_sha256 TEXT NOT NULL,
+    PRIMARY KEY (endpoint, dedupe_key)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE effects (
+    seq INTEGER NOT NULL, sub INTEGER NOT NULL, conversion INTEGER NOT NULL, payload TEXT NOT NULL,
+    PRIMARY KEY (seq, sub)) STRICT, WITHOUT ROWID;
+CREATE INDEX effects_conversion ON effects (conversion);
+
+-- double entry: the entries of one seq add up to zero in every currency
+CREATE TABLE entries (
+    seq INTEGER NOT NULL, n INTEGER NOT NULL, workspace INTEGER NOT NULL, account TEXT NOT NULL,
+    currency TEXT NOT NULL, amount INTEGER NOT NULL, conversion INTEGER NOT NULL,
+    PRIMARY KEY (seq, n)) STRICT, WITHOUT ROWID;
+CREATE TABLE balances (
+    workspace INTEGER NOT NULL, currency TEXT NOT NULL, account TEXT NOT NULL, amount INTEGER NOT NULL,
+    PRIMARY KEY (workspace, currency, account)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE undecodable (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL) STRICT;
+";

@@ -1,0 +1,145 @@
+//! The books' file: opening it, applying batches of facts, and comparing it with itself and with a replay.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, params};
+use sha2::{Digest, Sha256};
+use weir_schemas::fact::Recorded;
+use weir_schemas::ids::Sequence;
+
+use super::apply::{self, Touched};
+use super::outcome::{Outcome, StoreError};
+use super::schema;
+
+/// A fact as the journal has it; `Err` says why an entry could not be decoded, which is noted and passed over.
+pub type Fact = Result<Recorded, String>;
+
+/// How many statements a connection keeps prepared.
+const STATEMENTS: usize = 256;
+/// How long a reader or writer waits for a lock before it fails.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The one writer of the books.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    pub(super) touched: Vec<Touched>,
+}
+
+impl Store {
+    /// Opens the books at `path` (WAL, `synchronous=FULL`), or makes empty ones.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = Connection::open(path)?;
+        db.busy_timeout(BUSY)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS);
+        let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found == 0 {
+            db.execute_batch(&format!(
+                "BEGIN; {} PRAGMA user_version = {}; COMMIT;",
+                schema::CREATE,
+                schema::VERSION
+            ))?;
+        } else if found != schema::VERSION {
+            return Err(StoreError::Version { found, expected: schema::VERSION });
+        }
+        Ok(Self { db, touched: Vec::new() })
+    }
+
+    /// The last fact that is applied; everything before it is, too.
+    pub fn applied_seq(&self) -> Result<Sequence, StoreError> {
+        let seq: i64 =
+            self.db.query_row("SELECT value FROM meta WHERE name = 'applied_seq'", [], |row| row.get(0))?;
+        Ok(seq as Sequence)
+    }
+
+    /// Applies facts in order, all in one transaction with `applied_seq`. Facts that are applied already are passed
+    /// over (`None`), so a batch may be given again after a failure.
+    pub fn apply_batch(&mut self, facts: &[(Sequence, Fact)]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let applied = self.applied_seq()?;
+        let mut touched = Vec::new();
+        let tx = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut outcomes = Vec::with_capacity(facts.len());
+        for (seq, fact) in facts {
+            if *seq <= applied {
+                outcomes.push(None);
+                continue;
+            }
+            outcomes.push(match fact {
+                Ok(recorded) => Some(apply::apply(&tx, *seq, recorded, &mut touched)?),
+                Err(reason) => {
+                    tx.execute("INSERT INTO undecodable VALUES (?1, ?2)", params![*seq as i64, reason])?;
+                    None
+                }
+            });
+        }
+        if let Some((last, _)) = facts.last() {
+            tx.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied_seq'", [*last as i64])?;
+        }
+        tx.commit()?;
+        self.touched.append(&mut touched);
+        Ok(outcomes)
+    }
+
+    /// SHA-256 over every table in key order: equal for books that were built from the same facts.
+    pub fn digest(&self) -> Result<String, StoreError> {
+        digest(&self.db)
+    }
+
+    /// Recomputes every sum from its parts; each disagreement is a sentence. Empty: the books are right.
+    pub fn check(&self) -> Result<Vec<String>, StoreError> {
+        super::check::check(&self.db)
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.db
+    }
+}
+
+/// A read-only connection to the books at `path`.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(db)
+}
+
+pub(super) fn digest(db: &Connection) -> Result<String, StoreError> {
+    let mut hash = Sha256::new();
+    for (table, key) in schema::TABLES {
+        hash.update(table.as_bytes());
+        let mut statement = db.prepare(&format!("SELECT * FROM {table} ORDER BY {key}"))?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            for column in 0..columns {
+                match row.get_ref(column)? {
+                    ValueRef::Null => hash.update([0]),
+                    ValueRef::Integer(value) => {
+                        hash.update([1]);
+                        hash.update(value.to_be_bytes());
+                    }
+                    ValueRef::Real(value) => {
+                        hash.update([2]);
+                        hash.update(value.to_be_bytes());
+                    }
+                    ValueRef::Text(text) | ValueRef::Blob(text) => {
+                        hash.update([3]);
+                        hash.update((text.len() as u64).to_be_bytes());
+                        hash.update(text);
+                    }
+                }
+            }
+        }
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in hash.finalize() {
+        write!(hex, "{byte:02x}").expect("writing to a string does not fail");
+    }
+    Ok(hex)
+}
