@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod keys;
 pub mod links;
 mod mapped_file;
+pub mod query;
 pub mod recorder;
 pub mod token;
 pub mod warehouse;

@@ -1,0 +1,369 @@
+//! Filters as they are evaluated: checked, typed, in a normal form, over clicks and over effects.
+//!
+//! A fact that does not have a column is not restricted by a filter on it, wherever the filter stands in the tree: clicks
+//! have no event, provider and currency, and effects that concern no money (leads) have no currency. So `currency = EUR`
+//! chooses which money is counted and leaves clicks and leads as they are.
+
+use weir_schemas::click::{Click, Verdict};
+use weir_schemas::effect::Effect;
+use weir_schemas::ids::{LinkId, PartnerId, ProgramId};
+use weir_schemas::money::Currency;
+use weir_schemas::query::{Comparison, Dimension, Field, Filter};
+
+/// A condition in normal form: lists of values are sorted and hold no value twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Condition {
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+    /// The text is one of these.
+    TextIn(Field, Vec<String>),
+    /// One of these is part of the text, ASCII letters in any case.
+    TextContains(Field, Vec<String>),
+    /// One of these RE2 patterns matches the text.
+    TextMatches(Field, Vec<String>),
+    /// The number (an id, an autonomous system) is one of these.
+    NumberIn(Field, Vec<u64>),
+    /// The number is greater.
+    Greater(Field, u64),
+    /// The number is less.
+    Less(Field, u64),
+    /// A robot, or not.
+    Bot(bool),
+}
+
+/// How a field's values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FieldKind {
+    Text,
+    Id,
+    Number,
+    Flag,
+}
+
+pub(super) const fn kind(field: Field) -> FieldKind {
+    match field {
+        Field::Link | Field::Partner | Field::Program => FieldKind::Id,
+        Field::Asn => FieldKind::Number,
+        Field::Bot => FieldKind::Flag,
+        _ => FieldKind::Text,
+    }
+}
+
+/// Fields that clicks do not have.
+pub(super) const fn of_effects_only(field: Field) -> bool {
+    matches!(field, Field::Event | Field::Provider | Field::Currency)
+}
+
+/// The printed id of a field, `None` for "none".
+pub(super) fn print_id(field: Field, id: u64) -> Option<String> {
+    match field {
+        Field::Link => LinkId(id).some().map(|id| id.to_string()),
+        Field::Partner => PartnerId(id).some().map(|id| id.to_string()),
+        _ => ProgramId(id).some().map(|id| id.to_string()),
+    }
+}
+
+fn parse_id(field: Field, text: &str) -> Result<u64, String> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    match field {
+        Field::Link => text.parse::<LinkId>().map(|id| id.0).map_err(|e| e.to_string()),
+        Field::Partner => text.parse::<PartnerId>().map(|id| id.0).map_err(|e| e.to_string()),
+        _ => text.parse::<ProgramId>().map(|id| id.0).map_err(|e| e.to_string()),
+    }
+}
+
+/// Checks a filter that has no conditions on metrics.
+pub(super) fn compile(filter: &Filter) -> Result<Condition, String> {
+    let all = |parts: &[Filter]| parts.iter().map(compile).collect::<Result<Vec<_>, _>>();
+    match filter {
+        Filter::And(parts) => Ok(Condition::All(all(parts)?)),
+        Filter::Or(parts) => Ok(Condition::Any(all(parts)?)),
+        Filter::Not(part) => Ok(Condition::Not(Box::new(compile(part)?))),
+        Filter::Having(_, metric, _) => Err(format!(
+            "`{}` is a metric: it selects rows, so it may only stand at the top or inside top-level `and`s",
+            metric.as_str()
+        )),
+        Filter::Where(comparison, Dimension::Field(field), values) => leaf(*comparison, *field, values),
+        Filter::Where(_, dimension, _) => {
+            Err(format!("`{}` cannot be filtered by: there are no browser events yet", dimension.name()))
+        }
+    }
+}
+
+fn leaf(comparison: Comparison, field: Field, values: &[serde_json::Value]) -> Result<Condition, String> {
+    let name = field.as_str();
+    let condition = match (kind(field), comparison) {
+        (FieldKind::Text, Comparison::Is | Comparison::IsNot) => {
+            Condition::TextIn(field, texts(field, values)?)
+        }
+        (FieldKind::Text, Comparison::Contains) => Condition::TextContains(field, texts(field, values)?),
+        (FieldKind::Text, Comparison::Matches) => Condition::TextMatches(field, texts(field, values)?),
+        (FieldKind::Id, Comparison::Is | Comparison::IsNot) => {
+            let ids = texts(field, values)?;
+            let ids = ids.iter().map(|text| parse_id(field, text)).collect::<Result<Vec<_>, _>>();
+            Condition::NumberIn(field, sorted(ids.map_err(|e| format!("`{name}`: {e}"))?))
+        }
+        (FieldKind::Number, Comparison::Is | Comparison::IsNot) => {
+            Condition::NumberIn(field, numbers(field, values)?)
+        }
+        (FieldKind::Number, Comparison::Gt) => Condition::Greater(field, numbers(field, values)?[0]),
+        (FieldKind::Number, Comparison::Lt) => Condition::Less(field, numbers(field, values)?[0]),
+        (FieldKind::Flag, Comparison::Is | Comparison::IsNot) => {
+            let flags: Option<Vec<bool>> = values.iter().map(serde_json::Value::as_bool).collect();
+            let flags = flags.ok_or_else(|| format!("`{name}` is compared with true or false"))?;
+            match (flags.contains(&true), flags.contains(&false)) {
+                (true, true) => Condition::Any(vec![Condition::Bot(false), Condition::Bot(true)]),
+                (robots, _) => Condition::Bot(robots),
+            }
+        }
+        (_, comparison) => {
+            return Err(format!("`{name}` cannot be compared by `{}`", comparison.as_str()));
+        }
+    };
+    Ok(match comparison {
+        Comparison::IsNot => Condition::Not(Box::new(condition)),
+        _ => condition,
+    })
+}
+
+fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+fn texts(field: Field, values: &[serde_json::Value]) -> Result<Vec<String>, String> {
+    let text = |value: &serde_json::Value| {
+        let text = value.as_str().ok_or_else(|| format!("`{}` is compared with strings", field.as_str()))?;
+        if text.contains('\0') {
+            return Err(format!("`{}`: a value has a NUL character", field.as_str()));
+        }
+        // Providers write `eur`; stored are capitals.
+        Ok(if field == Field::Currency { text.to_ascii_uppercase() } else { text.to_owned() })
+    };
+    values.iter().map(text).collect::<Result<Vec<_>, _>>().map(sorted)
+}
+
+fn numbers(field: Field, values: &[serde_json::Value]) -> Result<Vec<u64>, String> {
+    let number = |value: &serde_json::Value| {
+        value.as_u64().ok_or_else(|| format!("`{}` is compared with whole numbers", field.as_str()))
+    };
+    values.iter().map(number).collect::<Result<Vec<_>, _>>().map(sorted)
+}
+
+impl Condition {
+    /// The same without what speaks of fields for which `has` is false; `None` where nothing is left.
+    pub(super) fn without(&self, has: &dyn Fn(Field) -> bool) -> Option<Self> {
+        let keep = |parts: &[Self]| parts.iter().filter_map(|part| part.without(has)).collect::<Vec<_>>();
+        match self {
+            Self::All(parts) => {
+                let kept = keep(parts);
+                (!kept.is_empty()).then_some(Self::All(kept))
+            }
+            Self::Any(parts) => {
+                let kept = keep(parts);
+                (!kept.is_empty()).then_some(Self::Any(kept))
+            }
+            Self::Not(part) => part.without(has).map(|part| Self::Not(Box::new(part))),
+            leaf => leaf.field().is_none_or(has).then(|| leaf.clone()),
+        }
+    }
+
+    fn field(&self) -> Option<Field> {
+        match self {
+            Self::TextIn(field, _)
+            | Self::TextContains(field, _)
+            | Self::TextMatches(field, _)
+            | Self::NumberIn(field, _)
+            | Self::Greater(field, _)
+            | Self::Less(field, _) => Some(*field),
+            Self::Bot(_) => Some(Field::Bot),
+            Self::All(_) | Self::Any(_) | Self::Not(_) => None,
+        }
+    }
+
+    /// Whether any leaf satisfies `test`.
+    pub(super) fn any_leaf(&self, test: &dyn Fn(&Self) -> bool) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.any_leaf(test)),
+            Self::Not(part) => part.any_leaf(test),
+            leaf => test(leaf),
+        }
+    }
+
+    /// Whether a filter on `field` occurs.
+    pub(super) fn mentions(&self, field: Field) -> bool {
+        self.any_leaf(&|leaf| leaf.field() == Some(field))
+    }
+
+    /// Whether memory can say exactly what SQL says: not for patterns, nor for letters beyond ASCII in any case, of which
+    /// libraries differ.
+    pub(super) fn is_evaluable(&self) -> bool {
+        !self.any_leaf(&|leaf| match leaf {
+            Self::TextMatches(..) => true,
+            Self::TextContains(_, parts) => !parts.iter().all(|part| part.is_ascii()),
+            _ => false,
+        })
+    }
+
+    /// Whether a fact satisfies it.
+    pub(super) fn holds(&self, row: &Row<'_>) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(row)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(row)),
+            Self::Not(part) => !part.holds(row),
+            Self::TextIn(field, values) => {
+                let text = row.text(*field);
+                values.binary_search_by(|value| value.as_str().cmp(text)).is_ok()
+            }
+            Self::TextContains(field, parts) => {
+                parts.iter().any(|part| contains_in_any_case(row.text(*field), part))
+            }
+            Self::TextMatches(..) => unreachable!("plans with patterns are not evaluated in memory"),
+            Self::NumberIn(field, values) => values.binary_search(&row.number(*field)).is_ok(),
+            Self::Greater(field, value) => row.number(*field) > *value,
+            Self::Less(field, value) => row.number(*field) < *value,
+            Self::Bot(robot) => row.bot() == *robot,
+        }
+    }
+}
+
+fn contains_in_any_case(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+/// A fact as filters and dimensions see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Row<'a> {
+    Click(&'a Click<'a>),
+    Effect(&'a Effect),
+}
+
+impl<'a> Row<'a> {
+    /// The text of a text field; empty where the fact has none.
+    #[inline]
+    pub(super) fn text(&self, field: Field) -> &'a str {
+        let dims = match *self {
+            Self::Click(click) => match field {
+                Field::Verdict => return click.verdict.as_str(),
+                Field::Event | Field::Provider | Field::Currency => return "",
+                _ => &click.dims,
+            },
+            Self::Effect(effect) => match field {
+                // Only counted clicks earn a credit.
+                Field::Verdict if effect.click.is_some() => return Verdict::Counted.as_str(),
+                Field::Verdict => return "",
+                Field::Event => return &effect.event,
+                Field::Provider => return &effect.provider,
+                Field::Currency => return effect.currency.as_str(),
+                _ => &effect.dims,
+            },
+        };
+        match field {
+            Field::Domain => &dims.domain,
+            Field::Country => &dims.country,
+            Field::Region => &dims.region,
+            Field::City => &dims.city,
+            Field::Continent => &dims.continent,
+            Field::Device => &dims.device,
+            Field::Browser => &dims.browser,
+            Field::Os => &dims.os,
+            Field::Referrer => &dims.referrer,
+            Field::Medium => &dims.medium,
+            Field::UtmSource => &dims.utm_source,
+            Field::UtmMedium => &dims.utm_medium,
+            Field::UtmCampaign => &dims.utm_campaign,
+            Field::UtmTerm => &dims.utm_term,
+            Field::UtmContent => &dims.utm_content,
+            Field::Variant => &dims.variant,
+            Field::Language => &dims.language,
+            Field::Verdict | Field::Event | Field::Provider | Field::Currency => {
+                unreachable!("returned above")
+            }
+            Field::Link | Field::Partner | Field::Program | Field::Asn | Field::Bot => {
+                unreachable!("not a text field")
+            }
+        }
+    }
+
+    /// The number of an id or number field, 0 where the fact has none.
+    #[inline]
+    pub(super) fn number(&self, field: Field) -> u64 {
+        match (*self, field) {
+            (Self::Click(click), Field::Link) => click.link.0,
+            (Self::Click(click), Field::Partner) => click.partner.0,
+            (Self::Click(click), Field::Program) => click.program.0,
+            (Self::Click(click), Field::Asn) => u64::from(click.asn),
+            (Self::Effect(effect), Field::Link) => effect.link.0,
+            (Self::Effect(effect), Field::Partner) => effect.partner.0,
+            (Self::Effect(effect), Field::Program) => effect.program.0,
+            (Self::Effect(_), Field::Asn) => 0,
+            _ => unreachable!("not a number field"),
+        }
+    }
+
+    /// Whether a robot came; robots' clicks earn no credit.
+    #[inline]
+    pub(super) fn bot(&self) -> bool {
+        match self {
+            Self::Click(click) => click.bot,
+            Self::Effect(_) => false,
+        }
+    }
+
+    /// Whether an effect concerns money.
+    pub(super) fn has_currency(&self) -> bool {
+        matches!(self, Self::Effect(effect) if effect.currency != Currency::NONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(text: &str) -> Result<Condition, String> {
+        compile(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn values_have_the_type_of_their_field() {
+        assert!(condition(r#"["is","country",[7]]"#).unwrap_err().contains("strings"));
+        assert!(condition(r#"["is","asn",["x"]]"#).unwrap_err().contains("whole numbers"));
+        assert!(condition(r#"["is","bot",["yes"]]"#).unwrap_err().contains("true or false"));
+        assert!(condition(r#"["is","link",["ptn_04hq2m8x7k9ab"]]"#).unwrap_err().contains("lnk_"));
+        assert!(condition(r#"["contains","link",["a"]]"#).unwrap_err().contains("`contains`"));
+        assert!(condition(r#"["gt","country",["a"]]"#).unwrap_err().contains("`gt`"));
+        assert!(condition(r#"["is","property:plan",["a"]]"#).unwrap_err().contains("browser events"));
+        assert!(condition(r#"["or",[["gt","clicks",[1]]]]"#).unwrap_err().contains("metric"));
+    }
+
+    #[test]
+    fn the_normal_form_does_not_depend_on_the_order_of_values() {
+        assert_eq!(
+            condition(r#"["is","country",["DE","AT","DE"]]"#),
+            condition(r#"["is","country",["AT","DE"]]"#)
+        );
+        assert_eq!(condition(r#"["is","currency",["eur"]]"#), condition(r#"["is","currency",["EUR"]]"#));
+    }
+
+    #[test]
+    fn a_field_that_a_fact_does_not_have_restricts_nothing() {
+        let all = condition(r#"["and",[["is","country",["DE"]],["not",["is","event",["sale"]]]]]"#).unwrap();
+        let for_clicks = all.without(&|field| !of_effects_only(field)).unwrap();
+        assert_eq!(for_clicks, condition(r#"["and",[["is","country",["DE"]]]]"#).unwrap());
+        let only = condition(r#"["or",[["is","event",["sale"]]]]"#).unwrap();
+        assert_eq!(only.without(&|field| !of_effects_only(field)), None);
+    }
+
+    #[test]
+    fn parts_are_found_in_any_case() {
+        assert!(contains_in_any_case("Mozilla", "zIL") && contains_in_any_case("x", ""));
+        assert!(!contains_in_any_case("ab", "abc") && !contains_in_any_case("Äb", "äb"));
+        assert!(!condition(r#"["contains","city",["ü"]]"#).unwrap().is_evaluable());
+        assert!(condition(r#"["contains","city",["u"]]"#).unwrap().is_evaluable());
+    }
+}

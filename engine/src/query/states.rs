@@ -1,0 +1,309 @@
+//! What a row keeps while it grows, and the one function that turns it into cells. SQL and memory both end here, so that
+//! rounding and estimates cannot differ.
+
+use serde_json::json;
+use weir_schemas::effect::Change;
+use weir_schemas::money::{Currency, share};
+use weir_schemas::query::{Cell, Metric};
+
+use super::latency::Latencies;
+use super::visitors::Visitors;
+
+/// Everything of a row that adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Sum {
+    Clicks,
+    OrphanClicks,
+    BotClicks,
+    Leads,
+    Conversions,
+    Orders,
+    Events,
+    NewCustomers,
+    Revenue,
+    Refunds,
+    Commission,
+}
+
+/// How many there are.
+pub(super) const SUMS: usize = 11;
+
+impl Sum {
+    pub(super) const ALL: [Self; SUMS] = [
+        Self::Clicks,
+        Self::OrphanClicks,
+        Self::BotClicks,
+        Self::Leads,
+        Self::Conversions,
+        Self::Orders,
+        Self::Events,
+        Self::NewCustomers,
+        Self::Revenue,
+        Self::Refunds,
+        Self::Commission,
+    ];
+
+    /// Whether clicks make it, else effects do.
+    pub(super) const fn of_clicks(self) -> bool {
+        matches!(self, Self::Clicks | Self::OrphanClicks | Self::BotClicks)
+    }
+
+    /// Its column in `effects`.
+    pub(super) const fn column(self) -> &'static str {
+        match self {
+            Self::Clicks | Self::OrphanClicks | Self::BotClicks => "",
+            Self::Leads => "leads",
+            Self::Conversions => "conversions",
+            Self::Orders => "orders",
+            Self::Events => "events",
+            Self::NewCustomers => "new_customers",
+            Self::Revenue => "revenue",
+            Self::Refunds => "refunds",
+            Self::Commission => "commission",
+        }
+    }
+}
+
+/// Which states a plan keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Needs {
+    pub(super) sums: Vec<Sum>,
+    pub(super) visitors: bool,
+    pub(super) latency: bool,
+    pub(super) currencies: bool,
+}
+
+/// What a metric is made of.
+pub(super) const fn parts(metric: Metric) -> &'static [Sum] {
+    match metric {
+        Metric::Clicks => &[Sum::Clicks],
+        Metric::OrphanClicks => &[Sum::OrphanClicks],
+        Metric::BotClicks => &[Sum::BotClicks],
+        Metric::Leads => &[Sum::Leads],
+        Metric::Conversions => &[Sum::Conversions],
+        Metric::Orders => &[Sum::Orders],
+        Metric::Revenue => &[Sum::Revenue],
+        Metric::Refunds => &[Sum::Refunds],
+        Metric::NetRevenue => &[Sum::Revenue, Sum::Refunds],
+        Metric::Commission => &[Sum::Commission],
+        Metric::Margin => &[Sum::Revenue, Sum::Refunds, Sum::Commission],
+        Metric::ConversionRate => &[Sum::Conversions, Sum::Clicks],
+        Metric::Aov => &[Sum::Revenue, Sum::Orders],
+        Metric::Epc => &[Sum::Revenue, Sum::Clicks],
+        Metric::NewCustomers => &[Sum::NewCustomers],
+        Metric::Events => &[Sum::Events],
+        Metric::Visitors | Metric::LatencyP50 | Metric::LatencyP99 => &[],
+    }
+}
+
+impl Needs {
+    /// Of these metrics.
+    pub(super) fn of(metrics: &[Metric], currencies: bool) -> Self {
+        let mut sums: Vec<Sum> = metrics.iter().flat_map(|metric| parts(*metric)).copied().collect();
+        sums.sort_unstable();
+        sums.dedup();
+        let latency = metrics.iter().any(|m| matches!(m, Metric::LatencyP50 | Metric::LatencyP99));
+        Self { sums, visitors: metrics.contains(&Metric::Visitors), latency, currencies }
+    }
+
+    /// Whether the table of clicks is read.
+    pub(super) fn clicks(&self) -> bool {
+        self.visitors || self.latency || self.sums.iter().any(|sum| sum.of_clicks())
+    }
+
+    /// Whether the table of effects is read.
+    pub(super) fn effects(&self) -> bool {
+        self.sums.iter().any(|sum| !sum.of_clicks())
+    }
+}
+
+/// A row's states. Sums are 128 bits wide: no number of the largest amounts overflows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct States {
+    pub(super) sums: [i128; SUMS],
+    pub(super) visitors: Visitors,
+    pub(super) latencies: Latencies,
+    /// The first currencies met, at most two: enough to know whether there are several.
+    pub(super) currencies: Vec<Currency>,
+}
+
+impl States {
+    #[inline]
+    pub(super) fn add(&mut self, sum: Sum, change: i128) {
+        self.sums[sum as usize] += change;
+    }
+
+    pub(super) fn get(&self, sum: Sum) -> i128 {
+        self.sums[sum as usize]
+    }
+
+    pub(super) fn add_change(&mut self, change: &Change) {
+        let changes = [
+            (Sum::Leads, change.leads),
+            (Sum::Conversions, change.conversions),
+            (Sum::Orders, change.orders),
+            (Sum::Events, change.events),
+            (Sum::NewCustomers, change.new_customers),
+            (Sum::Revenue, change.revenue),
+            (Sum::Refunds, change.refunds),
+            (Sum::Commission, change.commission),
+        ];
+        for (sum, change) in changes {
+            self.add(sum, i128::from(change));
+        }
+    }
+
+    pub(super) fn meet(&mut self, currency: Currency) {
+        if currency != Currency::NONE && self.currencies.len() < 2 && !self.currencies.contains(&currency) {
+            self.currencies.push(currency);
+            self.currencies.sort_unstable();
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (own, more) in self.sums.iter_mut().zip(other.sums) {
+            *own += more;
+        }
+        self.visitors.merge(&other.visitors);
+        self.latencies.merge(&other.latencies);
+        other.currencies.iter().for_each(|currency| self.meet(*currency));
+    }
+
+    /// Whether the row has anything to say. A row of nothing but zeros (only duplicates came, a sale was restated
+    /// elsewhere) is no row.
+    pub(super) fn exists(&self, needs: &Needs) -> bool {
+        needs.sums.iter().any(|sum| self.get(*sum) != 0)
+            || (needs.visitors && !self.visitors.is_empty())
+            || (needs.latency && !self.latencies.is_empty())
+    }
+}
+
+/// A finished metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Number {
+    Integer(i64),
+    Fraction(f64),
+    /// There is none: a percentile of no clicks, a sum over several currencies.
+    Absent,
+}
+
+impl Number {
+    pub(super) fn cell(self) -> Cell {
+        match self {
+            Self::Integer(value) => json!(value),
+            Self::Fraction(value) => json!(value),
+            Self::Absent => Cell::Null,
+        }
+    }
+
+    /// For comparing with a number of the query.
+    pub(super) fn as_f64(self) -> Option<f64> {
+        match self {
+            Self::Integer(value) => Some(value as f64),
+            Self::Fraction(value) => Some(value),
+            Self::Absent => None,
+        }
+    }
+
+    /// In which order rows stand; what is absent comes first.
+    pub(super) fn order(self, other: Self) -> std::cmp::Ordering {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a.cmp(&b),
+            (a, b) => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal),
+        }
+    }
+}
+
+/// JSON integers are 64 bits wide; nobody has more money than fits.
+fn integer(value: i128) -> Number {
+    Number::Integer(i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX }))
+}
+
+fn divided(amount: i128, by: i128) -> Number {
+    let narrow = |value: i128| i64::try_from(value).ok();
+    // Nothing divided by nothing is 0: no clicks, no earnings per click.
+    let quotient = narrow(amount).zip(narrow(by)).and_then(|(amount, by)| share(amount, 1, by));
+    Number::Integer(quotient.unwrap_or(0))
+}
+
+/// A metric of a row.
+pub(super) fn finish(metric: Metric, states: &States) -> Number {
+    let sum = |sum: Sum| states.get(sum);
+    match metric {
+        Metric::Visitors => integer(i128::from(states.visitors.count().0)),
+        Metric::NetRevenue => integer(sum(Sum::Revenue) - sum(Sum::Refunds)),
+        Metric::Margin => integer(sum(Sum::Revenue) - sum(Sum::Refunds) - sum(Sum::Commission)),
+        Metric::Aov => divided(sum(Sum::Revenue), sum(Sum::Orders)),
+        Metric::Epc => divided(sum(Sum::Revenue), sum(Sum::Clicks)),
+        Metric::ConversionRate => {
+            let millionths = match divided(sum(Sum::Conversions) * 1_000_000, sum(Sum::Clicks)) {
+                Number::Integer(millionths) => millionths,
+                _ => 0,
+            };
+            Number::Fraction(millionths as f64 / 1e6)
+        }
+        Metric::LatencyP50 => percentile(states, 50),
+        Metric::LatencyP99 => percentile(states, 99),
+        Metric::Clicks
+        | Metric::OrphanClicks
+        | Metric::BotClicks
+        | Metric::Leads
+        | Metric::Conversions
+        | Metric::Orders
+        | Metric::Revenue
+        | Metric::Refunds
+        | Metric::Commission
+        | Metric::NewCustomers
+        | Metric::Events => integer(parts(metric).iter().map(|part| sum(*part)).sum()),
+    }
+}
+
+fn percentile(states: &States, percent: u64) -> Number {
+    states.latencies.percentile(percent).map_or(Number::Absent, |us| Number::Integer(i64::from(us)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states(values: &[(Sum, i128)]) -> States {
+        let mut states = States::default();
+        values.iter().for_each(|(sum, value)| states.add(*sum, *value));
+        states
+    }
+
+    #[test]
+    fn rates_are_rounded_once_and_never_divide_by_nothing() {
+        let some =
+            states(&[(Sum::Clicks, 3), (Sum::Conversions, 1), (Sum::Orders, 2), (Sum::Revenue, 4_999)]);
+        assert_eq!(finish(Metric::ConversionRate, &some), Number::Fraction(0.333_333));
+        assert_eq!(finish(Metric::Aov, &some), Number::Integer(2_500)); // 2499.5
+        assert_eq!(finish(Metric::Epc, &some), Number::Integer(1_666)); // 1666.33
+        let none = States::default();
+        assert_eq!(finish(Metric::ConversionRate, &none), Number::Fraction(0.0));
+        assert_eq!(finish(Metric::Epc, &none), Number::Integer(0));
+        assert_eq!(finish(Metric::LatencyP99, &none), Number::Absent);
+    }
+
+    #[test]
+    fn margin_is_what_remains() {
+        let sold = states(&[(Sum::Revenue, 10_000), (Sum::Refunds, 2_500), (Sum::Commission, 1_125)]);
+        assert_eq!(finish(Metric::NetRevenue, &sold), Number::Integer(7_500));
+        assert_eq!(finish(Metric::Margin, &sold), Number::Integer(6_375));
+    }
+
+    #[test]
+    fn every_metric_is_made_of_something() {
+        for metric in Metric::ALL {
+            let needs = Needs::of(&[*metric], false);
+            assert!(needs.clicks() || needs.effects(), "{}", metric.as_str());
+        }
+    }
+
+    #[test]
+    fn a_restated_sale_leaves_no_row_and_a_refunded_one_does() {
+        let needs = Needs::of(&[Metric::NetRevenue], false);
+        assert!(!states(&[(Sum::Revenue, 0)]).exists(&needs));
+        assert!(states(&[(Sum::Revenue, 5), (Sum::Refunds, 5)]).exists(&needs));
+    }
+}
