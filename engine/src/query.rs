@@ -3,10 +3,26 @@
 //! [`fold`] over entries as they come. What does not add up (visitors, percentiles) is kept by both as the same mergeable
 //! state, and one function turns states into cells.
 
+//!
+//! Read in this order: [`plan`] (with its ranges, buckets and conditions), the states of a row (sums, visitors,
+//! latencies), [`sql`] and [`execute`], [`fold`].
+
 mod bucket;
 mod condition;
-mod latency;
-pub mod plan;
 mod range;
+
+pub mod plan;
+
+mod latency;
+mod state_rows;
 mod states;
+mod table;
 mod visitors;
+
+pub mod execute;
+pub mod fold;
+pub mod sql;
+
+pub use latency::LATENCY_ERROR;
+pub use range::Range;
+pub use visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};

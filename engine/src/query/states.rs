@@ -29,20 +29,6 @@ pub(super) enum Sum {
 pub(super) const SUMS: usize = 11;
 
 impl Sum {
-    pub(super) const ALL: [Self; SUMS] = [
-        Self::Clicks,
-        Self::OrphanClicks,
-        Self::BotClicks,
-        Self::Leads,
-        Self::Conversions,
-        Self::Orders,
-        Self::Events,
-        Self::NewCustomers,
-        Self::Revenue,
-        Self::Refunds,
-        Self::Commission,
-    ];
-
     /// Whether clicks make it, else effects do.
     pub(super) const fn of_clicks(self) -> bool {
         matches!(self, Self::Clicks | Self::OrphanClicks | Self::BotClicks)
@@ -109,6 +95,11 @@ impl Needs {
     /// Whether the table of clicks is read.
     pub(super) fn clicks(&self) -> bool {
         self.visitors || self.latency || self.sums.iter().any(|sum| sum.of_clicks())
+    }
+
+    /// Whether counted clicks make any of it.
+    pub(super) fn counted(&self) -> bool {
+        self.visitors || self.latency || self.sums.contains(&Sum::Clicks)
     }
 
     /// Whether the table of effects is read.

@@ -11,7 +11,7 @@ use ahash::AHashSet;
 pub const VISITORS_EXACT_MAX: usize = 10_000;
 const PRECISION: u32 = 14;
 /// Registers of the sketch.
-pub const REGISTERS: usize = 1 << PRECISION;
+pub(super) const REGISTERS: usize = 1 << PRECISION;
 /// Bits of the hash that are left for the run of zeros.
 const TAIL_BITS: u32 = 64 - PRECISION;
 /// Largest value of a register.
@@ -20,7 +20,9 @@ const RHO_MAX: usize = TAIL_BITS as usize + 1;
 pub const STANDARD_ERROR: f64 = 0.008_125;
 
 /// How many registers hold each value.
-pub(super) type Histogram = [u32; RHO_MAX + 1];
+pub(super) type Histogram = [u32; HISTOGRAM_LEN];
+/// From 0 to the largest value.
+pub(super) const HISTOGRAM_LEN: usize = RHO_MAX + 1;
 
 /// The visitors of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,13 +132,18 @@ impl Visitors {
         }
     }
 
+    /// Whether [`Self::count`] is an estimate.
+    pub(super) fn count_is_estimated(&self) -> bool {
+        matches!(self, Self::Sketch(_) | Self::Known { estimated: true, .. })
+    }
+
     /// How many came, and whether that is an estimate.
     pub(super) fn count(&self) -> (u64, bool) {
         match self {
             Self::Exact(set) => (set.len() as u64, false),
             Self::Known { count, estimated } => (*count, *estimated),
             Self::Sketch(registers) => {
-                let mut histogram = [0_u32; RHO_MAX + 1];
+                let mut histogram = [0_u32; HISTOGRAM_LEN];
                 for &value in registers.iter() {
                     histogram[usize::from(value)] += 1;
                 }

@@ -1,0 +1,219 @@
+//! Asks ClickHouse: [`execute`] for an answer's rows, [`snapshot`] for states that go on growing in memory.
+
+use clickhouse::Client;
+use weir_schemas::ids::Sequence;
+use weir_schemas::problem::Problem;
+use weir_schemas::query::{Cell, ComparedRows};
+
+use super::fold::{GROUPS_MAX, several_currencies, too_many_groups};
+use super::latency::LATENCY_ERROR;
+use super::plan::Plan;
+use super::sql::{Mode, Parameter, Statement, can_order, statement};
+use super::state_rows::{BadAnswer, StateRow, read};
+use super::states::States;
+use super::table;
+use super::visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};
+
+/// How long ClickHouse may work on one statement, in seconds.
+pub const EXECUTION_SECONDS_MAX: u32 = 30;
+/// How many bytes one statement's answer may have.
+pub const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The query, or what it finds, does not fit: tell the caller.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// The warehouse does not answer, or not in time: try again.
+    #[error("the warehouse: {0}")]
+    Warehouse(#[from] clickhouse::error::Error),
+    /// Something else than ClickHouse answers.
+    #[error(transparent)]
+    BadAnswer(#[from] BadAnswer),
+    /// The answer is larger than [`ANSWER_BYTES_MAX`]: narrow the query.
+    #[error("the warehouse's answer is larger than {ANSWER_BYTES_MAX} bytes")]
+    TooLarge,
+}
+
+impl From<Problem> for QueryError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(Box::new(problem))
+    }
+}
+
+impl QueryError {
+    /// As callers of an API see it.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Refused(problem) => problem.as_ref().clone(),
+            Self::TooLarge => too_many_groups(),
+            Self::Warehouse(error) if is_bad_pattern(error) => {
+                Problem::field("filters", "a pattern is not a regular expression of RE2")
+            }
+            Self::Warehouse(_) | Self::BadAnswer(_) => Problem::new(
+                503,
+                "warehouse_unavailable",
+                "The warehouse is not available",
+                "The warehouse did not answer this query; clicks are still recorded. Try again.",
+            ),
+        }
+    }
+}
+
+/// ClickHouse's code 427 is CANNOT_COMPILE_REGEXP.
+fn is_bad_pattern(error: &clickhouse::error::Error) -> bool {
+    matches!(error, clickhouse::error::Error::BadResponse(text)
+        if text.contains("CANNOT_COMPILE_REGEXP") || text.contains("Code: 427"))
+}
+
+/// The parts of an answer that come from the warehouse.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answered {
+    /// In order.
+    pub rows: Vec<Vec<Cell>>,
+    /// Where asked for.
+    pub totals: Option<Vec<Cell>>,
+    /// Where asked for.
+    pub comparison: Option<ComparedRows>,
+    /// Rows that ClickHouse read, as far as it said.
+    pub rows_read: u64,
+    /// For `meta.estimates`: metrics that are estimates here.
+    pub estimates: serde_json::Map<String, serde_json::Value>,
+}
+
+/// States of every group of a plan, as of a sequence.
+#[derive(Debug)]
+pub struct StateRows {
+    pub(super) rows: Vec<StateRow>,
+}
+
+/// Answers a plan over everything up to `upto`, which the warehouse must have stored already.
+pub async fn execute(client: &Client, plan: &Plan, upto: Sequence) -> Result<Answered, QueryError> {
+    let mut answered = Answered::default();
+    let (rows, totals) = rows_and_totals(client, plan, upto, &mut answered).await?;
+    (answered.rows, answered.totals) = (rows, totals);
+    if let Some(compared) = plan.compared() {
+        let (rows, totals) = rows_and_totals(client, &compared, upto, &mut answered).await?;
+        answered.comparison = Some(ComparedRows { rows, totals });
+    }
+    if plan.needs.latency {
+        let error = serde_json::json!({ "relative_error": LATENCY_ERROR });
+        for metric in plan.metrics.iter().filter(|metric| metric.as_str().starts_with("latency_")) {
+            answered.estimates.insert(metric.as_str().to_owned(), error.clone());
+        }
+    }
+    Ok(answered)
+}
+
+type RowsAndTotals = (Vec<Vec<Cell>>, Option<Vec<Cell>>);
+
+async fn rows_and_totals(
+    client: &Client,
+    plan: &Plan,
+    upto: Sequence,
+    answered: &mut Answered,
+) -> Result<RowsAndTotals, QueryError> {
+    let total =
+        if plan.total || plan.one_currency { Some(total(client, plan, upto, answered).await?) } else { None };
+    if let Some(total) = total.as_ref().filter(|total| plan.one_currency && total.currencies.len() > 1) {
+        return Err(several_currencies(total).into());
+    }
+    // Without dimensions the total is the row.
+    let mut rows = match &total {
+        Some(total) if plan.dimensions.is_empty() => vec![(Vec::new(), total.clone())],
+        _ => ask(client, plan, upto, Mode::Values, &mut answered.rows_read).await?,
+    };
+    if !can_order(plan) {
+        if rows.len() > GROUPS_MAX {
+            return Err(too_many_groups().into());
+        }
+        let order = table::arrange(plan, rows.iter().map(|(keys, states)| (keys.as_slice(), states)));
+        let mut held: Vec<Option<StateRow>> = rows.into_iter().map(Some).collect();
+        rows = order.into_iter().filter_map(|at| held[at as usize].take()).collect();
+    }
+    if rows.iter().map(|(_, states)| states).chain(&total).any(|states| states.visitors.count_is_estimated())
+    {
+        let error =
+            serde_json::json!({ "standard_error": STANDARD_ERROR, "exact_up_to": VISITORS_EXACT_MAX });
+        answered.estimates.insert("visitors".to_owned(), error);
+    }
+    let cells = rows.iter().map(|(keys, states)| table::cells(plan, keys, states)).collect();
+    let totals = total.filter(|_| plan.total).map(|total| table::total_cells(plan, &total));
+    Ok((cells, totals))
+}
+
+async fn total(
+    client: &Client,
+    plan: &Plan,
+    upto: Sequence,
+    answered: &mut Answered,
+) -> Result<States, QueryError> {
+    let rows = ask(client, plan, upto, Mode::Total, &mut answered.rows_read).await?;
+    let (_, states) = rows.into_iter().next().ok_or(BadAnswer(0))?;
+    Ok(states)
+}
+
+/// The states of a plan over everything up to `upto`, to be [loaded](super::fold::RowStates::load).
+///
+/// # Errors
+/// [`QueryError::Refused`] where there are more groups than memory holds.
+pub async fn snapshot(client: &Client, plan: &Plan, upto: Sequence) -> Result<StateRows, QueryError> {
+    let rows = ask(client, plan, upto, Mode::States, &mut 0).await?;
+    if rows.len() > GROUPS_MAX {
+        return Err(too_many_groups().into());
+    }
+    Ok(StateRows { rows })
+}
+
+async fn ask(
+    client: &Client,
+    plan: &Plan,
+    upto: Sequence,
+    mode: Mode,
+    rows_read: &mut u64,
+) -> Result<Vec<StateRow>, QueryError> {
+    let (bytes, read_rows) = fetch(client, &statement(plan, upto, mode)).await?;
+    *rows_read += read_rows;
+    Ok(read(plan, mode, &bytes)?)
+}
+
+/// Runs a statement; its answer in RowBinary and how many rows were read for it.
+async fn fetch(client: &Client, statement: &Statement) -> Result<(Vec<u8>, u64), QueryError> {
+    // `query_raw`: a `?` in a statement is none of the crate's placeholders.
+    let mut query = client
+        .query_raw(&statement.sql)
+        .with_setting("max_execution_time", EXECUTION_SECONDS_MAX.to_string())
+        .with_setting("wait_end_of_query", "1");
+    for (index, parameter) in statement.parameters.iter().enumerate() {
+        query = query.param(&format!("p{index}"), text(parameter));
+    }
+    let mut cursor = query.fetch_bytes("RowBinary")?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = cursor.next().await? {
+        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(QueryError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let read_rows = cursor.summary().and_then(|summary| summary.read_rows()).unwrap_or(0);
+    Ok((bytes, read_rows))
+}
+
+/// A parameter as text. The crate escapes the text once more, which is what ClickHouse undoes first.
+fn text(parameter: &Parameter) -> String {
+    match parameter {
+        Parameter::Texts(texts) => {
+            let quoted: Vec<String> = texts
+                .iter()
+                .map(|text| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")))
+                .collect();
+            format!("[{}]", quoted.join(","))
+        }
+        Parameter::Numbers(numbers) => {
+            format!("[{}]", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
+        }
+        Parameter::Integer(number) => number.to_string(),
+        Parameter::Unsigned(number) => number.to_string(),
+    }
+}

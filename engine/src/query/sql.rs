@@ -1,0 +1,372 @@
+//! A plan as one SQL statement. Clicks and effects are each filtered and grouped, then put together by an outer grouping.
+//! Text of a query reaches ClickHouse only as server-side parameters; what is written into the statement are names of
+//! columns and numbers that were computed here.
+//!
+//! Every row of the answer is: the dimensions, the sums as Int128, then for [`Mode::Values`] the visitors' exact count and
+//! the histogram of registers, for [`Mode::States`] the visitors' set and the packed registers, then the latency's buckets
+//! and counts, then the currencies met. [`super::state_rows`] reads them.
+
+use weir_schemas::ids::Sequence;
+use weir_schemas::query::{Dimension, Direction, Field};
+
+use super::condition::{Condition, FieldKind, kind, of_effects_only};
+use super::fold::GROUPS_MAX;
+use super::plan::{OrderBy, Plan};
+use super::states::{Needs, Sum, parts};
+use super::visitors::{REGISTERS, VISITORS_EXACT_MAX, register_sql};
+use super::{latency, visitors};
+
+/// What the rows of a statement are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What cells are made of, ordered and cut off by ClickHouse where it can.
+    Values,
+    /// States that go on growing in memory: every group, in no order.
+    States,
+    /// The values of a single row over everything.
+    Total,
+}
+
+/// A server-side parameter's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parameter {
+    /// `Array(String)`
+    Texts(Vec<String>),
+    /// `Array(UInt64)`
+    Numbers(Vec<u64>),
+    /// `Int64`
+    Integer(i64),
+    /// `UInt64`
+    Unsigned(u64),
+}
+
+/// A statement and its parameters `p0`, `p1`, …
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Statement {
+    /// The text, without a FORMAT.
+    pub sql: String,
+    /// In the order of their numbers.
+    pub parameters: Vec<Parameter>,
+}
+
+impl Statement {
+    fn bind(&mut self, value: Parameter) -> String {
+        let kind = match value {
+            Parameter::Texts(_) => "Array(String)",
+            Parameter::Numbers(_) => "Array(UInt64)",
+            Parameter::Integer(_) => "Int64",
+            Parameter::Unsigned(_) => "UInt64",
+        };
+        self.parameters.push(value);
+        format!("{{p{}:{kind}}}", self.parameters.len() - 1)
+    }
+}
+
+/// Whether ClickHouse can order the plan's rows and cut them off: not by metrics that only Rust finishes.
+pub(super) fn can_order(plan: &Plan) -> bool {
+    let plain = |index: usize| Plan::is_plain(plan.metrics[index]);
+    plan.having.is_empty()
+        && plan.order.iter().all(|(by, _)| match by {
+            OrderBy::Dimension(_) => true,
+            OrderBy::Metric(index) => plain(*index),
+        })
+}
+
+/// The plan's statement over everything up to `upto`.
+pub fn statement(plan: &Plan, upto: Sequence, mode: Mode) -> Statement {
+    let mut statement = Statement::default();
+    let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
+    let mut sources = Vec::new();
+    if plan.needs.clicks() {
+        sources.push(clicks(plan, dimensions, upto, &mut statement));
+    }
+    if plan.needs.effects() {
+        sources.push(effects(plan, dimensions, upto, &mut statement));
+    }
+    let keys: Vec<String> = (0..dimensions.len()).map(|index| format!("k{index}")).collect();
+    let columns: Vec<String> = keys.iter().cloned().chain(outer(&plan.needs, mode)).collect();
+    let mut sql = format!("SELECT {}\nFROM (\n{}\n)", columns.join(", "), sources.join("\nUNION ALL\n"));
+    if !keys.is_empty() {
+        sql.push_str(&format!("\nGROUP BY {}", keys.join(", ")));
+        if mode == Mode::Values {
+            sql.push_str(&format!("\nHAVING {}", exists(&plan.needs)));
+        }
+        if mode == Mode::Values && can_order(plan) {
+            sql.push_str(&format!("\nORDER BY {}", order(plan).join(", ")));
+            sql.push_str(&format!("\nLIMIT {} OFFSET {}", plan.limit, plan.offset));
+        } else {
+            sql.push_str(&format!("\nLIMIT {}", GROUPS_MAX + 1));
+        }
+    }
+    statement.sql = sql;
+    statement
+}
+
+fn sum_name(sum: Sum) -> String {
+    format!("s{}", sum as usize)
+}
+
+/// The outer columns after the keys. A group comes from at most one row of each source, so arrays are joined, not summed.
+fn outer(needs: &Needs, mode: Mode) -> Vec<String> {
+    let mut columns: Vec<String> =
+        needs.sums.iter().map(|sum| format!("sum({0}) AS {0}", sum_name(*sum))).collect();
+    if needs.visitors {
+        // Registers packed as register * 64 + value, sorted: the last of a register is its largest.
+        let sorted = "arraySort(groupArrayArray(r))";
+        let largest = format!(
+            "arrayFilter((x, next) -> intDiv(x, 64) != intDiv(next, 64), {sorted}, \
+             arrayPushBack(arrayPopFront({sorted}), toUInt32({})))",
+            REGISTERS * 64
+        );
+        let many = format!("length(groupArrayArray(v)) > {VISITORS_EXACT_MAX}");
+        if mode == Mode::States {
+            columns
+                .push(format!("if({many}, CAST([], 'Array(UInt64)'), groupArrayArray(v)) AS visitors_set"));
+            columns.push(format!("if({many}, {largest}, CAST([], 'Array(UInt32)')) AS visitors_registers"));
+        } else {
+            columns.push("toUInt64(length(groupArrayArray(v))) AS visitors_count".to_owned());
+            let values = format!("arrayMap(x -> modulo(x, 64), {largest})");
+            let histogram = format!(
+                "arrayMap(n -> toUInt32(countEqual({values}, n)), range({}))",
+                visitors::HISTOGRAM_LEN
+            );
+            columns.push(format!("if({many}, {histogram}, CAST([], 'Array(UInt32)')) AS visitors_histogram"));
+        }
+    }
+    if needs.latency {
+        columns.push("groupArrayArray(lb) AS latency_buckets".to_owned());
+        columns.push("groupArrayArray(lc) AS latency_counts".to_owned());
+    }
+    if needs.currencies {
+        columns.push("groupArrayArray(c) AS currencies".to_owned());
+    }
+    columns
+}
+
+fn exists(needs: &Needs) -> String {
+    let mut terms: Vec<String> = needs.sums.iter().map(|sum| format!("{} != 0", sum_name(*sum))).collect();
+    if needs.visitors {
+        terms.push("visitors_count != 0".to_owned());
+    }
+    if needs.latency {
+        terms.push("notEmpty(latency_buckets)".to_owned());
+    }
+    terms.join(" OR ")
+}
+
+fn order(plan: &Plan) -> Vec<String> {
+    let term = |(by, direction): &(OrderBy, Direction)| {
+        let column = match by {
+            OrderBy::Dimension(index) => format!("k{index}"),
+            OrderBy::Metric(index) => sum_name(parts(plan.metrics[*index])[0]),
+        };
+        match direction {
+            Direction::Asc => column,
+            Direction::Desc => format!("{column} DESC"),
+        }
+    };
+    plan.order.iter().map(term).collect()
+}
+
+/// What both sources say about a row's place in the plan.
+fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
+    let mut terms = vec![
+        format!("workspace = {}", plan.workspace.0),
+        format!(
+            "at >= fromUnixTimestamp64Milli({}, 'UTC')",
+            statement.bind(Parameter::Integer(plan.range.from.0))
+        ),
+        format!(
+            "at < fromUnixTimestamp64Milli({}, 'UTC')",
+            statement.bind(Parameter::Integer(plan.range.to.0))
+        ),
+        format!("seq <= {}", statement.bind(Parameter::Unsigned(upto))),
+    ];
+    if let Some(partner) = plan.partner {
+        terms.push(format!("partner = {}", partner.0));
+    }
+    terms
+}
+
+fn group_by(keys: &[String]) -> String {
+    if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) }
+}
+
+fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+    let counted = if plan.with_bots { "verdict IN ('counted', 'bot')" } else { "verdict = 'counted'" };
+    let mut terms = wheres(plan, upto, statement);
+    if let Some(condition) = &plan.filters.clicks {
+        terms.push(predicate(condition, Table::Clicks, statement));
+    }
+    let needs = &plan.needs;
+    let mut verdicts = Vec::new();
+    if needs.counted() {
+        verdicts.push(counted);
+    }
+    let mut columns = Vec::new();
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Clicks)).collect();
+    for (index, key) in keys.iter().enumerate() {
+        columns.push(format!("{key} AS k{index}"));
+    }
+    for sum in &needs.sums {
+        let verdict = match sum {
+            Sum::Clicks => counted,
+            Sum::OrphanClicks => "verdict = 'orphan'",
+            Sum::BotClicks => "verdict = 'bot'",
+            _ => {
+                columns.push(format!("toInt128(0) AS {}", sum_name(*sum)));
+                continue;
+            }
+        };
+        verdicts.push(verdict);
+        columns.push(format!("toInt128(countIf({verdict})) AS {}", sum_name(*sum)));
+    }
+    if needs.visitors {
+        let most = VISITORS_EXACT_MAX + 1;
+        columns.push(format!("groupUniqArrayIf({most})(visitor, {counted}) AS v"));
+        columns.push(format!("groupUniqArrayIf({}, {counted}) AS r", register_sql("visitor")));
+    }
+    if needs.latency {
+        let buckets = latency::bucket_sql("latency_us");
+        let map = format!("sumMapIf([{buckets}], [toUInt64(1)], {counted})");
+        columns.push(format!("CAST(tupleElement({map}, 1), 'Array(UInt32)') AS lb"));
+        columns.push(format!("CAST(tupleElement({map}, 2), 'Array(UInt64)') AS lc"));
+    }
+    if needs.currencies {
+        columns.push("CAST([], 'Array(String)') AS c".to_owned());
+    }
+    terms.push(format!("({})", verdicts.join(" OR ")));
+    let (columns, terms) = (columns.join(", "), terms.join(" AND "));
+    format!("SELECT {columns} FROM clicks WHERE {terms}{}", group_by(&numbered(&keys)))
+}
+
+fn numbered(keys: &[String]) -> Vec<String> {
+    (0..keys.len()).map(|index| format!("k{index}")).collect()
+}
+
+fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+    let mut terms = wheres(plan, upto, statement);
+    match (&plan.filters.paid, &plan.filters.unpaid) {
+        (Some(paid), unpaid) if paid.mentions(Field::Currency) => {
+            let paid = predicate(paid, Table::Effects, statement);
+            let unpaid = match unpaid {
+                Some(unpaid) => predicate(unpaid, Table::Effects, statement),
+                None => "1".to_owned(),
+            };
+            terms.push(format!("if(currency = '', {unpaid}, {paid})"));
+        }
+        (Some(paid), _) => terms.push(predicate(paid, Table::Effects, statement)),
+        (None, _) => {}
+    }
+    let needs = &plan.needs;
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects)).collect();
+    let mut columns: Vec<String> =
+        keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
+    for sum in &needs.sums {
+        let name = sum_name(*sum);
+        columns.push(match sum.of_clicks() {
+            true => format!("toInt128(0) AS {name}"),
+            false => format!("sum(toInt128({})) AS {name}", sum.column()),
+        });
+    }
+    if needs.visitors {
+        columns.push("CAST([], 'Array(UInt64)') AS v".to_owned());
+        columns.push("CAST([], 'Array(UInt32)') AS r".to_owned());
+    }
+    if needs.latency {
+        columns.push("CAST([], 'Array(UInt32)') AS lb".to_owned());
+        columns.push("CAST([], 'Array(UInt64)') AS lc".to_owned());
+    }
+    if needs.currencies {
+        columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
+    }
+    let (columns, terms) = (columns.join(", "), terms.join(" AND "));
+    format!("SELECT {columns} FROM effects WHERE {terms}{}", group_by(&numbered(&keys)))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Clicks,
+    Effects,
+}
+
+/// A dimension as an expression; both tables give it the same type.
+fn key(plan: &Plan, dimension: &Dimension, table: Table) -> String {
+    match dimension {
+        Dimension::Time(_) => {
+            plan.buckets.as_ref().expect("a plan with a time dimension has buckets").sql("at")
+        }
+        Dimension::Field(field) => match kind(*field) {
+            FieldKind::Text => format!("CAST({}, 'String')", text(*field, table)),
+            FieldKind::Id => field.as_str().to_owned(),
+            FieldKind::Number => number(*field, table),
+            FieldKind::Flag => format!("toUInt8({})", flag(table)),
+        },
+        Dimension::Property(_) => unreachable!("refused by Plan::build"),
+    }
+}
+
+fn text(field: Field, table: Table) -> String {
+    match (table, field) {
+        (Table::Clicks, field) if of_effects_only(field) => "''".to_owned(),
+        (Table::Effects, Field::Verdict) => "if(click = 0, '', 'counted')".to_owned(),
+        (_, field) => field.as_str().to_owned(),
+    }
+}
+
+fn number(field: Field, table: Table) -> String {
+    match (table, field) {
+        (Table::Effects, Field::Asn) => "toUInt64(0)".to_owned(),
+        (_, Field::Asn) => "toUInt64(asn)".to_owned(),
+        (_, field) => field.as_str().to_owned(),
+    }
+}
+
+fn flag(table: Table) -> &'static str {
+    match table {
+        Table::Clicks => "bot",
+        Table::Effects => "false",
+    }
+}
+
+fn predicate(condition: &Condition, table: Table, statement: &mut Statement) -> String {
+    let mut joined = |parts: &[Condition], by: &str| {
+        let terms: Vec<String> = parts.iter().map(|part| predicate(part, table, statement)).collect();
+        format!("({})", terms.join(by))
+    };
+    match condition {
+        Condition::All(parts) => joined(parts, " AND "),
+        Condition::Any(parts) => joined(parts, " OR "),
+        Condition::Not(part) => format!("(NOT {})", predicate(part, table, statement)),
+        Condition::TextIn(field, values) => {
+            let values = statement.bind(Parameter::Texts(values.clone()));
+            format!("has({values}, CAST({}, 'String'))", text(*field, table))
+        }
+        Condition::TextContains(field, values) => {
+            // Which letters are the same in any case is agreed upon for ASCII only (see Condition::is_evaluable).
+            let ascii = values.iter().all(|value| value.is_ascii());
+            let find = if ascii { "positionCaseInsensitive" } else { "positionCaseInsensitiveUTF8" };
+            let values = statement.bind(Parameter::Texts(values.clone()));
+            format!("arrayExists(n -> {find}(CAST({}, 'String'), n) > 0, {values})", text(*field, table))
+        }
+        Condition::TextMatches(field, patterns) => {
+            let values = statement.bind(Parameter::Texts(patterns.clone()));
+            let one =
+                |index: usize| format!("match(CAST({}, 'String'), {values}[{index}])", text(*field, table));
+            format!("({})", (1..=patterns.len()).map(one).collect::<Vec<_>>().join(" OR "))
+        }
+        Condition::NumberIn(field, values) => {
+            let values = statement.bind(Parameter::Numbers(values.clone()));
+            format!("has({values}, {})", number(*field, table))
+        }
+        Condition::Greater(field, value) => {
+            let value = statement.bind(Parameter::Unsigned(*value));
+            format!("({} > {value})", number(*field, table))
+        }
+        Condition::Less(field, value) => {
+            let value = statement.bind(Parameter::Unsigned(*value));
+            format!("({} < {value})", number(*field, table))
+        }
+        Condition::Bot(robot) => format!("({} = {robot})", flag(table)),
+    }
+}
