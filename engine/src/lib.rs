@@ -11,6 +11,7 @@ pub mod journal;
 pub mod keyring;
 pub mod keys;
 pub mod links;
+pub mod live;
 mod mapped_file;
 pub mod query;
 pub mod recorder;

@@ -1,0 +1,83 @@
+//! Clients as the live thread sees them: an outlet of bounded size, and what they watch.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use weir_schemas::live::CloseCode;
+
+use super::{Outgoing, Watcher};
+
+/// Frames that an outlet holds: what a client may be behind before it misses deltas.
+pub const OUTLET_FRAMES: usize = 32;
+/// A client that has taken nothing for this long is closed.
+pub(super) const SLOW_MAX: Duration = Duration::from_secs(30);
+
+/// A connected client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub(super) u64);
+
+/// What a client's name for something stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Watching {
+    Topic(String),
+    Tail,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub watcher: Watcher,
+    outlet: mpsc::Sender<Outgoing>,
+    /// By the client's name.
+    pub watching: HashMap<String, Watching>,
+    /// Since when its outlet has been full.
+    full_since: Option<Instant>,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Sent,
+    /// The outlet is full: the frame is dropped.
+    Missed,
+    /// The client is gone, or was given up.
+    Gone,
+}
+
+impl Client {
+    pub(super) fn new(watcher: Watcher, outlet: mpsc::Sender<Outgoing>) -> Self {
+        Self { watcher, outlet, watching: HashMap::new(), full_since: None }
+    }
+
+    pub(super) fn send(&mut self, frame: Bytes) -> Delivery {
+        match self.outlet.try_send(Outgoing::Frame(frame)) {
+            Ok(()) => {
+                self.full_since = None;
+                Delivery::Sent
+            }
+            Err(TrySendError::Closed(_)) => Delivery::Gone,
+            Err(TrySendError::Full(_)) => {
+                let since = *self.full_since.get_or_insert_with(Instant::now);
+                metrics::counter!("weir_live_frames_dropped_total", "reason" => "slow_consumer").increment(1);
+                if since.elapsed() < SLOW_MAX { Delivery::Missed } else { Delivery::Gone }
+            }
+        }
+    }
+
+    /// Whether there is room for a frame.
+    pub(super) fn has_room(&self) -> bool {
+        self.outlet.capacity() > 0
+    }
+
+    /// Whether it was given up for taking nothing, rather than gone by itself.
+    pub(super) fn is_slow(&self) -> bool {
+        self.full_since.is_some_and(|since| since.elapsed() >= SLOW_MAX)
+    }
+
+    /// Asks the connection to close. Where even this finds no room, the connection ends when its outlet is dropped.
+    pub(super) fn close(&self, code: CloseCode, why: &'static str) {
+        let _ = self.outlet.try_send(Outgoing::Close(code, why));
+    }
+}

@@ -1,0 +1,68 @@
+//! The event tail: what just happened, as it comes, sampled where more comes than a person can read.
+
+use serde_json::{Value, json};
+use weir_schemas::click::{Click, Verdict};
+use weir_schemas::effect::Effect;
+
+/// Events of one tick that are shown.
+pub(super) const EVENTS_PER_TICK: usize = 20;
+
+/// The events of a workspace since the last tick.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    rows: Vec<Value>,
+    more: bool,
+}
+
+impl Tail {
+    pub(super) fn add_click(&mut self, click: &Click<'_>) {
+        if !matches!(click.verdict, Verdict::Counted | Verdict::Bot | Verdict::Orphan) {
+            return;
+        }
+        self.push(|| {
+            json!({
+                "kind": "click", "at": click.at, "id": click.id, "link": click.link.some(),
+                "slug": click.slug, "verdict": click.verdict.as_str(), "country": click.dims.country,
+                "city": click.dims.city, "device": click.dims.device, "browser": click.dims.browser,
+                "os": click.dims.os, "referrer": click.dims.referrer,
+            })
+        });
+    }
+
+    pub(super) fn add_effect(&mut self, effect: &Effect) {
+        let change = &effect.change;
+        // A restatement is a pair that moves nothing in sum: no event of the world.
+        if change.revenue < 0 || change.conversions < 0 || change.leads < 0 || change.events < 0 {
+            return;
+        }
+        let (kind, amount) = match effect.event.as_str() {
+            "refund" | "chargeback" => (effect.event.as_str(), change.refunds),
+            _ => ("conversion", change.revenue),
+        };
+        self.push(|| {
+            json!({
+                "kind": kind, "at": effect.at, "event": effect.event, "id": effect.conversion,
+                "link": effect.link.some(), "order_id": effect.order_id, "provider": effect.provider,
+                "amount": (amount != 0).then(|| json!({"amount": amount, "currency": effect.currency})),
+                "country": effect.dims.country, "device": effect.dims.device, "browser": effect.dims.browser,
+                "referrer": effect.dims.referrer,
+            })
+        });
+    }
+
+    fn push(&mut self, row: impl FnOnce() -> Value) {
+        if self.rows.len() >= EVENTS_PER_TICK {
+            self.more = true;
+            return;
+        }
+        self.rows.push(row());
+    }
+
+    /// The rows since the last call, newest last, and whether there were more.
+    pub(super) fn take(&mut self) -> Option<(Vec<Value>, bool)> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        Some((std::mem::take(&mut self.rows), std::mem::take(&mut self.more)))
+    }
+}
