@@ -4,6 +4,7 @@ const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFrac
 const change = new Intl.NumberFormat(undefined, {
   style: 'percent',
   maximumFractionDigits: 0,
+  // What rounds to nothing is "0%", neither up nor down.
   signDisplay: 'exceptZero',
 });
 
