@@ -1,0 +1,295 @@
+//! Links as callers write them: every field checked and made canonical before it is journaled, so that the redirect needs no doubt.
+//! A field of the contract that would have no effect yet is refused by name: accepting it would be a promise.
+
+use serde_json::{Map, Value};
+use weir_edge::request::from_value;
+use weir_schemas::link::{Allocation, LinkSpec, Utm};
+use weir_schemas::problem::{FieldError, Problem};
+
+use super::destination::canonical;
+use super::slug;
+
+/// Longest title, in bytes.
+const TITLE_MAX: usize = 255;
+/// Most tags, and longest tag in bytes.
+const TAGS_MAX: usize = 20;
+const TAG_MAX: usize = 64;
+/// Longest UTM value, in bytes.
+const UTM_MAX: usize = 255;
+/// Longest domain, in bytes (RFC 1035).
+const DOMAIN_MAX: usize = 253;
+
+const NOT_YET: &str = "is not supported yet: leave it out";
+
+/// The hosts by which the engine itself is reached: no link leads there, and a link on one of them is a link on none.
+#[derive(Debug, Clone, Default)]
+pub struct OwnHosts(Vec<String>);
+
+impl OwnHosts {
+    /// From the public URL. An address or `localhost` names a machine, not a short domain: others may live on it too.
+    pub fn new(public_url: &str) -> Self {
+        let host = url::Url::parse(public_url).ok().and_then(|url| match url.host() {
+            Some(url::Host::Domain(domain)) if domain != "localhost" => Some(domain.to_ascii_lowercase()),
+            _ => None,
+        });
+        Self(host.into_iter().collect())
+    }
+}
+
+/// Checks a whole link and makes it canonical.
+pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
+    let mut errors = Errors(Vec::new());
+    if let Some(slug) = &spec.slug {
+        errors.take("slug", slug::check(slug));
+    }
+    let mut hosts = own.0.clone();
+    if let Some(domain) = &spec.domain {
+        match domain_of(domain) {
+            Ok(host) => {
+                spec.domain = (!own.0.contains(&host)).then(|| host.clone());
+                hosts.push(host);
+            }
+            Err(why) => errors.add("domain", why),
+        }
+    }
+    match canonical(&spec.destination, &hosts) {
+        Ok(canonical) => spec.destination = canonical,
+        Err(why) => errors.add("destination", why),
+    }
+    if let Some(fallback) = &spec.fallback {
+        match canonical(fallback, &hosts) {
+            Ok(to) if to.contains('{') => errors.add("fallback", "must not hold macros"),
+            Ok(to) => spec.fallback = Some(to),
+            Err(why) => errors.add("fallback", why),
+        }
+    }
+    if !matches!(spec.status_code, 301 | 302 | 307 | 308) {
+        errors.add("status_code", "must be 301, 302, 307 or 308");
+    }
+    if spec.title.as_ref().is_some_and(|title| title.len() > TITLE_MAX) {
+        errors.add("title", format!("is longer than {TITLE_MAX} bytes"));
+    }
+    check_tags(&mut spec.tags, &mut errors);
+    check_utm(&spec.utm, &mut errors);
+    if let (Some(from), Some(until)) = (spec.starts_at, spec.expires_at)
+        && from >= until
+    {
+        errors.add("expires_at", "must be after starts_at");
+    }
+    refuse_what_has_no_effect(&spec, &mut errors);
+    errors.none()?;
+    Ok(spec)
+}
+
+fn refuse_what_has_no_effect(spec: &LinkSpec, errors: &mut Errors) {
+    let unsupported = [
+        ("max_clicks", spec.max_clicks.is_some()),
+        ("daily_click_cap", spec.daily_click_cap.is_some()),
+        ("cap_timezone", spec.cap_timezone != "UTC"),
+        ("password", spec.password.is_some()),
+        ("rules", !spec.rules.is_empty()),
+        ("variants", !spec.variants.is_empty()),
+        ("sticky_days", spec.sticky_days != 7),
+        ("allocation", spec.allocation != Allocation::Fixed),
+    ];
+    for (field, present) in unsupported {
+        if present {
+            errors.add(field, NOT_YET);
+        }
+    }
+}
+
+/// Checks the fields of a patch and gives them canonical. What it does not name is left alone.
+pub fn check_patch(patch: Map<String, Value>, own: &OwnHosts) -> Result<Map<String, Value>, Problem> {
+    // The rest of the link was checked when it was written; any destination stands for it here.
+    let mut whole = Map::new();
+    whole.insert("destination".to_owned(), Value::from("https://example.com/"));
+    whole.extend(patch.clone());
+    let spec: LinkSpec = from_value(Value::Object(whole))?;
+    let Value::Object(checked) = serde_json::to_value(check(spec, own)?).expect("a link is plain JSON")
+    else {
+        unreachable!("a link is an object");
+    };
+    Ok(checked.into_iter().filter(|(field, _)| patch.contains_key(field)).collect())
+}
+
+fn domain_of(text: &str) -> Result<String, String> {
+    let bad = || "must be a host name such as go.example.com, without scheme, port or path".to_owned();
+    let host = url::Host::parse(text).map_err(|_| bad())?;
+    match host {
+        url::Host::Domain(domain) if domain.len() <= DOMAIN_MAX && domain.contains('.') => {
+            let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+            if domain.bytes().all(plain) { Ok(domain) } else { Err(bad()) }
+        }
+        _ => Err(bad()),
+    }
+}
+
+fn check_tags(tags: &mut Vec<String>, errors: &mut Errors) {
+    if tags.len() > TAGS_MAX {
+        errors.add("tags", format!("holds more than {TAGS_MAX} tags"));
+    }
+    for (n, tag) in tags.iter().enumerate() {
+        if tag.trim().is_empty() || tag.len() > TAG_MAX {
+            errors.add(format!("tags[{n}]"), format!("must have 1 to {TAG_MAX} bytes"));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+}
+
+fn check_utm(utm: &Utm, errors: &mut Errors) {
+    let values = [
+        ("utm.source", &utm.source),
+        ("utm.medium", &utm.medium),
+        ("utm.campaign", &utm.campaign),
+        ("utm.term", &utm.term),
+        ("utm.content", &utm.content),
+    ];
+    for (field, value) in values {
+        if value.as_ref().is_some_and(|value| value.len() > UTM_MAX) {
+            errors.add(field, format!("is longer than {UTM_MAX} bytes"));
+        }
+    }
+}
+
+/// Every bad field of a request, told at once.
+#[derive(Debug, Default)]
+pub(super) struct Errors(Vec<FieldError>);
+
+impl Errors {
+    pub(super) fn add(&mut self, field: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError { field: field.into(), detail: detail.into() });
+    }
+
+    pub(super) fn take(&mut self, field: &str, checked: Result<(), String>) {
+        if let Err(why) = checked {
+            self.add(field, why);
+        }
+    }
+
+    /// A text that is absent or has 1 to `max` bytes and no control characters.
+    #[allow(dead_code, reason = "for the commands that follow")]
+    pub(super) fn text(&mut self, field: &str, text: Option<&str>, max: usize) {
+        let Some(text) = text else { return };
+        if text.trim().is_empty() || text.len() > max || text.chars().any(char::is_control) {
+            self.add(field, format!("must have 1 to {max} bytes and no control characters"));
+        }
+    }
+
+    pub(super) fn none(self) -> Result<(), Problem> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::fields(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn own() -> OwnHosts {
+        OwnHosts::new("https://Go.Example/")
+    }
+
+    fn checked(value: Value) -> Result<LinkSpec, Vec<String>> {
+        let named = |problem: Problem| {
+            assert_eq!(problem.status, 422);
+            problem.errors.into_iter().map(|error| error.field).collect()
+        };
+        from_value(value).and_then(|spec| check(spec, &own())).map_err(named)
+    }
+
+    #[test]
+    fn the_contracts_plain_link_is_taken_and_made_canonical() {
+        let spec =
+            checked(json!({"slug": "spring", "domain": null, "destination": "HTTPS://Shop.example?id=1",
+            "status_code": 302, "title": null, "tags": ["mail", "mail"], "utm": {"source": "news"},
+            "cap_timezone": "UTC", "rules": [], "variants": [], "sticky_days": 7, "allocation": "fixed",
+            "fallback": "https://b.example", "starts_at": "2026-01-01T00:00:00Z", "expires_at": null}));
+        let spec = spec.unwrap();
+        assert_eq!(spec.destination, "https://shop.example/?id=1");
+        assert_eq!(spec.fallback.as_deref(), Some("https://b.example/"));
+        assert_eq!(spec.tags, ["mail"]);
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        for (value, fields) in [
+            (json!({}), vec!["destination"]),
+            (json!({"destination": "ftp://a.example/"}), vec!["destination"]),
+            (json!({"destination": "https://a.example/", "nope": 1}), vec!["nope"]),
+            (
+                json!({"destination": "https://a.example/", "slug": "hooks", "status_code": 200}),
+                vec!["slug", "status_code"],
+            ),
+            (json!({"destination": "https://go.example/a"}), vec!["destination"]),
+            (json!({"destination": "https://l.example/a", "domain": "l.example"}), vec!["destination"]),
+            (json!({"destination": "https://a.example/", "domain": "https://b.example"}), vec!["domain"]),
+            (json!({"destination": "https://a.example/", "domain": "127.0.0.1"}), vec!["domain"]),
+            (
+                json!({"destination": "https://a.example/", "fallback": "https://b.example/{wclid}"}),
+                vec!["fallback"],
+            ),
+            (json!({"destination": "https://a.example/", "tags": ["a", ""]}), vec!["tags[1]"]),
+            (json!({"destination": "https://a.example/", "utm": {"sorce": "x"}}), vec!["utm.sorce"]),
+            (json!({"destination": "https://a.example/", "program_id": "ptn_x"}), vec!["program_id"]),
+            (
+                json!({"destination": "https://a.example/", "starts_at": "2026-01-02T00:00:00Z",
+                "expires_at": "2026-01-02T00:00:00Z"}),
+                vec!["expires_at"],
+            ),
+            (
+                json!({"destination": "https://a.example/", "max_clicks": 1, "daily_click_cap": 1, "password": "x",
+                "cap_timezone": "Europe/Berlin", "sticky_days": 1, "allocation": "bandit",
+                "rules": [{"if": {}, "destination": "https://a.example/"}],
+                "variants": [{"name": "a", "destination": "https://a.example/", "weight": 1}]}),
+                vec![
+                    "max_clicks",
+                    "daily_click_cap",
+                    "cap_timezone",
+                    "password",
+                    "rules",
+                    "variants",
+                    "sticky_days",
+                    "allocation",
+                ],
+            ),
+        ] {
+            assert_eq!(checked(value.clone()).unwrap_err(), fields, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_engines_own_host_is_no_domain() {
+        let spec = checked(json!({"destination": "https://a.example/", "domain": "GO.example"})).unwrap();
+        assert_eq!(spec.domain, None);
+        let spec = checked(json!({"destination": "https://a.example/", "domain": "L.Example."})).unwrap();
+        assert_eq!(spec.domain.as_deref(), Some("l.example"));
+        let local = OwnHosts::new("http://127.0.0.1:8080");
+        let spec = json!({"destination": "http://127.0.0.1:9999/shop"});
+        assert!(check(serde_json::from_value(spec).unwrap(), &local).is_ok());
+    }
+
+    #[test]
+    fn a_patch_holds_what_it_names_and_nothing_else() {
+        let patch = |value: Value| check_patch(value.as_object().unwrap().clone(), &own());
+        let taken =
+            patch(json!({"destination": "https://B.example", "title": null, "enabled": false})).unwrap();
+        assert_eq!(
+            Value::Object(taken),
+            json!({"destination": "https://b.example/", "title": null, "enabled": false})
+        );
+        assert!(patch(json!({})).unwrap().is_empty());
+        for (bad, field) in [
+            (json!({"destination": null}), "destination"),
+            (json!({"id": "lnk_1"}), "id"),
+            (json!({"slug": "a b"}), "slug"),
+            (json!({"max_clicks": 5}), "max_clicks"),
+        ] {
+            let problem = patch(bad).unwrap_err();
+            assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, field));
+        }
+    }
+}
