@@ -4,26 +4,25 @@
 use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame, SizeHint};
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::compression::{WRITTEN_BLOCK_BYTES, write_block};
 use crate::exception::Exception;
+use crate::flushes::Flushes;
 use crate::libchdb::Figures;
 
 /// Bytes read from the pipe at a time.
 const READ_BYTES: usize = 64 << 10;
 /// Chunks that may wait for a slow client.
 const CHUNKS_AHEAD: usize = 4;
-/// Time for the last chunk to leave before a failed answer's connection is cut.
-const FLUSH_GRACE: Duration = Duration::from_millis(50);
 
 /// Why a body ends without its end: the client must see a broken transfer, not a short answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +32,12 @@ pub(crate) struct Cut;
 /// The body of an answer.
 pub(crate) enum Answer {
     Whole(Option<Bytes>),
-    Streamed(mpsc::Receiver<Result<Bytes, Cut>>),
+    Streamed {
+        chunks: mpsc::Receiver<Result<Bytes, Cut>>,
+        flushes: Flushes,
+        /// The answer has failed: it is cut once the connection has been flushed more often than this.
+        cut_beyond: Option<u64>,
+    },
 }
 
 impl Answer {
@@ -52,8 +56,16 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(chunks) => {
-                chunks.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+            Self::Streamed { chunks, flushes, cut_beyond } => {
+                if cut_beyond.is_none() {
+                    match std::task::ready!(chunks.poll_recv(context)) {
+                        None => return Poll::Ready(None),
+                        Some(Ok(chunk)) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
+                        // Every chunk before is in hyper's hands; an error now would drop those not yet written.
+                        Some(Err(Cut)) => *cut_beyond = Some(flushes.count()),
+                    }
+                }
+                flushes.poll_beyond(cut_beyond.unwrap_or_default(), context).map(|()| Some(Err(Cut)))
             }
         }
     }
@@ -65,7 +77,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Streamed(_) => SizeHint::default(),
+            Self::Streamed { .. } => SizeHint::default(),
         }
     }
 }
@@ -76,6 +88,8 @@ pub(crate) enum Encoder {
     /// ClickHouse's own framing; holds what does not fill a block yet.
     Blocks(Vec<u8>),
     Gzip(GzEncoder<Vec<u8>>),
+    /// The LZ4 frame format.
+    Lz4Frame(Box<FrameEncoder<Vec<u8>>>),
 }
 
 impl Encoder {
@@ -85,6 +99,20 @@ impl Encoder {
 
     pub(crate) fn gzip() -> Self {
         Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast()))
+    }
+
+    pub(crate) fn lz4_frame() -> Self {
+        let info = FrameInfo::new().block_size(BlockSize::Max256KB).block_mode(BlockMode::Independent);
+        Self::Lz4Frame(Box::new(FrameEncoder::with_frame_info(info, Vec::new())))
+    }
+
+    /// The `Content-Encoding` that says so; ClickHouse's own framing has none.
+    pub(crate) fn content_encoding(&self) -> Option<&'static str> {
+        match self {
+            Self::Identity | Self::Blocks(_) => None,
+            Self::Gzip(_) => Some("gzip"),
+            Self::Lz4Frame(_) => Some("lz4"),
+        }
     }
 
     /// Takes plain bytes; returns what can be sent by now.
@@ -101,6 +129,10 @@ impl Encoder {
                 out
             }
             Self::Gzip(encoder) => {
+                encoder.write_all(data).expect("a vector takes everything");
+                std::mem::take(encoder.get_mut())
+            }
+            Self::Lz4Frame(encoder) => {
                 encoder.write_all(data).expect("a vector takes everything");
                 std::mem::take(encoder.get_mut())
             }
@@ -123,6 +155,10 @@ impl Encoder {
                 encoder.flush().expect("a vector takes everything");
                 std::mem::take(encoder.get_mut())
             }
+            Self::Lz4Frame(encoder) => {
+                encoder.flush().expect("a vector takes everything");
+                std::mem::take(encoder.get_mut())
+            }
         }
     }
 
@@ -130,6 +166,7 @@ impl Encoder {
         match self {
             Self::Identity | Self::Blocks(_) => self.flush(),
             Self::Gzip(encoder) => encoder.finish().expect("a vector takes everything"),
+            Self::Lz4Frame(encoder) => encoder.finish().expect("a vector takes everything"),
         }
     }
 
@@ -164,9 +201,9 @@ impl Rows {
 }
 
 /// A stream for an answer of unknown length, and the end to push it into.
-pub(crate) fn streamed() -> (mpsc::Sender<Result<Bytes, Cut>>, Answer) {
+pub(crate) fn streamed(flushes: Flushes) -> (mpsc::Sender<Result<Bytes, Cut>>, Answer) {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-    (sender, Answer::Streamed(receiver))
+    (sender, Answer::Streamed { chunks: receiver, flushes, cut_beyond: None })
 }
 
 /// Sends `first` and then the rest of the rows. Returns early when the client goes away.
@@ -217,7 +254,6 @@ pub(crate) async fn pump(
     let mut last = encoder.push(ended(exception).tagged(tag).as_bytes());
     last.extend(encoder.flush());
     let _ = sink.send(Ok(last.into())).await;
-    tokio::time::sleep(FLUSH_GRACE).await;
     let _ = sink.send(Err(Cut)).await;
 }
 
@@ -234,6 +270,7 @@ mod tests {
         for (make, encoding, blocks) in [
             (Encoder::blocks as fn() -> Encoder, Encoding::Identity, true),
             (Encoder::gzip, Encoding::Gzip, false),
+            (Encoder::lz4_frame, Encoding::Lz4Frame, false),
             (|| Encoder::Identity, Encoding::Identity, false),
         ] {
             let mut encoder = make();

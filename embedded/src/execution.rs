@@ -414,3 +414,27 @@ impl Read for BodyReader {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_ends_only_where_it_is_said_to_end() {
+        let read = |pieces: Vec<std::io::Result<Piece>>, bound: u64| {
+            let (sender, receiver) = mpsc::channel(4);
+            for piece in pieces {
+                sender.try_send(piece).map_err(drop).unwrap();
+            }
+            drop(sender);
+            let mut out = Vec::new();
+            BodyReader::new(receiver).bounded(bound).read_to_end(&mut out).map(|_| out)
+        };
+        let data = || Ok(Piece::Data(Bytes::from_static(b"rows")));
+        assert_eq!(read(vec![data(), data(), Ok(Piece::End)], 8).unwrap(), b"rowsrows");
+        assert!(read(vec![data(), data()], 8).is_err(), "a client that left");
+        assert!(read(vec![data(), Err(std::io::ErrorKind::TimedOut.into()), Ok(Piece::End)], 8).is_err());
+        let long = read(vec![data(), data(), Ok(Piece::End)], 7).unwrap_err();
+        assert_eq!(Exception::of_library(&long.to_string()).code, 229);
+    }
+}

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::answer::{self, Answer, Encoder, Rows};
 use crate::exception::{Exception, code};
 use crate::execution::{Begun, BodyReader, Engine, Flight, Piece};
+use crate::flushes::Flushes;
 use crate::libchdb::Figures;
 use crate::request::{Request, random_id};
 
@@ -86,7 +87,11 @@ impl Interface {
     }
 
     /// Answers a request. Never fails: an error is an answer too.
-    pub(crate) async fn answer(&self, request: http::Request<Incoming>) -> Response<Answer> {
+    pub(crate) async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        flushes: Flushes,
+    ) -> Response<Answer> {
         let (parts, body) = request.into_parts();
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         match parts.uri.path() {
@@ -106,7 +111,7 @@ impl Interface {
             return plain(StatusCode::OK, "Ok.\n");
         }
         let mut headers = self.headers(&asked);
-        match self.run(asked, body, &parts.headers, &mut headers).await {
+        match self.run(asked, body, &parts.headers, &mut headers, flushes).await {
             Ok(answer) => {
                 let mut response = Response::new(answer);
                 *response.headers_mut() = headers;
@@ -141,6 +146,7 @@ impl Interface {
         body: Incoming,
         sent: &HeaderMap,
         headers: &mut HeaderMap,
+        flushes: Flushes,
     ) -> Result<Answer, Exception> {
         asked.credentials.check(&self.password)?;
         let place = Arc::clone(&self.running).try_acquire_owned().map_err(|_| {
@@ -163,7 +169,10 @@ impl Interface {
             flights: Arc::clone(&self.flights),
             _place: Arc::clone(&place),
         };
-        let encoder = encoder(&asked, sent, headers);
+        let encoder = encoder(&asked, sent);
+        if let Some(name) = encoder.content_encoding() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
         let held_back = if asked.wait_end_of_query { WAIT_END_BYTES } else { HELD_BACK_BYTES };
 
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
@@ -197,7 +206,7 @@ impl Interface {
                 headers.insert("x-clickhouse-summary", summary(&Figures::default()));
                 let tag = random_id()[..16].to_owned();
                 headers.insert("x-clickhouse-exception-tag", value(&tag));
-                let (sink, answer) = answer::streamed();
+                let (sink, answer) = answer::streamed(flushes);
                 let version = self.engine.version.clone();
                 tokio::spawn(async move {
                     let versioned = |exception: Exception| exception.with_version(&version);
@@ -246,7 +255,7 @@ async fn feed(mut body: Incoming, pieces: mpsc::Sender<std::io::Result<Piece>>) 
 }
 
 /// ClickHouse compresses an answer's transfer only where `enable_http_compression` asks for it.
-fn encoder(asked: &Request, sent: &HeaderMap, headers: &mut HeaderMap) -> Encoder {
+fn encoder(asked: &Request, sent: &HeaderMap) -> Encoder {
     if asked.compress {
         return Encoder::blocks();
     }
@@ -256,16 +265,18 @@ fn encoder(asked: &Request, sent: &HeaderMap, headers: &mut HeaderMap) -> Encode
         .any(|(name, value)| name == "enable_http_compression" && (value == "1" || value == "true"));
     let accepted =
         sent.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let gzip = accepted.split(',').any(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
-            && !parts.any(|parameter| parameter == "q=0")
-    });
-    if !(enabled && gzip) {
-        return Encoder::Identity;
+    let accepts = |encoding: &str| {
+        accepted.split(',').any(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding))
+                && !parts.any(|parameter| parameter == "q=0")
+        })
+    };
+    match enabled {
+        true if accepts("lz4") => Encoder::lz4_frame(),
+        true if accepts("gzip") => Encoder::gzip(),
+        _ => Encoder::Identity,
     }
-    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    Encoder::gzip()
 }
 
 fn describe(headers: &mut HeaderMap, format: &str) {
@@ -343,21 +354,18 @@ mod tests {
     }
 
     #[test]
-    fn gzip_needs_the_setting_and_the_header() {
-        let mut sent = HeaderMap::new();
-        let enabled = asked("/?query=x&enable_http_compression=1");
-        let gzips = |asked: &Request, sent: &HeaderMap| {
-            let mut headers = HeaderMap::new();
-            let is = matches!(encoder(asked, sent, &mut headers), Encoder::Gzip(_));
-            assert_eq!(headers.contains_key("content-encoding"), is);
-            is
+    fn an_encoding_needs_the_setting_and_the_header() {
+        let encoding = |uri: &str, accepted: &'static str| {
+            let mut sent = HeaderMap::new();
+            sent.insert("accept-encoding", HeaderValue::from_static(accepted));
+            encoder(&asked(uri), &sent).content_encoding()
         };
-        assert!(!gzips(&enabled, &sent));
-        sent.insert("accept-encoding", HeaderValue::from_static("br, gzip;q=0.5"));
-        assert!(gzips(&enabled, &sent));
-        assert!(!gzips(&asked("/?query=x"), &sent));
-        sent.insert("accept-encoding", HeaderValue::from_static("gzip;q=0"));
-        assert!(!gzips(&enabled, &sent));
+        let enabled = "/?query=x&enable_http_compression=1";
+        assert_eq!(encoding(enabled, "br, gzip;q=0.5"), Some("gzip"));
+        assert_eq!(encoding(enabled, "gzip, LZ4"), Some("lz4"));
+        assert_eq!(encoding(enabled, "gzip;q=0, br"), None);
+        assert_eq!(encoding("/?query=x", "gzip"), None);
+        assert_eq!(encoding("/?query=x&enable_http_compression=1&compress=1", "gzip"), None);
     }
 
     #[test]

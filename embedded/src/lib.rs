@@ -17,6 +17,7 @@ mod authentication;
 mod compression;
 mod exception;
 mod execution;
+mod flushes;
 mod form;
 mod http_interface;
 mod libchdb;

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::execution::Engine;
+use crate::flushes::{Counted, Flushes};
 use crate::http_interface::{Interface, MAX_CONCURRENT_QUERIES};
 use crate::libchdb::{Libchdb, LoadError};
 use crate::lifetime::{self, LockError};
@@ -196,9 +197,11 @@ fn announce(bound: SocketAddr) -> io::Result<()> {
 async fn connection(socket: TcpStream, interface: Arc<Interface>, mut draining: watch::Receiver<bool>) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = socket.set_nodelay(true);
+    let flushes = Flushes::default();
+    let socket = Counted::new(socket, flushes.clone());
     let service = service_fn(move |request| {
-        let interface = Arc::clone(&interface);
-        async move { Ok::<_, std::convert::Infallible>(interface.answer(request).await) }
+        let (interface, flushes) = (Arc::clone(&interface), flushes.clone());
+        async move { Ok::<_, std::convert::Infallible>(interface.answer(request, flushes).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
