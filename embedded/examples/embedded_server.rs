@@ -1,5 +1,5 @@
-//! The processes of the tests: `clickhouse` is the child, with the arguments of `weir clickhouse`; `supervise` is a
-//! parent that keeps one and prints its process id and URL whenever they change.
+//! The processes of the tests: `clickhouse` is the child, with the arguments of `weir clickhouse`;
+//! `supervise` is a parent that keeps one and prints its process id and URL whenever they change.
 
 use std::io::Read as _;
 use std::net::SocketAddr;

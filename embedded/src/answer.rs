@@ -1,5 +1,5 @@
-//! An answer's way to the socket: encoded as the request asks, in bounded memory, ended in a way that cannot be
-//! taken for success when it failed.
+//! An answer's way to the socket: encoded as the request asks, in bounded memory, ended in a way that cannot
+//! be taken for success when it failed.
 
 use std::io::Write as _;
 use std::pin::Pin;
@@ -61,7 +61,8 @@ impl Body for Answer {
                     match std::task::ready!(chunks.poll_recv(context)) {
                         None => return Poll::Ready(None),
                         Some(Ok(chunk)) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
-                        // Every chunk before is in hyper's hands; an error now would drop those not yet written.
+                        // Every chunk before is in hyper's hands; an error now would drop those not yet
+                        // written.
                         Some(Err(Cut)) => *cut_beyond = Some(flushes.count()),
                     }
                 }

@@ -1,4 +1,5 @@
-//! Who may ask: the one user `default` and its password, in the three ways that ClickHouse's clients send them.
+//! Who may ask: the one user `default` and its password, in the three ways that ClickHouse's clients send
+//! them.
 
 use base64::Engine as _;
 use http::HeaderMap;

@@ -22,8 +22,8 @@ const METHOD_LZ4: u8 = 0x82;
 /// Method and the two sizes.
 const HEADER: usize = 9;
 const CHECKSUM: usize = 16;
-/// Largest block taken, compressed or not: ClickHouse's own clients write 1 MiB blocks, and the Rust client one
-/// block per buffer of its own.
+/// Largest block taken, compressed or not: ClickHouse's own clients write 1 MiB blocks, and the Rust client
+/// one block per buffer of its own.
 const MAX_BLOCK_BYTES: usize = 64 << 20;
 /// Uncompressed bytes per block that we write: ClickHouse's default `max_compress_block_size`.
 pub(crate) const WRITTEN_BLOCK_BYTES: usize = 1 << 20;

@@ -1,9 +1,10 @@
-//! Errors as ClickHouse's HTTP interface shows them: text, code, status, and the block at the end of an answer
-//! that fails after it began.
+//! Errors as ClickHouse's HTTP interface shows them: text, code, status, and the block at the end of an
+//! answer that fails after it began.
 
 use http::StatusCode;
 
-/// An error in ClickHouse's words: `Code: 60. DB::Exception: …. (UNKNOWN_TABLE) (version 26.7.2.1 (official build))`.
+/// An error in ClickHouse's words: `Code: 60. DB::Exception: …. (UNKNOWN_TABLE) (version 26.7.2.1 (official
+/// build))`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exception {
     /// The number after `Code: `.
@@ -72,8 +73,9 @@ impl Exception {
         }
     }
 
-    /// The block that ends an answer whose rows had begun to flow. Since 25.11 a client finds it by the tag that
-    /// the `X-ClickHouse-Exception-Tag` header announced; the length counts the message and its line end.
+    /// The block that ends an answer whose rows had begun to flow. Since 25.11 a client finds it by the tag
+    /// that the `X-ClickHouse-Exception-Tag` header announced; the length counts the message and its line
+    /// end.
     pub(crate) fn tagged(&self, tag: &str) -> String {
         let length = self.text.len() + 1;
         format!("\r\n__exception__\r\n{tag}\r\n{text}\n{length} {tag}\r\n__exception__\r\n", text = self.text)

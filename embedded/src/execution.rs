@@ -1,12 +1,12 @@
 //! A query's way through libchdb, on a blocking thread.
 //!
-//! Every query gets a connection of its own (0.2 ms) with its settings, so nothing — settings, parameters, the
-//! current database, temporary tables — leaks from one to the next.
+//! Every query gets a connection of its own (0.2 ms) with its settings, so nothing — settings, parameters,
+//! the current database, temporary tables — leaks from one to the next.
 //!
-//! Answers leave through a pipe: the library's streaming calls give a document per block (every block with its
-//! own JSON frame or CSV header), but `INTO OUTFILE` runs ClickHouse's own output pipeline, whose file can be the
-//! write end of a pipe. So each format is exactly ClickHouse's, memory stays constant, and a client that reads
-//! slowly slows the query down.
+//! Answers leave through a pipe: the library's streaming calls give a document per block (every block with
+//! its own JSON frame or CSV header), but `INTO OUTFILE` runs ClickHouse's own output pipeline, whose file
+//! can be the write end of a pipe. So each format is exactly ClickHouse's, memory stays constant, and a
+//! client that reads slowly slows the query down.
 
 use std::io::Read;
 use std::os::fd::AsRawFd as _;
@@ -236,7 +236,8 @@ impl Engine {
                 stream.append(&buffer[..filled]).map_err(told)?;
             }
             if ended {
-                // Only a body that ended as it announced gets here: nothing is committed for a client that left.
+                // Only a body that ended as it announced gets here: nothing is committed for a client that
+                // left.
                 return stream.finish().map_err(told);
             }
         }

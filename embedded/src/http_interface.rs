@@ -20,8 +20,8 @@ use crate::request::{Request, random_id};
 
 /// Queries that run at a time; further ones are answered 503 at once.
 pub(crate) const MAX_CONCURRENT_QUERIES: usize = 64;
-/// Bytes of an answer held back, so that a query that fails early has the right status, and a short answer its
-/// length and figures.
+/// Bytes of an answer held back, so that a query that fails early has the right status, and a short answer
+/// its length and figures.
 const HELD_BACK_BYTES: usize = 256 << 10;
 /// The same under `wait_end_of_query=1`; a longer answer streams after all.
 const WAIT_END_BYTES: usize = 16 << 20;

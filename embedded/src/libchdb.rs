@@ -180,8 +180,8 @@ impl Libchdb {
             path: path.to_path_buf(),
             reason: error.to_string(),
         };
-        // SAFETY: libchdb's initialisers are those of a C++ library made to be loaded at run time; the file is
-        // the one that `make libchdb` checked against its pinned hash, or the one the operator named.
+        // SAFETY: libchdb's initialisers are those of a C++ library made to be loaded at run time; the file
+        // is the one that `make libchdb` checked against its pinned hash, or the one the operator named.
         let library = unsafe { libloading::Library::new(path) }.map_err(unloadable)?;
         // The function pointers below stay valid because the library is never closed.
         let library: &'static libloading::Library = Box::leak(Box::new(library));
@@ -228,8 +228,9 @@ impl Libchdb {
         unsafe { text((self.version)()) }.unwrap_or_default()
     }
 
-    /// Opens a connection. `arguments` are `--name=value`: server options count for the first connection of the
-    /// process, settings for this connection only. `None` when the engine refuses; it prints why on stderr.
+    /// Opens a connection. `arguments` are `--name=value`: server options count for the first connection of
+    /// the process, settings for this connection only. `None` when the engine refuses; it prints why on
+    /// stderr.
     pub(crate) fn connect(&'static self, arguments: &[String]) -> Option<Connection> {
         let owned: Vec<CString> = std::iter::once("clickhouse")
             .chain(arguments.iter().map(String::as_str))
@@ -237,13 +238,14 @@ impl Libchdb {
             .collect();
         let mut pointers: Vec<*mut c_char> = owned.iter().map(|a| a.as_ptr().cast_mut()).collect();
         let count = c_int::try_from(pointers.len()).expect("a handful of arguments");
-        // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call, which only reads them.
+        // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call, which only reads
+        // them.
         let handle = unsafe { (self.connect)(count, pointers.as_mut_ptr()) };
         NonNull::new(handle).map(|handle| Connection { library: self, handle })
     }
 
-    /// Joins the library's threads, as far as it will: with MergeTree tables it declines (26.7), and ending the
-    /// process is what joins them. Every connection must be closed; afterwards none can be opened.
+    /// Joins the library's threads, as far as it will: with MergeTree tables it declines (26.7), and ending
+    /// the process is what joins them. Every connection must be closed; afterwards none can be opened.
     pub(crate) fn shutdown(&self) -> bool {
         // SAFETY: safe from any thread by its contract; it refuses (returns an error) where it cannot.
         unsafe { (self.shutdown)() == 0 }
@@ -301,8 +303,8 @@ impl Connection {
         Analysis { statements: out.statement_count, class }
     }
 
-    /// Runs a statement and returns what it answers in `format` (unless it has a FORMAT clause), whole, in memory.
-    /// `parameters` fill `{name:Type}` for this statement only.
+    /// Runs a statement and returns what it answers in `format` (unless it has a FORMAT clause), whole, in
+    /// memory. `parameters` fill `{name:Type}` for this statement only.
     pub(crate) fn query(
         &mut self,
         sql: &str,
@@ -310,7 +312,8 @@ impl Connection {
         parameters: &[(String, String)],
     ) -> Result<(Vec<u8>, Figures), Refusal> {
         let names = Parameters::new(parameters);
-        // SAFETY: every pointer comes with its length and outlives the call; the arrays have `len` items each.
+        // SAFETY: every pointer comes with its length and outlives the call; the arrays have `len` items
+        // each.
         let result = unsafe {
             (self.library.query)(
                 self.raw(),
@@ -328,7 +331,8 @@ impl Connection {
         self.library.take(result)
     }
 
-    /// Begins a streaming INSERT: `sql` without its FORMAT or VALUES clause, `format` of what will be appended.
+    /// Begins a streaming INSERT: `sql` without its FORMAT or VALUES clause, `format` of what will be
+    /// appended.
     pub(crate) fn insert(
         &mut self,
         sql: &str,

@@ -10,12 +10,13 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How long a child of `weir serve` waits for the process before it to let go of the data directory: after the
-/// kill of a parent its child lives on for some milliseconds, or as long as a flush to a slow disk takes.
+/// How long a child of `weir serve` waits for the process before it to let go of the data directory: after
+/// the kill of a parent its child lives on for some milliseconds, or as long as a flush to a slow disk takes.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOCK_POLL: Duration = Duration::from_millis(50);
-/// The file whose lock stands for the directory. The kernel lets go of it when its holder ends, however it ends.
+/// The file whose lock stands for the directory. The kernel lets go of it when its holder ends, however it
+/// ends.
 const LOCK_FILE: &str = "weir.lock";
 
 /// Why the data directory is not ours.
@@ -27,7 +28,8 @@ pub(crate) enum LockError {
     Io(PathBuf, io::Error),
 }
 
-/// Creates the directory if need be and locks it, waiting up to `wait`. It stays locked while the file is open.
+/// Creates the directory if need be and locks it, waiting up to `wait`. It stays locked while the file is
+/// open.
 pub(crate) fn lock(data_dir: &Path, wait: Duration) -> Result<File, LockError> {
     let path = data_dir.join(LOCK_FILE);
     let io = |error: io::Error| LockError::Io(path.clone(), error);
@@ -45,8 +47,8 @@ pub(crate) fn lock(data_dir: &Path, wait: Duration) -> Result<File, LockError> {
     }
 }
 
-/// Ends this process when its parent does: by the kernel's signal where there is one, and in any case by the end
-/// of standard input, whose other end only the parent holds. The receiver hears the latter.
+/// Ends this process when its parent does: by the kernel's signal where there is one, and in any case by the
+/// end of standard input, whose other end only the parent holds. The receiver hears the latter.
 ///
 /// # Errors
 /// The kernel refuses the death signal, or no thread can be had.

@@ -34,12 +34,12 @@ const SPARE_THREADS: usize = 16;
 
 /// What the engine begins with: half of the machine's memory, the rest is the parent's and the page cache's.
 const SERVER_SETTINGS: [&str; 1] = ["--max_server_memory_usage_to_ram_ratio=0.5"];
-/// What every query begins with. The library starts out like clickhouse-local, which takes any expression for a
-/// SELECT; a server does not.
+/// What every query begins with. The library starts out like clickhouse-local, which takes any expression for
+/// a SELECT; a server does not.
 const SESSION_SETTINGS: [&str; 1] = ["--implicit_select=0"];
 
-/// What to serve, and where.
-#[derive(Debug, Clone)]
+/// What to serve, and where. Not `Debug`: it holds the password.
+#[derive(Clone)]
 pub struct ServeOptions {
     /// The library's file; see [`crate::locate`].
     pub libchdb: PathBuf,

@@ -1,5 +1,5 @@
-//! Just enough of ClickHouse's lexical rules to find, at the top level of a statement, the clauses that the HTTP
-//! interface handles itself: where an INSERT's data begins, which FORMAT is asked for, where an answer's
+//! Just enough of ClickHouse's lexical rules to find, at the top level of a statement, the clauses that the
+//! HTTP interface handles itself: where an INSERT's data begins, which FORMAT is asked for, where an answer's
 //! destination can be named. What the statement means is decided by ClickHouse's own parser.
 
 /// An INSERT whose rows follow its text.

@@ -1,9 +1,9 @@
 //! The parent's side: one child that is started, watched, restarted and ended.
 //!
-//! A thread of its own does all of it. It has to be one that lives as long as the child: the kernel's parent-death
-//! signal is sent when the *thread* that started the child ends.
+//! A thread of its own does all of it. It has to be one that lives as long as the child: the kernel's
+//! parent-death signal is sent when the *thread* that started the child ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -23,18 +23,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A child that lived this long starts the pauses anew.
 const HELD_OUT: Duration = Duration::from_secs(30);
-/// How long a child may take to be ready; then it is killed and counts as crashed. Opening many parts takes long.
+/// How long a child may take to be ready; then it is killed and counts as crashed. Opening many parts takes
+/// long.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// How long a child that was asked to end may take; then it is killed.
 const END_WITHIN: Duration = Duration::from_secs(20);
+/// Longest line of the child's output taken at once, in bytes.
+const LONGEST_LINE: u64 = 16 << 10;
 /// How often a running child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct SupervisorOptions {
-    /// The program: this one's own path. It is run as `PROGRAM clickhouse --addr 127.0.0.1:0 --tied --data-dir D
-    /// --libchdb L`, with [`PASSWORD_VARIABLE`] in its environment and a pipe for standard input.
+    /// The program: this one's own path. It is run as `PROGRAM clickhouse --addr 127.0.0.1:0 --tied
+    /// --data-dir D --libchdb L`, with [`PASSWORD_VARIABLE`] in its environment and a pipe for standard
+    /// input.
     pub program: PathBuf,
     /// The library's file; see [`crate::locate`].
     pub libchdb: PathBuf,
@@ -43,7 +47,7 @@ pub struct SupervisorOptions {
 }
 
 /// Where the child listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `http://127.0.0.1:PORT`
     pub url: String,
@@ -51,6 +55,12 @@ pub struct Endpoint {
     pub user: String,
     /// That user's password; the same for all children of a supervisor.
     pub password: String,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// Why no child can be supervised.
@@ -88,7 +98,8 @@ impl Supervisor {
         Ok(Self { endpoint, pid, stop, thread: Some(thread) })
     }
 
-    /// Where the child listens now. `None` while it starts and between a crash and the next child's readiness.
+    /// Where the child listens now. `None` while it starts and between a crash and the next child's
+    /// readiness.
     pub fn endpoint(&self) -> Option<Endpoint> {
         self.endpoint.borrow().clone()
     }
@@ -189,16 +200,14 @@ impl Watch {
         let (ready, url) = channel();
         let readers = [
             std::thread::Builder::new().name("clickhouse-stdout".into()).spawn(move || {
-                for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    if let Some(url) = ready_line(&line) {
+                each_line(output, |line| {
+                    if let Some(url) = ready_line(line) {
                         let _ = ready.send(url);
                     }
-                }
+                });
             }),
             std::thread::Builder::new().name("clickhouse-stderr".into()).spawn(move || {
-                for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
-                    tracing::warn!(target: "clickhouse", "{}", String::from_utf8_lossy(&line).trim_end());
-                }
+                each_line(errors, |line| tracing::warn!(target: "clickhouse", "{line}"));
             }),
         ];
         if let Some(error) = readers.into_iter().find_map(Result::err) {
@@ -266,6 +275,17 @@ fn end(running: Running) {
     let _ = child.wait();
 }
 
+/// Hands on every line that the child writes, until it closes its end. A longer line than the bound is
+/// several.
+fn each_line(source: impl Read, mut take: impl FnMut(&str)) {
+    let mut source = BufReader::new(source);
+    let mut line = Vec::new();
+    while (&mut source).take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        take(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+}
+
 /// The URL in the line that a child prints once it is ready.
 fn ready_line(line: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -275,6 +295,20 @@ fn ready_line(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_without_end_is_taken_in_parts() {
+        let mut lengths = Vec::new();
+        let endless = [vec![b'x'; 40_000], b"\nnext".to_vec()].concat();
+        each_line(&endless[..], |line| lengths.push(line.len()));
+        assert_eq!(lengths, [16_384, 16_384, 40_000 - 2 * 16_384, 4]);
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let endpoint = Endpoint { url: "http://x".into(), user: "default".into(), password: "secret".into() };
+        assert_eq!(format!("{endpoint:?}"), "Endpoint { url: \"http://x\", .. }");
+    }
 
     #[test]
     fn the_ready_line_is_told_from_others() {

@@ -88,8 +88,8 @@ async fn errors_have_clickhouses_words_before_and_after_the_first_rows() {
     let client = server.client();
     let refused = client.query("SELECT * FROM nowhere").fetch_all::<u64>().await.unwrap_err();
     assert!(matches!(&refused, Error::BadResponse(text) if text.contains("Code: 60.")), "{refused}");
-    // The client finds the exception in what it reads at a time: in a compressed answer that is always the whole
-    // block. (Without compression it can miss it, and reports the broken transfer instead.)
+    // The client finds the exception in what it reads at a time: in a compressed answer that is always the
+    // whole block. (Without compression it can miss it, and reports the broken transfer instead.)
     let late = "SELECT number + throwIf(number = 5000000, 'too far') AS n FROM numbers(10000000)";
     let mut cursor = client.query(late).fetch::<u64>().unwrap();
     let mut count = 0;
