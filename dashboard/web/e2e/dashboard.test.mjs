@@ -124,7 +124,7 @@ test('a taken slug is said at its field', async () => {
   await page.getByRole('textbox', { name: 'Destination' }).fill('https://shop.example/');
   await page.getByRole('textbox', { name: 'Slug' }).fill(slug);
   await page.getByRole('button', { name: 'Create link' }).click();
-  await page.locator('.error, [role=alert]').first().waitFor();
+  await page.locator('input[name=slug][aria-invalid=true]').waitFor();
   assert.equal(new URL(page.url()).pathname, '/links/new');
 });
 
@@ -174,6 +174,8 @@ test('a sale moves the money, and its attribution can be read', async () => {
   });
   await eventually(async () => (await count('conversions')) === before + 1, 'the sale did not count');
   await eventually(async () => (await kpi('revenue')) !== revenue, 'the revenue did not move');
+  const tail = page.getByRole('region', { name: 'Live events' });
+  await tail.getByRole('listitem').filter({ hasText: 'sale' }).getByRole('link', { name: order }).waitFor();
 
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Conversions' }).click();
   await page.getByRole('row', { name: new RegExp(order) }).waitFor();

@@ -39,9 +39,10 @@ export interface ApiKey {
   id: string;
   name: string;
   role: string;
-  prefix?: string;
+  /** how the secret begins */
+  hint: string;
   created_at: string;
-  last_used_at?: string | null;
+  revoked_at: string | null;
 }
 
 export interface CreatedKey extends ApiKey {
@@ -57,14 +58,16 @@ export interface WebhookEndpoint {
 }
 
 export interface Delivery {
-  id?: string;
-  received_at?: string;
-  at?: string;
-  event_id?: string | null;
-  event?: string | null;
-  status?: number | string;
-  outcome?: string;
-  reason?: string | null;
+  id: string;
+  event_type: string;
+  /** what makes a repeat of it a repeat: the provider's id of the event */
+  dedupe_key: string;
+  livemode: boolean;
+  /** processed, duplicate, conflict, ignored, parked, mode_mismatch, failed */
+  outcome: string;
+  /** the same in a sentence */
+  detail: string;
+  received_at: string;
 }
 
 export interface Attribution {
@@ -74,6 +77,13 @@ export interface Attribution {
   program_id: string | null;
   click_id: string | null;
   clicked_at: string | null;
+}
+
+export interface CommissionLine {
+  id: string;
+  partner_id: string;
+  amount: Money;
+  status: string;
 }
 
 export interface Conversion {
@@ -88,6 +98,7 @@ export interface Conversion {
   occurred_at: string;
   created_at: string;
   attribution: Attribution | null;
+  commissions: CommissionLine[];
 }
 
 export interface Answer {

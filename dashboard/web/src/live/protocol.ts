@@ -37,8 +37,11 @@ export interface Problem {
 }
 
 export interface LiveEvent {
+  /** click, conversion (then `event` names which), refund, chargeback */
   kind: string;
   at: string;
+  id?: string | null;
+  provider?: string | null;
   link?: string | null;
   slug?: string | null;
   country?: string | null;
@@ -96,11 +99,11 @@ export interface EventsFrame {
 }
 
 export type ServerFrame =
-  | { type: 'connected' }
+  | { type: 'connected'; epoch: string; seq: number; tick_ms: number }
   | SnapshotFrame
   | DeltaFrame
   | EventsFrame
-  | { type: 'error'; id?: string; code: number; problem?: Problem }
+  | { type: 'error'; id?: string; code: string; problem?: Problem }
   | { type: 'ping' }
   | { type: 'pong' };
 
