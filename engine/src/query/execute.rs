@@ -186,7 +186,15 @@ async fn fetch(client: &Client, statement: &Statement) -> Result<(Vec<u8>, u64),
         .with_setting("max_execution_time", EXECUTION_SECONDS_MAX.to_string())
         .with_setting("wait_end_of_query", "1");
     for (index, parameter) in statement.parameters.iter().enumerate() {
-        query = query.param(&format!("p{index}"), text(parameter));
+        let name = format!("p{index}");
+        query = match parameter {
+            Parameter::Texts(texts) => {
+                query.param(&name, texts.iter().map(|text| hexadecimal(text)).collect::<Vec<_>>())
+            }
+            Parameter::Numbers(numbers) => query.param(&name, numbers),
+            Parameter::Integer(number) => query.param(&name, number),
+            Parameter::Unsigned(number) => query.param(&name, number),
+        };
     }
     let mut cursor = query.fetch_bytes("RowBinary")?;
     let mut bytes = Vec::new();
@@ -200,20 +208,12 @@ async fn fetch(client: &Client, statement: &Statement) -> Result<(Vec<u8>, u64),
     Ok((bytes, read_rows))
 }
 
-/// A parameter as text. The crate escapes the text once more, which is what ClickHouse undoes first.
-fn text(parameter: &Parameter) -> String {
-    match parameter {
-        Parameter::Texts(texts) => {
-            let quoted: Vec<String> = texts
-                .iter()
-                .map(|text| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")))
-                .collect();
-            format!("[{}]", quoted.join(","))
-        }
-        Parameter::Numbers(numbers) => {
-            format!("[{}]", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
-        }
-        Parameter::Integer(number) => number.to_string(),
-        Parameter::Unsigned(number) => number.to_string(),
+fn hexadecimal(text: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
+    out
 }

@@ -30,7 +30,8 @@ pub enum Mode {
 /// A server-side parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parameter {
-    /// `Array(String)`
+    /// `Array(String)`, each text in hexadecimal: how many times a server undoes escapes inside arrays differs between
+    /// its ways in, and these need none.
     Texts(Vec<String>),
     /// `Array(UInt64)`
     Numbers(Vec<u64>),
@@ -57,8 +58,10 @@ impl Statement {
             Parameter::Integer(_) => "Int64",
             Parameter::Unsigned(_) => "UInt64",
         };
+        let texts = matches!(value, Parameter::Texts(_));
         self.parameters.push(value);
-        format!("{{p{}:{kind}}}", self.parameters.len() - 1)
+        let placeholder = format!("{{p{}:{kind}}}", self.parameters.len() - 1);
+        if texts { format!("arrayMap(hex -> unhex(hex), {placeholder})") } else { placeholder }
     }
 }
 

@@ -1,0 +1,247 @@
+//! Random facts and random queries over a small vocabulary, so that groups and filters meet. Times lie around changes of
+//! daylight saving in several zones.
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Value, json};
+use weir_schemas::click::{Click, Dims, Verdict};
+use weir_schemas::effect::{Change, Effect};
+use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::money::Currency;
+use weir_schemas::query::Query;
+use weir_schemas::time::Timestamp;
+
+/// One entry of the journal, as a follower sees it.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    Click(Box<Click<'static>>),
+    Effect(Box<Effect>),
+}
+
+pub(crate) const WORKSPACE: WorkspaceId = WorkspaceId(1);
+
+/// Texts that a careless statement would stumble over are among them.
+const TEXTS: &[&str] =
+    &["", "DE", "de", "AT", "it's", "a\\b", "tab\tnew\nline", "Größe", "{p0:String} ? '; --", "x"];
+const ZONES: &[&str] =
+    &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo"];
+const EVENTS: &[&str] = &["lead", "sale", "refund"];
+/// 2026-10-24T20:00Z and 2026-04-23T18:00Z: Berlin's autumn and Cairo's spring follow within a day.
+const TIMES: &[i64] = &[1_792_872_000_000, 1_776_967_200_000];
+
+fn at() -> impl Strategy<Value = Timestamp> {
+    (select(TIMES), 0..40_i64, 0..3_600_000_i64)
+        .prop_map(|(from, hour, ms)| Timestamp(from + hour * 3_600_000 + ms))
+}
+
+fn text() -> impl Strategy<Value = std::borrow::Cow<'static, str>> {
+    select(TEXTS).prop_map(std::borrow::Cow::Borrowed)
+}
+
+fn dims() -> impl Strategy<Value = Dims<'static>> {
+    (text(), text(), text(), select(&["mobile", "desktop"][..])).prop_map(
+        |(country, city, utm_source, device)| Dims {
+            country,
+            city,
+            utm_source,
+            device: device.into(),
+            domain: "go.example".into(),
+            ..Dims::default()
+        },
+    )
+}
+
+fn id() -> impl Strategy<Value = u64> {
+    select(&[0_u64, 7, 1 << 62][..])
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![5 => Just(Verdict::Counted), 3 => select(Verdict::ALL)]
+}
+
+fn click() -> impl Strategy<Value = Entry> {
+    let numbers =
+        (0..6_u64, prop_oneof![0..200_u32, 0..u32::MAX], select(&[0_u32, 64_500][..]), any::<u64>());
+    (at(), verdict(), any::<bool>(), id(), id(), numbers, dims()).prop_map(
+        |(at, verdict, bot, link, partner, (visitor, latency_us, asn, number), dims)| {
+            Entry::Click(Box::new(Click {
+                id: ClickId::new(at.0, 1, 0, number),
+                at,
+                verdict,
+                bot: bot || verdict == Verdict::Bot,
+                flags: 0,
+                status: 302,
+                latency_us,
+                workspace: WORKSPACE,
+                link: LinkId(link),
+                program: ProgramId(link / 7),
+                partner: PartnerId(partner),
+                visitor,
+                network: visitor,
+                asn,
+                dims,
+                slug: "spring".into(),
+            }))
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let counts = (-1..3_i64, -1..3_i64, -1..2_i64, 0..2_i64, 0..2_i64);
+    let money = (-500..5_000_i64, 0..900_i64, -50..400_i64);
+    (counts, money).prop_map(
+        |((leads, conversions, orders, events, new_customers), (revenue, refunds, commission))| Change {
+            leads,
+            conversions,
+            orders,
+            events,
+            new_customers,
+            revenue,
+            refunds,
+            commission,
+        },
+    )
+}
+
+fn effect() -> impl Strategy<Value = Entry> {
+    let currency = select(&[Currency::NONE, Currency::USD, Currency::USD, Currency::EUR][..]);
+    (at(), select(EVENTS), currency, any::<bool>(), id(), id(), dims(), change()).prop_map(
+        |(at, event, currency, clicked, link, partner, dims, change)| {
+            Entry::Effect(Box::new(Effect {
+                seq: 0,
+                sub: 0,
+                workspace: WORKSPACE,
+                at,
+                event: event.to_owned(),
+                conversion: ConversionId(9),
+                order_id: "A-1".to_owned(),
+                customer: CustomerId(0),
+                provider: "stripe".to_owned(),
+                currency,
+                click: clicked.then(|| ClickId::new(at.0, 1, 0, 5)),
+                link: LinkId(link),
+                program: ProgramId(link / 7),
+                partner: PartnerId(partner),
+                visitor: 3,
+                dims,
+                change,
+            }))
+        },
+    )
+}
+
+/// A journal: the n-th entry has sequence n + 1.
+pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    prop::collection::vec(prop_oneof![2 => click(), 1 => effect()], 0..60)
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    let texts = prop::collection::vec(select(TEXTS), 1..3);
+    let field = select(&["country", "city", "utm_source", "device"][..]);
+    let link = select(&["", "lnk_0000000000007"][..]);
+    prop_oneof![
+        4 => (select(&["is", "is_not"][..]), field.clone(), texts).prop_map(|(by, field, texts)| json!([by, field, texts])),
+        2 => (field, select(&["D", "e", "", "'"][..])).prop_map(|(field, part)| json!(["contains", field, [part]])),
+        1 => link.prop_map(|link| json!(["is", "link", [link]])),
+        1 => any::<bool>().prop_map(|bot| json!(["is", "bot", [bot]])),
+        1 => select(&["counted", "duplicate", ""][..]).prop_map(|verdict| json!(["is", "verdict", [verdict]])),
+        1 => select(EVENTS).prop_map(|event| json!(["is", "event", [event]])),
+        1 => select(&["EUR", "usd"][..]).prop_map(|currency| json!(["is", "currency", [currency]])),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Value> {
+    leaf().prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| json!(["and", parts])),
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| json!(["or", parts])),
+            inner.prop_map(|part| json!(["not", part])),
+        ]
+    })
+}
+
+const METRICS: &[&str] = &[
+    "clicks",
+    "visitors",
+    "orphan_clicks",
+    "bot_clicks",
+    "leads",
+    "conversions",
+    "orders",
+    "revenue",
+    "refunds",
+    "net_revenue",
+    "commission",
+    "margin",
+    "conversion_rate",
+    "aov",
+    "epc",
+    "new_customers",
+    "latency_p50",
+    "latency_p99",
+    "events",
+];
+const DIMENSIONS: &[&str] = &[
+    "country",
+    "city",
+    "device",
+    "link",
+    "partner",
+    "bot",
+    "verdict",
+    "event",
+    "currency",
+    "asn",
+    "utm_source",
+];
+const TIME: &[&str] = &["", "", "time:minute", "time:hour", "time:day", "time:week", "time:month"];
+
+/// A query as a caller writes it. Some mean nothing and are refused; callers skip those.
+pub(crate) fn query() -> impl Strategy<Value = Query> {
+    let range = prop_oneof![
+        Just(json!("all")),
+        (select(TIMES), 0..12_i64, 12..60_i64).prop_map(|(from, a, b)| {
+            let print = |hour: i64| Timestamp(from + hour * 3_600_000).to_string();
+            json!([print(a), print(b)])
+        }),
+    ];
+    let metrics = prop::sample::subsequence(METRICS, 1..6).prop_shuffle();
+    let dimensions = (subsequence(DIMENSIONS, 0..3).prop_shuffle(), select(TIME));
+    let having = prop::option::weighted(0.2, (select(&["gt", "lt"][..]), -2..4_i32));
+    let rest = (1..8_u32, 0..2_u32, any::<bool>(), any::<bool>(), any::<bool>());
+    (range, select(ZONES), metrics, dimensions, prop::option::of(filter()), having, rest).prop_map(
+        |(
+            range,
+            zone,
+            metrics,
+            (mut dimensions, time),
+            filter,
+            having,
+            (limit, offset, few, total, descending),
+        )| {
+            if !time.is_empty() {
+                dimensions.push(time);
+            }
+            let mut filters: Vec<Value> = filter.into_iter().collect();
+            if let Some((by, number)) = having
+                && !dimensions.is_empty()
+            {
+                filters.push(json!([by, metrics[0], [number]]));
+            }
+            let direction = if descending { "desc" } else { "asc" };
+            let order = if limit % 2 == 0 { json!([[metrics[0], direction]]) } else { json!([]) };
+            let mut query = json!({
+                "metrics": metrics, "date_range": range, "timezone": zone, "dimensions": dimensions,
+                "order_by": order, "include": {"total": total},
+            });
+            if !filters.is_empty() {
+                query["filters"] = json!(["and", filters]);
+            }
+            if few {
+                query["limit"] = json!(limit);
+                query["offset"] = json!(offset);
+            }
+            serde_json::from_value(query).unwrap()
+        },
+    )
+}

@@ -1,0 +1,364 @@
+//! A query answered by plain loops over all facts, from the contract (api.md) alone: no plan, no shared code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use weir_schemas::click::{Click, Verdict};
+use weir_schemas::effect::Effect;
+use weir_schemas::ids::{LinkId, PartnerId};
+use weir_schemas::query::{
+    Comparison, DateRange, Dimension, Direction, Field, Filter, Metric, Query, TimeBucket,
+};
+use weir_schemas::time::Timestamp;
+
+use crate::facts::Entry;
+
+/// Rows, totals; or which currencies are mixed.
+pub(crate) type Answer = Result<(Vec<Vec<Value>>, Vec<Value>), Vec<String>>;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Text(String),
+    Number(u64),
+    Flag(bool),
+    Moment(i64),
+}
+
+#[derive(Default)]
+struct Group<'a> {
+    clicks: Vec<&'a Click<'static>>,
+    effects: Vec<&'a Effect>,
+}
+
+pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
+    let zone = TimeZone::get(&query.timezone).unwrap();
+    let (from, to) = match &query.date_range {
+        DateRange::Between(from, to) => (Timestamp::parse(from).unwrap().0, Timestamp::parse(to).unwrap().0),
+        DateRange::Named(_) => (i64::MIN, i64::MAX),
+    };
+    let bots = speaks_of_bots(query);
+    let mut all = Group::default();
+    let mut groups: BTreeMap<Vec<Key>, Group<'_>> = BTreeMap::new();
+    if query.dimensions.is_empty() {
+        groups.insert(Vec::new(), Group::default());
+    }
+    for entry in entries {
+        let at = match entry {
+            Entry::Click(click) => click.at.0,
+            Entry::Effect(effect) => effect.at.0,
+        };
+        let passes = query.filters.as_ref().and_then(|filter| holds(filter, entry)).unwrap_or(true);
+        if at < from || at >= to || !passes {
+            continue;
+        }
+        let keys = query.dimensions.iter().map(|dimension| key(dimension, entry, at, &zone)).collect();
+        let group = groups.entry(keys).or_default();
+        match entry {
+            Entry::Click(click) => {
+                group.clicks.push(click);
+                all.clicks.push(click);
+            }
+            Entry::Effect(effect) => {
+                group.effects.push(effect);
+                all.effects.push(effect);
+            }
+        }
+    }
+    let money = query.metrics.iter().any(|metric| metric.is_money());
+    let currencies: BTreeSet<String> =
+        all.effects.iter().map(|e| e.currency.to_string()).filter(|currency| !currency.is_empty()).collect();
+    let by_currency = query.dimensions.contains(&Dimension::Field(Field::Currency));
+    if money && !by_currency && currencies.len() > 1 && takes_effects(query) {
+        return Err(currencies.into_iter().collect());
+    }
+    let mut totals = numbers(query, &all, bots);
+    if currencies.len() > 1 {
+        for (total, metric) in totals.iter_mut().zip(&query.metrics) {
+            if metric.is_money() {
+                *total = Value::Null;
+            }
+        }
+    }
+    let mut rows: Vec<(Vec<Key>, Vec<Value>)> = groups
+        .into_iter()
+        .filter(|(_, group)| query.dimensions.is_empty() || exists(query, group, bots))
+        .map(|(keys, group)| (keys, numbers(query, &group, bots)))
+        .filter(|(_, numbers)| query.filters.as_ref().is_none_or(|filter| selects(filter, query, numbers)))
+        .collect();
+    sort(query, &mut rows);
+    // Without dimensions there is exactly one row, always.
+    let skipped = if query.dimensions.is_empty() { 0 } else { query.offset as usize };
+    let cells = rows.into_iter().skip(skipped).take(query.limit as usize).map(|(keys, numbers)| {
+        let keys =
+            keys.into_iter().zip(&query.dimensions).map(|(key, dimension)| cell(key, dimension, &zone));
+        keys.chain(numbers).collect()
+    });
+    Ok((cells.collect(), totals))
+}
+
+fn takes_effects(query: &Query) -> bool {
+    query.metrics.iter().any(|metric| metric.is_money())
+}
+
+fn speaks_of_bots(query: &Query) -> bool {
+    fn mentions(filter: &Filter) -> bool {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) => parts.iter().any(mentions),
+            Filter::Not(part) => mentions(part),
+            Filter::Where(_, dimension, _) => is_of_bots(dimension),
+            Filter::Having(..) => false,
+        }
+    }
+    fn is_of_bots(dimension: &Dimension) -> bool {
+        matches!(dimension, Dimension::Field(Field::Bot | Field::Verdict))
+    }
+    query.dimensions.iter().any(is_of_bots) || query.filters.as_ref().is_some_and(mentions)
+}
+
+fn text(field: Field, entry: &Entry) -> String {
+    let dims = match entry {
+        Entry::Click(click) => &click.dims,
+        Entry::Effect(effect) => &effect.dims,
+    };
+    match (field, entry) {
+        (Field::Verdict, Entry::Click(click)) => click.verdict.as_str().to_owned(),
+        (Field::Verdict, Entry::Effect(effect)) => {
+            if effect.click.is_some() {
+                "counted".to_owned()
+            } else {
+                String::new()
+            }
+        }
+        (Field::Event, Entry::Effect(effect)) => effect.event.clone(),
+        (Field::Currency, Entry::Effect(effect)) => effect.currency.to_string(),
+        (Field::Country, _) => dims.country.to_string(),
+        (Field::City, _) => dims.city.to_string(),
+        (Field::UtmSource, _) => dims.utm_source.to_string(),
+        (Field::Device, _) => dims.device.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn key(dimension: &Dimension, entry: &Entry, at: i64, zone: &TimeZone) -> Key {
+    let (link, partner, asn, bot) = match entry {
+        Entry::Click(click) => (click.link, click.partner, click.asn, click.bot),
+        Entry::Effect(effect) => (effect.link, effect.partner, 0, false),
+    };
+    match dimension {
+        Dimension::Field(Field::Link) => Key::Number(link.0),
+        Dimension::Field(Field::Partner) => Key::Number(partner.0),
+        Dimension::Field(Field::Asn) => Key::Number(asn.into()),
+        Dimension::Field(Field::Bot) => Key::Flag(bot),
+        Dimension::Field(field) => Key::Text(text(*field, entry)),
+        Dimension::Property(_) => panic!("not generated"),
+        Dimension::Time(width) => {
+            let local = jiff::Timestamp::from_millisecond(at).unwrap().to_zoned(zone.clone());
+            let into_minute = i64::from(local.second()) * 1_000 + at.rem_euclid(1_000);
+            let date = local.date();
+            let start =
+                |date: jiff::civil::Date| date.to_zoned(zone.clone()).unwrap().timestamp().as_millisecond();
+            Key::Moment(match width {
+                TimeBucket::Minute => at - into_minute,
+                TimeBucket::Hour => at - into_minute - i64::from(local.minute()) * 60_000,
+                TimeBucket::Day => start(date),
+                TimeBucket::Week => {
+                    let days = date.weekday().to_monday_zero_offset();
+                    start(date.checked_sub(jiff::Span::new().days(days)).unwrap())
+                }
+                TimeBucket::Month => start(date.first_of_month()),
+            })
+        }
+    }
+}
+
+fn cell(key: Key, dimension: &Dimension, zone: &TimeZone) -> Value {
+    match (key, dimension) {
+        (Key::Text(text), _) => json!(text),
+        (Key::Flag(flag), _) => json!(flag),
+        (Key::Number(0), Dimension::Field(Field::Link | Field::Partner)) => Value::Null,
+        (Key::Number(id), Dimension::Field(Field::Link)) => json!(LinkId(id).to_string()),
+        (Key::Number(id), Dimension::Field(Field::Partner)) => json!(PartnerId(id).to_string()),
+        (Key::Number(number), _) => json!(number),
+        (Key::Moment(ms), _) => {
+            let local = jiff::Timestamp::from_millisecond(ms).unwrap().to_zoned(zone.clone());
+            json!(local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+        }
+    }
+}
+
+/// `None` where the filter says nothing about such a fact.
+fn holds(filter: &Filter, entry: &Entry) -> Option<bool> {
+    match filter {
+        Filter::And(parts) => {
+            let said: Vec<bool> = parts.iter().filter_map(|part| holds(part, entry)).collect();
+            (!said.is_empty()).then(|| said.iter().all(|held| *held))
+        }
+        Filter::Or(parts) => {
+            let said: Vec<bool> = parts.iter().filter_map(|part| holds(part, entry)).collect();
+            (!said.is_empty()).then(|| said.iter().any(|held| *held))
+        }
+        Filter::Not(part) => holds(part, entry).map(|held| !held),
+        Filter::Having(..) => None,
+        Filter::Where(comparison, Dimension::Field(field), values) => {
+            let has = match (field, entry) {
+                (Field::Event | Field::Currency, Entry::Click(_)) => false,
+                (Field::Currency, Entry::Effect(effect)) => !effect.currency.as_str().is_empty(),
+                _ => true,
+            };
+            has.then(|| compares(*comparison, *field, values, entry))
+        }
+        Filter::Where(..) => panic!("not generated"),
+    }
+}
+
+fn compares(comparison: Comparison, field: Field, values: &[Value], entry: &Entry) -> bool {
+    let any = values.iter().any(|value| match (field, value, entry) {
+        (Field::Bot, Value::Bool(bot), Entry::Click(click)) => click.bot == *bot,
+        (Field::Bot, Value::Bool(bot), Entry::Effect(_)) => !*bot,
+        (Field::Link, Value::String(link), entry) => {
+            let id = match entry {
+                Entry::Click(click) => click.link,
+                Entry::Effect(effect) => effect.link,
+            };
+            id.some().map_or(String::new(), |id| id.to_string()) == *link
+        }
+        (field, Value::String(value), entry) => {
+            let text = text(field, entry);
+            match comparison {
+                Comparison::Contains => text.to_ascii_lowercase().contains(&value.to_ascii_lowercase()),
+                _ if field == Field::Currency => text == value.to_uppercase(),
+                _ => text == *value,
+            }
+        }
+        other => panic!("not generated: {other:?}"),
+    });
+    any != (comparison == Comparison::IsNot)
+}
+
+/// The conditions on metrics, all at the top.
+fn selects(filter: &Filter, query: &Query, numbers: &[Value]) -> bool {
+    match filter {
+        Filter::And(parts) => parts.iter().all(|part| selects(part, query, numbers)),
+        Filter::Having(comparison, metric, bound) => {
+            let at = query.metrics.iter().position(|asked| asked == metric).unwrap();
+            numbers[at].as_f64().is_some_and(|number| match comparison {
+                Comparison::Gt => number > *bound,
+                _ => number < *bound,
+            })
+        }
+        _ => true,
+    }
+}
+
+fn counted<'a>(group: &Group<'a>, bots: bool) -> Vec<&'a Click<'static>> {
+    let counts =
+        |click: &Click<'_>| click.verdict == Verdict::Counted || (bots && click.verdict == Verdict::Bot);
+    group.clicks.iter().copied().filter(|click| counts(click)).collect()
+}
+
+fn summed(group: &Group<'_>, part: &str) -> i64 {
+    let of = |effect: &Effect| serde_json::to_value(effect.change).unwrap()[part].as_i64().unwrap();
+    group.effects.iter().map(|effect| of(effect)).sum()
+}
+
+/// What goes into a metric; a row exists while anything of it is not zero.
+fn ingredients(metric: Metric) -> &'static [&'static str] {
+    match metric {
+        Metric::NetRevenue => &["revenue", "refunds"],
+        Metric::Margin => &["revenue", "refunds", "commission"],
+        Metric::ConversionRate => &["conversions", "clicks"],
+        Metric::Aov => &["revenue", "orders"],
+        Metric::Epc => &["revenue", "clicks"],
+        Metric::LatencyP50 | Metric::LatencyP99 | Metric::Visitors | Metric::Clicks => &["clicks"],
+        Metric::OrphanClicks => &["orphan"],
+        Metric::BotClicks => &["bot"],
+        Metric::Leads => &["leads"],
+        Metric::Conversions => &["conversions"],
+        Metric::Orders => &["orders"],
+        Metric::Revenue => &["revenue"],
+        Metric::Refunds => &["refunds"],
+        Metric::Commission => &["commission"],
+        Metric::NewCustomers => &["new_customers"],
+        Metric::Events => &["events"],
+    }
+}
+
+fn amount(part: &str, group: &Group<'_>, bots: bool) -> i64 {
+    let of = |verdict| group.clicks.iter().filter(|click| click.verdict == verdict).count() as i64;
+    match part {
+        "clicks" => counted(group, bots).len() as i64,
+        "orphan" => of(Verdict::Orphan),
+        "bot" => of(Verdict::Bot),
+        other => summed(group, other),
+    }
+}
+
+fn exists(query: &Query, group: &Group<'_>, bots: bool) -> bool {
+    query.metrics.iter().flat_map(|metric| ingredients(*metric)).any(|part| amount(part, group, bots) != 0)
+}
+
+fn rounded(amount: i64, by: i64) -> i64 {
+    if by == 0 {
+        return 0;
+    }
+    let exact = amount as f64 / by as f64;
+    exact.abs().mul_add(1.0, 0.5).floor() as i64 * if exact < 0.0 { -1 } else { 1 }
+}
+
+fn numbers(query: &Query, group: &Group<'_>, bots: bool) -> Vec<Value> {
+    let get = |part: &str| amount(part, group, bots);
+    let percentile = |percent: usize| {
+        let mut latencies: Vec<u32> = counted(group, bots).iter().map(|click| click.latency_us).collect();
+        latencies.sort_unstable();
+        let rank = (latencies.len() * percent).div_ceil(100);
+        let us = *latencies.get(rank.checked_sub(1)?)?;
+        let part = if us < 64 { 1 } else { us.checked_ilog2().map(|log| 1 << (log - 6))? };
+        Some(us / part * part + (part - 1))
+    };
+    let number = |metric: &Metric| match metric {
+        Metric::Visitors => {
+            json!(counted(group, bots).iter().map(|click| click.visitor).collect::<BTreeSet<_>>().len())
+        }
+        Metric::NetRevenue => json!(get("revenue") - get("refunds")),
+        Metric::Margin => json!(get("revenue") - get("refunds") - get("commission")),
+        Metric::ConversionRate => json!(rounded(get("conversions") * 1_000_000, get("clicks")) as f64 / 1e6),
+        Metric::Aov => json!(rounded(get("revenue"), get("orders"))),
+        Metric::Epc => json!(rounded(get("revenue"), get("clicks"))),
+        Metric::LatencyP50 => json!(percentile(50)),
+        Metric::LatencyP99 => json!(percentile(99)),
+        other => json!(get(ingredients(*other)[0])),
+    };
+    query.metrics.iter().map(number).collect()
+}
+
+fn sort(query: &Query, rows: &mut [(Vec<Key>, Vec<Value>)]) {
+    let dimension = |name: &str| query.dimensions.iter().position(|dimension| dimension.name() == name);
+    let mut order: Vec<(String, Direction)> = query.order_by.clone();
+    if order.is_empty() {
+        let time = query.dimensions.iter().find(|dimension| matches!(dimension, Dimension::Time(_)));
+        order.push(match time {
+            Some(time) => (time.name(), Direction::Asc),
+            None => (query.metrics[0].as_str().to_owned(), Direction::Desc),
+        });
+    }
+    order.extend(query.dimensions.iter().map(|dimension| (dimension.name(), Direction::Asc)));
+    rows.sort_by(|a, b| {
+        for (name, direction) in &order {
+            let ordering = match dimension(name) {
+                Some(at) => a.0[at].cmp(&b.0[at]),
+                None => {
+                    let at = query.metrics.iter().position(|metric| metric.as_str() == name).unwrap();
+                    let number =
+                        |row: &(Vec<Key>, Vec<Value>)| row.1[at].as_f64().unwrap_or(f64::NEG_INFINITY);
+                    number(a).total_cmp(&number(b))
+                }
+            };
+            let ordering = if *direction == Direction::Desc { ordering.reverse() } else { ordering };
+            if ordering.is_ne() {
+                return ordering;
+            }
+        }
+        std::cmp::Ordering::Equal
+    });
+}

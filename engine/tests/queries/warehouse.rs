@@ -1,0 +1,218 @@
+//! A real ClickHouse against states in memory: the same facts, the same query, the same cells.
+
+use std::sync::Arc;
+
+use clickhouse::Client;
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use serde_json::{Value, json};
+use weir_engine::query::VISITORS_EXACT_MAX;
+use weir_engine::query::execute::{QueryError, execute, snapshot};
+use weir_engine::query::fold::RowStates;
+use weir_engine::query::plan::Plan;
+use weir_engine::warehouse::migrate;
+use weir_engine::warehouse::rows::{ClickRow, EffectRow};
+use weir_schemas::click::{Click, Dims, Verdict};
+use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::migrations::ALL;
+use weir_schemas::query::Query;
+use weir_schemas::time::Timestamp;
+
+use crate::facts::{Entry, entries, query};
+use crate::folding::{NOW, Subscriber, add};
+use crate::server::Server;
+
+const NODE: u16 = 1;
+
+/// Moves entries to a workspace of their own and numbers them.
+fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
+    for (index, entry) in entries.iter_mut().enumerate() {
+        match entry {
+            Entry::Click(click) => click.workspace = workspace,
+            Entry::Effect(effect) => (effect.workspace, effect.seq) = (workspace, index as u64 + 1),
+        }
+    }
+    entries
+}
+
+async fn store(client: &Client, entries: &[Entry]) {
+    let mut clicks = client.insert::<ClickRow<'_>>("clicks").await.unwrap();
+    let mut effects = client.insert::<EffectRow<'_>>("effects").await.unwrap();
+    for (index, entry) in entries.iter().enumerate() {
+        match entry {
+            Entry::Click(click) => clicks.write(&ClickRow::new(NODE, index as u64 + 1, click)).await.unwrap(),
+            Entry::Effect(effect) => effects.write(&EffectRow::new(NODE, effect)).await.unwrap(),
+        }
+    }
+    clicks.end().await.unwrap();
+    effects.end().await.unwrap();
+}
+
+fn folded(plan: &Arc<Plan>, entries: &[Entry]) -> RowStates {
+    let mut states = RowStates::new(Arc::clone(plan));
+    entries.iter().for_each(|entry| add(&mut states, entry));
+    states
+}
+
+async fn same(
+    client: &Client,
+    query: &Query,
+    plan: &Arc<Plan>,
+    entries: &[Entry],
+    cut: usize,
+) -> Result<(), TestCaseError> {
+    for upto in [entries.len(), cut] {
+        let memory = folded(plan, &entries[..upto]);
+        match execute(client, plan, upto as u64).await {
+            Ok(answered) => {
+                prop_assert_eq!(memory.refusal(), None);
+                prop_assert_eq!(answered.rows, memory.rows(), "up to {}", upto);
+                prop_assert_eq!(answered.totals, memory.totals(), "up to {}", upto);
+            }
+            Err(QueryError::Refused(problem)) => prop_assert_eq!(Some(*problem), memory.refusal()),
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        }
+    }
+    // A subscription: the warehouse's states as of the cut, then entry by entry.
+    let mut states = RowStates::new(Arc::clone(plan));
+    states.load(snapshot(client, plan, cut as u64).await.map_err(|e| TestCaseError::fail(e.to_string()))?);
+    let mut subscriber = Subscriber::new(query, states.take_snapshot());
+    for entry in &entries[cut..] {
+        add(&mut states, entry);
+        subscriber.apply(states.take_changes());
+    }
+    let whole = folded(plan, entries);
+    prop_assert_eq!(states.refusal(), whole.refusal());
+    prop_assert_eq!(states.rows(), whole.rows());
+    prop_assert_eq!(states.totals(), whole.totals());
+    subscriber.holds(&whole.rows());
+    Ok(())
+}
+
+#[test]
+fn the_warehouse_answers_as_memory_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start();
+    let client = runtime.block_on(server.migrated());
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let facts = (entries(), prop::collection::vec(query(), 4), 0..60_usize);
+    let workspaces = std::cell::Cell::new(1);
+    let result = TestRunner::new(config).run(&facts, |(entries, queries, cut)| {
+        let workspace = WorkspaceId(workspaces.replace(workspaces.get() + 1));
+        let entries = of_workspace(entries, workspace);
+        runtime.block_on(async {
+            store(&client, &entries).await;
+            for query in queries {
+                let Ok(plan) = Plan::build(&query, workspace, NOW, None) else { continue };
+                let cut = cut.min(entries.len());
+                let compared = same(&client, &query, &Arc::new(plan), &entries, cut).await;
+                compared.map_err(|error| TestCaseError::fail(format!("{error}\n{query:?}")))?;
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+fn click(number: u64, visitor: u64, latency_us: u32, city: &'static str) -> Entry {
+    let at = Timestamp(1_792_900_000_000 + number as i64);
+    Entry::Click(Box::new(Click {
+        id: ClickId::new(at.0, NODE, 0, number),
+        at,
+        verdict: Verdict::Counted,
+        bot: false,
+        flags: 0,
+        status: 302,
+        latency_us,
+        workspace: WorkspaceId(1),
+        link: LinkId(7),
+        program: ProgramId::NONE,
+        partner: PartnerId::NONE,
+        visitor,
+        network: 0,
+        asn: 0,
+        dims: Dims { city: city.into(), ..Dims::default() },
+        slug: "a".into(),
+    }))
+}
+
+fn plan(query: Value) -> (Query, Arc<Plan>) {
+    let query: Query = serde_json::from_value(query).unwrap();
+    let plan = Plan::build(&query, WorkspaceId(1), NOW, None).unwrap();
+    (query, Arc::new(plan))
+}
+
+#[tokio::test]
+async fn sketches_and_histograms_are_the_same_on_both_sides() {
+    let server = Server::start();
+    let client = server.migrated().await;
+    let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let many = VISITORS_EXACT_MAX as u64 + 4_000;
+    let mut all: Vec<Entry> =
+        (0..many).map(|n| click(n, spread(n), (spread(n) >> 32 >> (n % 32)) as u32, "Berlin")).collect();
+    all.extend((0..300).map(|n| click(many + n, spread(n / 2), n as u32, "Bonn")));
+    store(&client, &all).await;
+    let metrics = ["visitors", "latency_p50", "latency_p99", "clicks"];
+    let ask =
+        json!({"metrics": metrics, "date_range": "all", "dimensions": ["city"], "include": {"total": true}});
+    let (query, by_city) = plan(ask);
+    // Cut where Berlin's visitors are still a set, and where they are a sketch already.
+    for cut in [5_000, many as usize - 10] {
+        same(&client, &query, &by_city, &all, cut).await.unwrap();
+    }
+    let answered = execute(&client, &by_city, all.len() as u64).await.unwrap();
+    let berlin = answered.rows[0][1].as_u64().unwrap();
+    assert_ne!(berlin, many, "beyond the bound it is an estimate");
+    assert!((berlin as f64 / many as f64 - 1.0).abs() < 0.04, "{berlin}");
+    assert_eq!(answered.rows[1][1], 150, "below the bound it is exact");
+    assert_eq!(answered.estimates["visitors"]["exact_up_to"], VISITORS_EXACT_MAX);
+    assert!(answered.estimates.contains_key("latency_p99"));
+}
+
+#[tokio::test]
+async fn patterns_comparisons_and_bad_patterns() {
+    let server = Server::start();
+    let client = server.migrated().await;
+    let all: Vec<Entry> = ["Köln", "Bonn", "BERLIN", "it's"]
+        .into_iter()
+        .zip(0..)
+        .map(|(city, n)| click(n, n, 1, city))
+        .collect();
+    store(&client, &all).await;
+    let cities = async |filter: Value| {
+        let ask = json!({"metrics": ["clicks"], "date_range": "all", "dimensions": ["city"],
+            "order_by": [["city", "asc"]], "filters": filter});
+        let (_, plan) = plan(ask);
+        let rows = execute(&client, &plan, 4).await.map_err(|error| error.problem())?.rows;
+        Ok::<_, weir_schemas::problem::Problem>(
+            rows.into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(cities(json!(["matches", "city", ["^B", "'s$"]])).await.unwrap(), ["BERLIN", "Bonn", "it's"]);
+    assert_eq!(cities(json!(["contains", "city", ["KÖ"]])).await.unwrap(), ["Köln"]);
+    let problem = cities(json!(["matches", "city", ["("]])).await.unwrap_err();
+    assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, "filters"));
+
+    let day = json!({"metrics": ["clicks"], "date_range": ["2026-10-26", "2026-10-27"],
+        "include": {"total": true, "compare": "previous_period"}});
+    let answered = execute(&client, &plan(day).1, 4).await.unwrap();
+    assert_eq!((answered.rows, answered.totals), (vec![vec![json!(0)]], Some(vec![json!(0)])));
+    let before = answered.comparison.unwrap();
+    assert_eq!((before.rows, before.totals), (vec![vec![json!(4)]], Some(vec![json!(4)])));
+    assert!(answered.rows_read >= 4, "{}", answered.rows_read);
+}
+
+#[tokio::test]
+async fn the_schema_comes_up_once() {
+    let server = Server::start();
+    let client = server.client();
+    let before = migrate::status(&client).await.unwrap();
+    assert!(before.iter().all(|standing| standing.applied_at.is_none()), "{before:?}");
+    let applied = migrate::up(&client).await.unwrap();
+    assert_eq!(applied.len(), ALL.len());
+    assert_eq!(migrate::up(&client).await.unwrap(), []);
+    let after = migrate::status(&client).await.unwrap();
+    assert!(after.iter().all(|standing| standing.applied_at.is_some()), "{after:?}");
+}
