@@ -1,11 +1,13 @@
 //! The web app inside the binary: what `make web` leaves in `dashboard/web/dist`, as answers to GET.
 //!
-//! A release binary carries the files; a debug binary reads them where they were built, so a rebuilt page shows
-//! without a rebuilt engine. Files under `/assets/` have a hash of their content in their name and never change;
-//! every other answer is checked again with its entity tag. Paths that name no file are places inside the app
-//! (`/links/lnk_…`) and get its page, except under `/v1/` and where the last segment looks like a file's name.
+//! A release binary carries the files; a debug binary reads them where they were built, so a rebuilt page
+//! shows without a rebuilt engine. Files under `/assets/` have a hash of their content in their name and
+//! never change; every other answer is checked again with its entity tag. Paths that name no file are
+//! places inside the app (`/links/lnk_…`) and get its page, except under `/v1/` and where the last segment
+//! looks like a file's name.
 //!
-//! The build compresses once (`web/scripts/compress.mjs`), at the slowest setting; nothing is compressed per request.
+//! The build compresses once (`web/scripts/compress.mjs`), at the slowest setting; nothing is compressed per
+//! request.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,8 +15,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// What every page of the app is answered with. Scripts and styles come from files of this origin and nowhere else,
-/// nothing is inline, and no page of another origin may frame these.
+/// What every page of the app is answered with. Scripts and styles come from files of this origin and nowhere
+/// else, nothing is inline, and no page of another origin may frame these.
 pub const SECURITY_HEADERS: [(&str, &str); 4] = [
     (
         "content-security-policy",
@@ -53,8 +55,8 @@ pub struct Asset {
     pub encoding: Option<&'static str>,
 }
 
-/// What GET `path` (without its query) is answered with; `None`: nothing of the app is there. Without a built app
-/// every page of it is a line of text that says how to build it.
+/// What GET `path` (without its query) is answered with; `None`: nothing of the app is there. Without a built
+/// app every page of it is a line of text that says how to build it.
 pub fn asset(path: &str, accept_encoding: &str) -> Option<Asset> {
     if Dist::get("index.html").is_none() {
         return (!is_file_name(path)).then(not_built);
@@ -121,7 +123,8 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Whether `Accept-Encoding` takes `encoding`: named, or covered by `*`, and not at quality 0 (RFC 9110, 12.5.3).
+/// Whether `Accept-Encoding` takes `encoding`: named, or covered by `*`, and not at quality 0 (RFC 9110,
+/// 12.5.3).
 fn accepts(header: &str, encoding: &str) -> bool {
     let quality = |wanted: &str| {
         header.split(',').find_map(|part| {

@@ -1,5 +1,6 @@
-// Chromium for the tests, and the page they share: it remembers every complaint of the browser (a script error, something
-// that the content security policy refused, a request to another host), so that a test can say there were none.
+// Chromium for the tests, and the page they share: it remembers every complaint of the browser (a script
+// error, something that the content security policy refused, a request to another host), so that a test can
+// say there were none.
 
 import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -45,7 +46,8 @@ export async function openPage(context, origin) {
   page.on('console', (message) => {
     const text = message.text();
     if (message.type() !== 'error') return;
-    // A refused sign-in or a wrong form is answered with 4xx, which the browser notes; the tests look at those answers.
+    // A refused sign-in or a wrong form is answered with 4xx, which the browser notes; the tests look at
+    // those answers.
     if (/Failed to load resource: the server responded with a status of 4\d\d/.test(text)) return;
     // The tests cut the live connection and stop the engine themselves.
     if (
@@ -63,7 +65,7 @@ export async function openPage(context, origin) {
   return { page, complaints };
 }
 
-/** Violations as lines that say where and what. The source is evaluated by the browser itself: no policy is loosened. */
+/** Violations, one per line, with their place. The browser itself evaluates the source: no policy is loosened. */
 export async function accessibility(page) {
   await page.evaluate(axeSource);
   const { violations } = await page.evaluate(() =>

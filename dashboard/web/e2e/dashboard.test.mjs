@@ -1,5 +1,6 @@
-// The dashboard's main jobs in headless Chromium against a real engine: sign in, make a link in the form, open its short
-// URL as a visitor would, and watch the numbers move without a reload. The tests run in order and share one page.
+// The dashboard's main jobs in headless Chromium against a real engine: sign in, make a link in the form,
+// open its short URL as a visitor would, and watch the numbers move without a reload. The tests run in
+// order and share one page.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -7,10 +8,11 @@ import { accessibility, eventually, openPage, picture, startBrowser } from './br
 import { Engine } from './engine.mjs';
 
 const DESKTOP =
-  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36';
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) ' +
+  'Chrome/142.0.0.0 Safari/537.36';
 const PHONE =
-  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 ' +
-  'Mobile/15E148 Safari/604.1';
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) ' +
+  'Version/18.5 Mobile/15E148 Safari/604.1';
 const slug = `e2e-${Date.now().toString(36)}`;
 
 let engine;

@@ -1,5 +1,5 @@
-// A real engine for the browser tests: the built binary on free ports, with a data directory of its own that is gone
-// afterwards. It can be restarted on the same addresses, as an operator restarts it.
+// A real engine for the browser tests: the built binary on free ports, with a data directory of its own
+// that is gone afterwards. It can be restarted on the same addresses, as an operator restarts it.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -13,7 +13,7 @@ const STOP_WITHIN_MS = 60_000;
 /** Characters of the engine's log that a failure shows. */
 const LOG_SHOWN = 4_000;
 const repository = new URL('../../../', import.meta.url).pathname;
-/** What of this shell's settings the engine may see: where fetched files are, never addresses, keys or stores. */
+/** Settings of this shell that the engine may see: where files are, never addresses, keys or stores. */
 const passedOn = ['WEIR_LIBCHDB', 'WEIR_GEOIP'];
 
 function binary() {

@@ -71,7 +71,7 @@ export function formatMoney(amount: number | bigint, currency: string): string {
   return formatOf(currency, false)?.format(exact as `${number}`) ?? `${exact} ${currency}`;
 }
 
-/** For columns of a table: exact to the minor unit up to the millions, so that rows can be added up by eye. */
+/** For columns of a table: exact to the minor unit below a million, so that rows can be added up by eye. */
 export function formatMoneyColumn(amount: number, currency: string): string {
   const isLong = Math.abs(amount) >= 10 ** (minorDigits(currency) + 6);
   return isLong ? formatMoneyShort(amount, currency) : formatMoney(amount, currency);
