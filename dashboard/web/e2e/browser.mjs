@@ -65,7 +65,7 @@ export async function openPage(context, origin) {
   return { page, complaints };
 }
 
-/** Violations, one per line, with their place. The browser itself evaluates the source: no policy is loosened. */
+/** Violations, one per line, with their place. The browser evaluates the source: no policy is loosened. */
 export async function accessibility(page) {
   await page.evaluate(axeSource);
   const { violations } = await page.evaluate(() =>
