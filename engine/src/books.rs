@@ -18,22 +18,35 @@ mod conversions;
 mod customers;
 mod deliveries;
 mod effects;
+mod follower;
+mod handle;
 mod links;
 mod orders;
 mod outcome;
 mod payments;
+mod reads;
+mod rebuild;
 mod refunds;
 mod returns;
 mod schema;
 mod store;
+mod tables;
+mod waiting;
 
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
 pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX, WINDOW_MS};
 pub use deliveries::{Delivery, DeliveryOutcome};
+pub use handle::{Books, BooksConfig, BooksError, SubmitError};
 pub use outcome::{Outcome, StoreError};
+pub use reads::{
+    ConversionFilter, CustomerProfile, CustomerTouch, LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX,
+    Page, PageOf, ReadError, Reads, Trace,
+};
+pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;
 pub use returns::RETURNS_MAX;
 pub use store::{Fact, Store};
+pub use tables::ENDPOINT_SECRET_CONTEXT;
 
 #[cfg(test)]
 mod tests;

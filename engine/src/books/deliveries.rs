@@ -1,6 +1,6 @@
 //! Deliveries of webhook endpoints: each is kept with what became of it, and each counts once for ever.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use weir_schemas::fact::Payment;
 use weir_schemas::ids::{DeliveryId, EndpointId};
@@ -8,7 +8,7 @@ use weir_schemas::time::Timestamp;
 
 use super::access;
 use super::apply::Applying;
-use super::outcome::{Applied, Outcome};
+use super::outcome::{Applied, Outcome, StoreError};
 use super::payments::{self, Fate};
 
 /// What became of a delivery.
@@ -50,6 +50,22 @@ pub struct Delivery {
     pub detail: String,
     /// When it came.
     pub received_at: Timestamp,
+}
+
+impl Delivery {
+    /// Reads `id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at`.
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: DeliveryId(row.get::<_, i64>(0)? as u64),
+            provider: row.get(1)?,
+            event_type: row.get(2)?,
+            dedupe_key: row.get(3)?,
+            livemode: row.get(4)?,
+            outcome: serde_json::from_str(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?)?,
+            detail: row.get(6)?,
+            received_at: Timestamp(row.get(7)?),
+        })
+    }
 }
 
 pub(super) struct Incoming<'a> {

@@ -95,6 +95,12 @@ impl Store {
         super::check::check(&self.db)
     }
 
+    /// Puts everything into the one file and closes it.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        self.db.pragma_update(None, "journal_mode", "DELETE")?;
+        self.db.close().map_err(|(_, error)| error.into())
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         &self.db
     }

@@ -18,6 +18,9 @@ use super::*;
 mod conversions;
 mod deliveries;
 mod entities;
+mod following;
+mod properties;
+mod reading;
 mod refunds;
 
 const NOON: i64 = 1_793_534_400_000;

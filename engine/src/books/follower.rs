@@ -1,0 +1,127 @@
+//! The thread `weir-books`: reads the journal's facts up to what is durable, applies them in batches, keeps the tables,
+//! and answers those who wait.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use weir_schemas::fact::kind;
+use weir_schemas::ids::Sequence;
+
+use super::outcome::StoreError;
+use super::store::{Fact, Store};
+use super::tables::Tables;
+use super::waiting::Waiting;
+use crate::journal::{Entry, Family, JournalReader};
+use crate::watermark::Watermark;
+
+/// How many facts one transaction applies at most.
+const BATCH_FACTS: usize = 512;
+/// And of how many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+/// How long the thread sleeps at most before it looks at its stop sign.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+/// How long it waits after a failure before it tries again.
+const BACK_OFF: Duration = Duration::from_millis(500);
+
+pub(super) struct Follower {
+    pub(super) journal: PathBuf,
+    pub(super) store: Store,
+    pub(super) tables: Tables,
+    pub(super) durable: Watermark,
+    pub(super) applied: Watermark,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) failing: Arc<AtomicBool>,
+}
+
+/// What an entry says.
+pub(super) fn decode(entry: &Entry) -> (Sequence, Fact) {
+    let fact = if entry.kind == kind::FACT {
+        serde_json::from_slice(&entry.payload).map_err(|error| error.to_string())
+    } else {
+        Err(format!("of unknown kind {}", entry.kind))
+    };
+    (entry.seq, fact)
+}
+
+impl Follower {
+    pub(super) fn run(mut self) {
+        let mut reader = JournalReader::open(&self.journal, &[Family::Facts], self.applied.get());
+        loop {
+            let stopping = self.stop.load(Ordering::Acquire);
+            let durable = self.durable.get();
+            if reader.passed() >= durable {
+                if stopping {
+                    break;
+                }
+                self.durable.wait_beyond(durable, LOOK_AROUND);
+                continue;
+            }
+            if let Err(error) = self.step(&mut reader, durable) {
+                // The facts are safe in the journal; they are read and tried again.
+                tracing::error!(%error, "the books cannot be written");
+                metrics::counter!("weir_books_failures_total").increment(1);
+                self.failing.store(true, Ordering::Release);
+                if stopping {
+                    break;
+                }
+                std::thread::sleep(BACK_OFF);
+                reader = JournalReader::open(&self.journal, &[Family::Facts], self.applied.get());
+            } else {
+                self.failing.store(false, Ordering::Release);
+            }
+        }
+        self.waiting.close();
+    }
+
+    /// Reads and applies one batch.
+    fn step(&mut self, reader: &mut JournalReader, durable: Sequence) -> Result<(), StepError> {
+        let mut entries = Vec::new();
+        let passed = reader.read_batch(durable, BATCH_FACTS, BATCH_BYTES, &mut entries)?;
+        for damage in reader.take_damage() {
+            tracing::error!(damage, "the journal is damaged; what follows was kept");
+            metrics::counter!("weir_journal_damage_total").increment(1);
+        }
+        if !entries.is_empty() {
+            let facts: Vec<(Sequence, Fact)> = entries.iter().map(decode).collect();
+            for (seq, fact) in &facts {
+                if let Err(reason) = fact {
+                    tracing::error!(
+                        seq,
+                        reason,
+                        "a fact cannot be read; it is noted in the books and passed over"
+                    );
+                    metrics::counter!("weir_books_undecodable_total").increment(1);
+                }
+            }
+            let applied = self.store.apply_batch(&facts);
+            if applied.is_err() {
+                // Whoever waits learns that it is durable and not yet booked.
+                facts.iter().for_each(|(seq, _)| self.waiting.resolve(*seq, None));
+            }
+            let outcomes = applied?;
+            let touched = std::mem::take(&mut self.store.touched);
+            if let Err(error) = self.tables.refresh(self.store.connection(), &touched) {
+                self.store.touched = touched;
+                return Err(error.into());
+            }
+            metrics::counter!("weir_books_facts_total").increment(facts.len() as u64);
+            self.applied.advance(passed);
+            for ((seq, _), outcome) in facts.iter().zip(outcomes) {
+                self.waiting.resolve(*seq, outcome);
+            }
+        }
+        self.applied.advance(passed);
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

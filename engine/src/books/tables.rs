@@ -1,0 +1,157 @@
+//! The in-memory tables that other threads read: links by host and slug, API keys by secret, webhook endpoints by id. Loaded
+//! from the books at the start, and brought up to date after each commit by the ids that it touched.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use weir_schemas::fact::Sealed;
+use weir_schemas::ids::{EndpointId, KeyId, LinkId, PartnerId, ProgramId, WorkspaceId};
+
+use super::apply::Touched;
+use super::outcome::StoreError;
+use super::{links, reads};
+use crate::endpoints::{Endpoint, EndpointTable};
+use crate::keyring::Keyring;
+use crate::keys::{KeyTable, Principal};
+use crate::links::{LinkTable, TrackedLink};
+
+/// The context under which the keyring seals an endpoint's secrets ([`Keyring::seal`]).
+pub const ENDPOINT_SECRET_CONTEXT: &str = "webhook-endpoint-secret";
+
+/// The tables and what is needed to keep them.
+pub(super) struct Tables {
+    pub(super) links: LinkTable,
+    pub(super) keys: KeyTable,
+    pub(super) endpoints: EndpointTable,
+    keyring: Arc<Keyring>,
+    /// Where each live link is in the table.
+    placed: HashMap<LinkId, Arc<TrackedLink>>,
+}
+
+impl Tables {
+    pub(super) fn load(db: &Connection, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        let mut tables = Self {
+            links: LinkTable::default(),
+            keys: KeyTable::default(),
+            endpoints: EndpointTable::default(),
+            keyring,
+            placed: HashMap::new(),
+        };
+        let mut statement =
+            db.prepare(&format!("SELECT {} FROM links WHERE deleted_at IS NULL", links::COLUMNS))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            tables.place(links::stored(row)?);
+        }
+        for id in ids(db, "SELECT id FROM api_keys WHERE revoked_at IS NULL")? {
+            tables.load_key(db, KeyId(id))?;
+        }
+        for id in ids(db, "SELECT id FROM endpoints WHERE deleted_at IS NULL")? {
+            tables.load_endpoint(db, EndpointId(id))?;
+        }
+        Ok(tables)
+    }
+
+    /// Brings the tables up to date after a commit.
+    pub(super) fn refresh(&mut self, db: &Connection, touched: &[Touched]) -> Result<(), StoreError> {
+        for touched in touched {
+            match *touched {
+                Touched::Link(id) => self.load_link(db, id)?,
+                Touched::Key(id) => self.load_key(db, id)?,
+                Touched::Endpoint(id) => self.load_endpoint(db, id)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn load_link(&mut self, db: &Connection, id: LinkId) -> Result<(), StoreError> {
+        let mut statement = db.prepare_cached(&format!(
+            "SELECT {} FROM links WHERE id = ?1 AND deleted_at IS NULL",
+            links::COLUMNS
+        ))?;
+        let mut rows = statement.query([id.0 as i64])?;
+        let now = rows.next()?.map(links::stored).transpose()?;
+        if let Some(before) = self.placed.remove(&id) {
+            let stays = now.as_ref().is_some_and(|now| {
+                now.spec.slug == before.spec.slug && now.spec.domain == before.spec.domain
+            });
+            // A link that stays in its place is replaced there, so that no visitor misses it in between.
+            if !stays {
+                self.links.remove(id, &before.spec);
+            }
+        }
+        if let Some(now) = now {
+            self.place(now);
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, link: links::StoredLink) {
+        let link = Arc::new(TrackedLink::new(link.id, link.workspace, link.created_at, link.spec));
+        self.placed.insert(link.id, Arc::clone(&link));
+        self.links.put(link);
+    }
+
+    fn load_key(&mut self, db: &Connection, id: KeyId) -> Result<(), StoreError> {
+        let row: Option<(u32, String, Option<i64>, String)> = db
+            .prepare_cached(
+                "SELECT workspace, role, partner, secret_sha256 FROM api_keys
+                 WHERE id = ?1 AND revoked_at IS NULL",
+            )?
+            .query_row([id.0 as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .optional()?;
+        match row {
+            Some((workspace, role, partner, secret)) => {
+                let principal = Principal {
+                    workspace: WorkspaceId(workspace),
+                    key: id,
+                    role: reads::read_role(&role)?,
+                    partner: partner.map(|id| PartnerId(id as u64)),
+                };
+                self.keys.put(&secret, principal);
+            }
+            None => self.keys.remove(id),
+        }
+        Ok(())
+    }
+
+    fn load_endpoint(&mut self, db: &Connection, id: EndpointId) -> Result<(), StoreError> {
+        let row: Option<(u32, String, String, Option<i64>)> = db
+            .prepare_cached(
+                "SELECT workspace, provider, secrets, program FROM endpoints
+                 WHERE id = ?1 AND deleted_at IS NULL",
+            )?
+            .query_row([id.0 as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .optional()?;
+        let Some((workspace, provider, secrets, program)) = row else {
+            self.endpoints.remove(id);
+            return Ok(());
+        };
+        let sealed: Vec<Sealed> = serde_json::from_str(&secrets)?;
+        self.endpoints.put(Endpoint {
+            id,
+            workspace: WorkspaceId(workspace),
+            provider,
+            secrets: sealed.iter().filter_map(|sealed| self.unseal(id, sealed)).collect(),
+            program: program.map(|id| ProgramId(id as u64)),
+        });
+        Ok(())
+    }
+
+    /// A secret that cannot be opened verifies nothing; its endpoint answers 401 until it is made anew.
+    fn unseal(&self, id: EndpointId, sealed: &Sealed) -> Option<String> {
+        let clear = self.keyring.unseal(ENDPOINT_SECRET_CONTEXT, sealed).ok();
+        let clear = clear.and_then(|bytes| String::from_utf8(bytes).ok());
+        if clear.is_none() {
+            tracing::error!(endpoint = %id, "a signing secret cannot be opened: is keyring.db another engine's?");
+        }
+        clear
+    }
+}
+
+fn ids(db: &Connection, select: &str) -> Result<Vec<u64>, StoreError> {
+    let mut statement = db.prepare(select)?;
+    let rows = statement.query_map([], |row| row.get::<_, i64>(0))?;
+    Ok(rows.map(|id| id.map(|id| id as u64)).collect::<Result<_, _>>()?)
+}
