@@ -217,17 +217,19 @@ async fn connection<S, A>(
         tracing::trace!(%error, %peer, "connection ended");
     }
     if let Some(parts) = served.into_parts() {
-        linger(parts.io.into_inner(), ended.is_err()).await;
+        linger(parts.io.into_inner(), *shutdown.borrow()).await;
     }
 }
 
-/// Reads on for a moment where a client is still sending: closing a socket with unread bytes resets it, and the client would
-/// never see the refusal (431, 413) that it was just sent.
-async fn linger(mut stream: TcpStream, refused: bool) {
+/// Where the server ends a connection first, reads on for a moment: closing a socket to which a client is still sending resets
+/// it, and the client would never see the refusal (413, 431) that it was just sent.
+async fn linger(mut stream: TcpStream, stopping: bool) {
     let mut scrap = [0; 4_096];
-    let unread = matches!(stream.try_read(&mut scrap), Ok(read) if read > 0);
-    if !unread && !refused {
-        return;
+    match stream.try_read(&mut scrap) {
+        Ok(0) => return,
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && !stopping => {}
+        Err(_) => return,
     }
     let rest = async {
         stream.shutdown().await?;

@@ -229,6 +229,21 @@ fn refusals_have_one_shape() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_sees_why_it_was_refused() {
+    let server = start(limits(), None);
+    let mut stream = server.connect();
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer weir_admin\r\nContent-Length: 524288\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 413");
+    for _ in 0..128 {
+        stream.write_all(&[b'x'; 4_096]).expect("the connection is not reset under the client");
+    }
+    assert!(read_all(stream).contains("body_too_large"));
+}
+
+#[test]
 fn callers_are_limited_one_by_one_and_told_so() {
     let server = start(limits(), Some(2));
     let get = |secret: &str| {

@@ -1,11 +1,33 @@
 //! Commands: the management writes of the API. Each is checked here, journaled as a fact, and answered once the books
 //! have applied it, so a caller reads its own writes.
 
-pub mod claim;
+use std::sync::Arc;
+
+use weir_edge::route::Router;
+
+mod handles;
+pub mod new_ids;
+
 pub mod destination;
 pub mod link_spec;
-pub mod new_ids;
+mod links;
 pub mod slug;
 
+pub mod keys;
+
+mod endpoints;
+
+pub mod claim;
+mod conversions;
+
 pub use claim::{Claims, FindClick};
+pub use handles::{Commands, not_recorded, off_the_sockets};
 pub use new_ids::NewIds;
+
+/// The commands' routes on the admin listener.
+pub fn routes(commands: &Arc<Commands>) -> Router {
+    links::routes(commands)
+        .merge(keys::routes(commands))
+        .merge(endpoints::routes(commands))
+        .merge(conversions::routes(commands))
+}

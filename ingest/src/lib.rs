@@ -6,4 +6,6 @@ pub mod redirect;
 
 pub mod commands;
 
+pub mod hooks;
+
 pub mod providers;

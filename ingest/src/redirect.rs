@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, LOCATION, REFERER, SET_COOKIE, USER_AGENT};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, LOCATION, REFERER, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use metrics::Counter;
@@ -28,6 +28,7 @@ use weir_schemas::click::Verdict;
 use weir_schemas::hit::{FLAG_HEAD, FLAG_PREFETCH, FLAG_RETURNING, HIT_BYTES_MAX, RawHit};
 use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::link::RESERVED_SLUGS;
+use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use visitor::{VALUE_CHARS, Visitors};
@@ -149,7 +150,11 @@ impl Redirect {
         let visit = matches!(*request.method(), Method::GET | Method::HEAD);
         let outcome = if visit { self.visit(&request, peer.ip(), &slug, started) } else { None };
         let Some((response, counter)) = outcome else {
-            return self.config.others.answer(request, peer).await;
+            let others = &self.config.others;
+            if !visit && !reserved(&slug) && !others.router.knows(request.uri().path()) {
+                return only_visits(request.headers());
+            }
+            return others.answer(request, peer).await;
         };
         if let Some((recorder, counter)) = self.config.durable.as_ref().zip(counter) {
             let lane = self.own.borrow().lane.index();
@@ -322,6 +327,14 @@ fn refuse(status: StatusCode, why: &'static str, verdict: Verdict) -> Decision {
 
 fn scheduled(link: &TrackedLink, at: Timestamp) -> bool {
     link.spec.starts_at.is_none_or(|from| from <= at) && link.spec.expires_at.is_none_or(|until| at < until)
+}
+
+/// 405: a short link is only ever read.
+fn only_visits(headers: &HeaderMap) -> Response {
+    let why = Problem::new(405, "method_not_allowed", "Method not allowed", "A short link serves GET, HEAD.");
+    let mut response = weir_edge::problem::response(&why, &weir_edge::service::request_id(headers));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 /// A header from bytes that the location's and the cookies' writers have made safe.

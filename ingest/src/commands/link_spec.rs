@@ -170,7 +170,6 @@ impl Errors {
     }
 
     /// A text that is absent or has 1 to `max` bytes and no control characters.
-    #[allow(dead_code, reason = "for the commands that follow")]
     pub(super) fn text(&mut self, field: &str, text: Option<&str>, max: usize) {
         let Some(text) = text else { return };
         if text.trim().is_empty() || text.len() > max || text.chars().any(char::is_control) {

@@ -1,0 +1,165 @@
+//! What the commands need, and the one way in which each is journaled and answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use weir_edge::problem::unavailable;
+use weir_edge::request::Context;
+use weir_edge::response::{Response, json as json_response, no_content};
+use weir_engine::books::{Books, Outcome, SubmitError};
+use weir_engine::keyring::{Keyring, KeyringError};
+use weir_engine::keys::Principal;
+use weir_schemas::fact::{Actor, Fact, IdempotentRequest, Recorded};
+use weir_schemas::ids::{KeyId, WorkspaceId};
+use weir_schemas::problem::Problem;
+use weir_schemas::time::Timestamp;
+
+use super::claim::Claims;
+use super::link_spec::OwnHosts;
+use super::new_ids::NewIds;
+
+/// How long a caller waits for the outcome of a fact.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// On the answer to a repeat of an idempotent request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What the commands need.
+#[derive(Debug)]
+pub struct Commands {
+    books: Books,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) ids: Arc<NewIds>,
+    pub(super) claims: Arc<Claims>,
+    public_url: String,
+    pub(super) own_hosts: OwnHosts,
+}
+
+impl Commands {
+    /// `public_url` is what short URLs begin with, without a slash at its end.
+    pub fn new(
+        books: Books,
+        keyring: Arc<Keyring>,
+        ids: Arc<NewIds>,
+        claims: Arc<Claims>,
+        public_url: String,
+    ) -> Self {
+        let own_hosts = OwnHosts::new(&public_url);
+        Self { books, keyring, ids, claims, public_url, own_hosts }
+    }
+
+    /// The caller's own id of a customer, given either that or Weir's; 404 where there is none.
+    pub(super) async fn customer_name(
+        &self,
+        workspace: WorkspaceId,
+        given: String,
+    ) -> Result<String, Problem> {
+        let (books, id) = (self.books.clone(), given);
+        match off_the_sockets(move || books.reads().customer(workspace, &id)).await {
+            Ok(Some(customer)) => Ok(customer.customer_id),
+            Ok(None) => Err(Problem::not_found("customer")),
+            Err(error) => {
+                tracing::error!(%error, "the books could not be read");
+                Err(unavailable("storage_unavailable", "The books could not be read."))
+            }
+        }
+    }
+
+    /// Journals a fact and waits until the books have applied it.
+    pub(super) async fn submit(
+        &self,
+        caller: Principal,
+        at: Timestamp,
+        request: Option<IdempotentRequest>,
+        fact: Fact,
+    ) -> Result<Outcome, Problem> {
+        let recorded = Recorded { at, workspace: caller.workspace, actor: actor(caller), request, fact };
+        let submitted = tokio::time::timeout(SUBMIT_TIMEOUT, self.books.submit(recorded)).await;
+        let outcome = submitted.map_err(|_| too_slow())?.map_err(|error| not_recorded(&error))?;
+        match outcome.problem() {
+            Some(problem) => Err(problem),
+            None => Ok(outcome),
+        }
+    }
+
+    /// The address that people share.
+    pub(super) fn short_url(&self, domain: Option<&str>, slug: &str) -> String {
+        match domain {
+            None => format!("{}/{slug}", self.public_url),
+            Some(domain) => {
+                let scheme = self.public_url.split("://").next().unwrap_or("https");
+                format!("{scheme}://{domain}/{slug}")
+            }
+        }
+    }
+
+    /// A link as it is answered: the books leave `short_url` to who knows the public URL.
+    pub(super) fn with_short_url(&self, mut link: Value) -> Value {
+        if let Some(slug) = link["slug"].as_str() {
+            let url = self.short_url(link["domain"].as_str(), slug);
+            link["short_url"] = json!(url);
+        }
+        link
+    }
+
+    /// Where a provider is to report.
+    pub(super) fn hook_url(&self, id: &str) -> String {
+        format!("{}/hooks/{id}", self.public_url)
+    }
+}
+
+/// The session of the dashboard's first sign-in belongs to no key.
+fn actor(caller: Principal) -> Actor {
+    if caller.key == KeyId::NONE { Actor::System } else { Actor::Key(caller.key) }
+}
+
+/// The answer of the API to what the books answered, its body changed by `finish`.
+pub(super) fn answer(outcome: Outcome, finish: impl FnOnce(Value) -> Value) -> Response {
+    let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::OK);
+    let mut response = match outcome.body {
+        Value::Null => no_content(),
+        body => json_response(status, &finish(body)),
+    };
+    if outcome.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// 503 (413 for a fact beyond an entry's size): nothing was kept, or it is not known whether it was; the same
+/// `Idempotency-Key` makes asking again safe.
+pub fn not_recorded(error: &SubmitError) -> Problem {
+    metrics::counter!("weir_commands_not_recorded_total").increment(1);
+    if *error == SubmitError::TooLarge {
+        let detail = "The request is larger than one journal entry may be.";
+        return Problem::new(413, "body_too_large", "The body is too large", detail);
+    }
+    tracing::error!(%error, "a fact was not recorded");
+    unavailable("storage_unavailable", format!("The request was not recorded: {error}."))
+}
+
+/// 503: the fact may be durable, its outcome is not known yet.
+fn too_slow() -> Problem {
+    metrics::counter!("weir_commands_timed_out_total").increment(1);
+    let detail =
+        "The books have not answered in time. Ask again with the same Idempotency-Key to learn the outcome.";
+    unavailable("outcome_unknown", detail)
+}
+
+/// 503: the keyring's disk failed, so a person could not be sealed or forgotten.
+pub(super) fn keyring_failed(error: &KeyringError) -> Problem {
+    metrics::counter!("weir_keyring_errors_total").increment(1);
+    tracing::error!(%error, "the keyring failed");
+    unavailable("storage_unavailable", "The request was not recorded: the keyring's disk failed.")
+}
+
+/// The time and the idempotency of a command; call it after the body has been read.
+pub(super) fn admission(context: &Context) -> Result<(Timestamp, Option<IdempotentRequest>), Problem> {
+    Ok((Timestamp::now(), context.idempotency()?))
+}
+
+/// A short blocking piece of work (the keyring's disk) off the thread that serves sockets.
+pub async fn off_the_sockets<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("the work does not panic")
+}
