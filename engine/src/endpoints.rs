@@ -5,6 +5,9 @@ use std::sync::Arc;
 use papaya::HashMap;
 use weir_schemas::ids::{EndpointId, ProgramId, WorkspaceId};
 
+/// The context under which the keyring seals an endpoint's secrets.
+pub const SECRET_CONTEXT: &str = "webhook endpoint";
+
 /// One endpoint, its secrets opened.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {

@@ -89,6 +89,8 @@ pub enum StorageHealth {
 pub struct Conservation {
     /// Put into a lane, or found there at the start.
     pub accepted: u64,
+    /// Of these: found there at the start.
+    pub recovered: u64,
     /// Found no room.
     pub dropped: u64,
     /// Durable in the journal.
@@ -214,6 +216,7 @@ impl Recorder {
         Conservation {
             journaled: self.shared.journaled.load(Ordering::Acquire),
             refused: self.shared.refused.load(Ordering::Acquire),
+            recovered: self.shared.recovered.load(Ordering::Relaxed),
             accepted: sum(lane::LaneCounts::appended) + self.shared.recovered.load(Ordering::Relaxed),
             dropped: sum(lane::LaneCounts::dropped),
         }

@@ -60,9 +60,7 @@ pub(super) fn report(
                 return Err(Problem::field("amount.currency", detail).into());
             }
         }
-        let known = orders::ensure(tx, std::slice::from_ref(name))?;
-        orders::sold_as(tx, known, name)?;
-        order = Some(known);
+        order = Some(orders::ensure(tx, std::slice::from_ref(name))?);
     }
     if pays(&new.event) && new.amount.is_some_and(|money| !has_room(tx, money).unwrap_or(false)) {
         return Err(Problem::field("amount.amount", "is more than this workspace's books can add up").into());

@@ -11,7 +11,7 @@ use weir_schemas::ids::Sequence;
 
 use super::follower::Follower;
 use super::outcome::{Outcome, StoreError};
-use super::reads::Reads;
+use super::reads::{ReadError, Reads};
 use super::store::Store;
 use super::tables::Tables;
 use super::waiting::Waiting;
@@ -171,6 +171,18 @@ impl Books {
     /// Typed reads of what is applied.
     pub fn reads(&self) -> &Reads {
         &self.shared.reads
+    }
+
+    /// A read off the threads that serve sockets.
+    pub async fn read_async<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reads) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let books = self.clone();
+        match tokio::task::spawn_blocking(move || read(books.reads())).await {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
     }
 
     /// The redirect's links.
