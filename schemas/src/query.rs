@@ -285,7 +285,7 @@ pub enum ColumnType {
 }
 
 /// When.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum DateRange {
     /// `today`, `7d`, …
@@ -324,6 +324,49 @@ vocabulary! {
 
 named_serde!(Period, "period", |p: &Period| p.as_str());
 
+/// Either a name or `[from, to]`; serde's own error for such a choice says nothing of what is allowed.
+fn name_or_range<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    named: impl Fn(&str) -> Option<T>,
+    between: impl Fn(String, String) -> T,
+    names: &str,
+) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let range = match &value {
+        serde_json::Value::String(name) => named(name),
+        serde_json::Value::Array(ends) => match ends.as_slice() {
+            [serde_json::Value::String(from), serde_json::Value::String(to)] => {
+                Some(between(from.clone(), to.clone()))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    range.ok_or_else(|| {
+        de::Error::custom(format!(
+            "{value} is not a range; allowed: {names}, or [from, to] as RFC 3339 or dates"
+        ))
+    })
+}
+
+impl<'de> Deserialize<'de> for DateRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = |name: &str| Period::from_name(name).map(Self::Named);
+        name_or_range(deserializer, named, Self::Between, &Period::names())
+    }
+}
+
+impl<'de> Deserialize<'de> for Compare {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = |name: &str| match name {
+            "previous_period" => Some(Self::Named(CompareTo::PreviousPeriod)),
+            "year_over_year" => Some(Self::Named(CompareTo::YearOverYear)),
+            _ => None,
+        };
+        name_or_range(deserializer, named, Self::Between, "previous_period, year_over_year")
+    }
+}
+
 /// `asc` or `desc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -346,7 +389,7 @@ pub struct Include {
 }
 
 /// With what to compare.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Compare {
     /// A named one.
@@ -473,4 +516,23 @@ pub struct ComparedRows {
     /// Its totals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<Vec<Cell>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_names_or_pairs_and_errors_say_which() {
+        let range = |text: &str| serde_json::from_str::<DateRange>(text);
+        assert_eq!(range(r#""7d""#).unwrap(), DateRange::Named(Period::Days7));
+        assert_eq!(range(r#"["a","b"]"#).unwrap(), DateRange::Between("a".into(), "b".into()));
+        for bad in [r#""8d""#, r#"["a"]"#, "7", r#"["a","b","c"]"#] {
+            assert!(range(bad).unwrap_err().to_string().contains("today"), "{bad}");
+        }
+        let compare = |text: &str| serde_json::from_str::<Compare>(text);
+        assert_eq!(compare(r#""year_over_year""#).unwrap(), Compare::Named(CompareTo::YearOverYear));
+        assert!(compare(r#""last""#).unwrap_err().to_string().contains("previous_period"));
+        assert_eq!(serde_json::to_string(&range(r#""mtd""#).unwrap()).unwrap(), r#""mtd""#);
+    }
 }

@@ -1,9 +1,9 @@
 //! A real ClickHouse for these tests: this test's own executable, started again to be the child.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use clickhouse::Client;
 use weir_embedded::{ServeOptions, serve};
@@ -15,6 +15,8 @@ const PASSWORD: &str = "secret";
 pub(crate) struct Server {
     child: Child,
     url: String,
+    /// Kept open: the child's test harness speaks up after a minute, and would end at a closed pipe.
+    _stdout: Lines<BufReader<ChildStdout>>,
     _data_dir: tempfile::TempDir,
 }
 
@@ -51,13 +53,14 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // The test harness may print in front of the ready line, even on the same line.
         let url = lines
+            .by_ref()
             .map(Result::unwrap)
             .find_map(|line| Some(line.split_once(r#"{"clickhouse":""#)?.1.split_once('"')?.0.to_owned()))
             .expect("the child becomes ready");
-        Self { child, url, _data_dir: data_dir }
+        Self { child, url, _stdout: lines, _data_dir: data_dir }
     }
 
     pub(crate) fn client(&self) -> Client {
