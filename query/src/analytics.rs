@@ -1,0 +1,117 @@
+//! `POST /v1/query`: the warehouse is brought up to the moment of the question, the query becomes a plan, the plan an answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use tokio::sync::Semaphore;
+use weir_edge::problem;
+use weir_edge::request::{Context, JSON_MAX};
+use weir_edge::response::Response;
+use weir_edge::route::Router;
+use weir_engine::query::execute::{QueryError, execute};
+use weir_engine::query::plan::Plan;
+use weir_engine::recorder::Recorder;
+use weir_engine::warehouse::Warehouse;
+use weir_schemas::fact::Role;
+use weir_schemas::problem::Problem;
+use weir_schemas::query::{Answer, Meta, Query};
+use weir_schemas::time::Timestamp;
+
+use crate::format::Format;
+use crate::freshness::{AsOf, fresh};
+
+/// How many queries the warehouse works on at a time; more wait.
+pub const QUERIES_MAX: usize = 8;
+/// How long a query waits for its turn before it is refused.
+pub const TURN_WAIT: Duration = Duration::from_secs(10);
+/// Who may ask.
+const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer, Role::Partner];
+
+/// What queries need.
+#[derive(Debug, Clone)]
+pub struct Analytics {
+    recorder: Recorder,
+    warehouse: Warehouse,
+    turns: Arc<Semaphore>,
+}
+
+impl Analytics {
+    /// Queries over what `recorder` records and `warehouse` stores.
+    pub fn new(recorder: Recorder, warehouse: Warehouse) -> Self {
+        Self { recorder, warehouse, turns: Arc::new(Semaphore::new(QUERIES_MAX)) }
+    }
+
+    /// Answers a plan, as of now.
+    pub async fn answer(&self, plan: &Plan) -> Result<Answer, Problem> {
+        let started = Instant::now();
+        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let as_of = fresh(&self.recorder, &self.warehouse).await;
+        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let answered = execute(&client, plan, as_of.seq).await.map_err(|error| told(&error))?;
+        let elapsed = started.elapsed();
+        metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
+        Ok(Answer {
+            columns: plan.columns(),
+            rows: answered.rows,
+            totals: answered.totals,
+            comparison: answered.comparison.map(Box::new),
+            meta: Meta {
+                as_of: as_of.seq,
+                as_of_time: as_of.at.to_string(),
+                rows_read: answered.rows_read,
+                elapsed_ms: elapsed.as_secs_f64() * 1e3,
+                query: plan.resolved(),
+                estimates: answered.estimates,
+            },
+        })
+    }
+
+    /// How fresh an answer would be now, having the warehouse store what is known.
+    pub async fn fresh(&self) -> AsOf {
+        fresh(&self.recorder, &self.warehouse).await
+    }
+
+    /// The warehouse.
+    pub fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+}
+
+fn busy() -> Problem {
+    let detail = format!("{QUERIES_MAX} queries are being worked on and more wait. Try again.");
+    Problem::new(503, "too_many_queries", "Too many queries at once", detail)
+}
+
+fn away(error: &dyn std::error::Error) -> Problem {
+    tracing::warn!(%error, "a query found no warehouse");
+    let detail = "The warehouse is not running; clicks are still recorded. Try again.";
+    Problem::new(503, "warehouse_unavailable", "The warehouse is not available", detail)
+}
+
+/// What ClickHouse said belongs into the log, not into the answer.
+fn told(error: &QueryError) -> Problem {
+    let problem = error.problem();
+    if problem.status >= 500 {
+        tracing::warn!(%error, "a query failed");
+    }
+    problem
+}
+
+/// `POST /v1/query`.
+pub fn routes(analytics: Analytics) -> Router {
+    Router::new().route(Method::POST, "/v1/query", move |context| query(context, analytics.clone()))
+}
+
+async fn query(mut context: Context, analytics: Analytics) -> Result<Response, Problem> {
+    let principal = context.require(READERS)?;
+    if principal.role == Role::Partner && principal.partner.is_none() {
+        return Err(problem::forbidden("This key belongs to no partner."));
+    }
+    let format = Format::of(&context)?;
+    let query: Query = context.json(JSON_MAX).await?;
+    let plan = Plan::build(&query, principal.workspace, Timestamp::now(), principal.partner)?;
+    let answer = analytics.answer(&plan).await?;
+    Ok(format.response(&answer))
+}

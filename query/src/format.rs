@@ -1,0 +1,131 @@
+//! An answer as text: JSON as it is, or its rows as CSV (RFC 4180) or newline-delimited JSON.
+
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderValue};
+use weir_edge::request::Context;
+use weir_edge::response::{Response, json, typed};
+use weir_schemas::problem::Problem;
+use weir_schemas::query::{Answer, Cell, Column};
+
+/// What `?format=` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Csv,
+    Ndjson,
+}
+
+impl Format {
+    pub(crate) fn of(context: &Context) -> Result<Self, Problem> {
+        match context.query_value("format").as_deref() {
+            None | Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            Some("ndjson") => Ok(Self::Ndjson),
+            Some(other) => {
+                Err(Problem::field("format", format!("`{other}` is not one of json, csv, ndjson")))
+            }
+        }
+    }
+
+    pub(crate) fn response(self, answer: &Answer) -> Response {
+        let (kind, name, body) = match self {
+            Self::Json => return json(StatusCode::OK, answer),
+            Self::Csv => ("text/csv; charset=utf-8", "weir.csv", csv(&answer.columns, &answer.rows)),
+            Self::Ndjson => ("application/x-ndjson", "weir.ndjson", ndjson(&answer.columns, &answer.rows)),
+        };
+        let mut response = typed(StatusCode::OK, kind, body);
+        let attachment = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_DISPOSITION, attachment.expect("a file name of ASCII letters"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert("weir-as-of", HeaderValue::from(answer.meta.as_of));
+        response
+    }
+}
+
+fn csv(columns: &[Column], rows: &[Vec<Cell>]) -> String {
+    let mut out = String::new();
+    line(&mut out, columns.iter().map(|column| column.name.clone()));
+    for row in rows {
+        line(&mut out, row.iter().map(text));
+    }
+    out
+}
+
+fn line(out: &mut String, cells: impl Iterator<Item = String>) {
+    for (index, cell) in cells.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        if cell.contains(['"', ',', '\n', '\r']) {
+            out.push('"');
+            out.push_str(&cell.replace('"', "\"\""));
+            out.push('"');
+        } else {
+            out.push_str(&cell);
+        }
+    }
+    out.push_str("\r\n");
+}
+
+fn text(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => String::new(),
+        Cell::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn ndjson(columns: &[Column], rows: &[Vec<Cell>]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let object: serde_json::Map<String, Cell> =
+            columns.iter().zip(row).map(|(column, cell)| (column.name.clone(), cell.clone())).collect();
+        out.push_str(&Cell::Object(object).to_string());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use weir_schemas::query::ColumnType;
+
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        let column = |name: &str, kind| Column { name: name.to_owned(), kind };
+        vec![
+            column("city", ColumnType::String),
+            column("link", ColumnType::String),
+            column("clicks", ColumnType::Integer),
+        ]
+    }
+
+    fn rows() -> Vec<Vec<Cell>> {
+        vec![
+            vec![json!("Köln, \"Dom\""), json!(null), json!(3)],
+            vec![json!("a\nb"), json!("lnk_1"), json!(-1)],
+        ]
+    }
+
+    #[test]
+    fn csv_quotes_what_would_break_a_row() {
+        let expected = "city,link,clicks\r\n\"Köln, \"\"Dom\"\"\",,3\r\n\"a\nb\",lnk_1,-1\r\n";
+        assert_eq!(csv(&columns(), &rows()), expected);
+    }
+
+    #[test]
+    fn ndjson_has_one_object_per_line() {
+        let text = ndjson(&columns(), &rows());
+        let lines: Vec<Cell> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            lines,
+            [
+                json!({"city": "Köln, \"Dom\"", "link": null, "clicks": 3}),
+                json!({"city": "a\nb", "link": "lnk_1", "clicks": -1}),
+            ]
+        );
+    }
+}
