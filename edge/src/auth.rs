@@ -1,5 +1,5 @@
-//! Who asks: an API key in `Authorization: Bearer`, or the dashboard's session cookie. A cookie travels by itself, so a call
-//! with one also needs a header that a foreign page cannot set.
+//! Who asks: an API key in `Authorization: Bearer`, or the dashboard's session cookie. A cookie travels by
+//! itself, so a call with one also needs a header that a foreign page cannot set.
 
 use std::fmt;
 use std::sync::Arc;

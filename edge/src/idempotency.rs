@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: the books answer a repeat as they answered the first, and refuse the key for another request.
+//! `Idempotency-Key`: the books answer a repeat as they answered the first, and refuse the key for another
+//! request.
 
 use std::fmt::Write;
 

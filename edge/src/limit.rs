@@ -1,4 +1,5 @@
-//! Rate limits: the generic cell rate algorithm per key, endpoint or address. The answer says how much is left.
+//! Rate limits: the generic cell rate algorithm per key, endpoint or address. The answer says how much is
+//! left.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +14,8 @@ use http::{HeaderName, HeaderValue};
 use crate::problem;
 use crate::response::Response;
 
-/// Requests a second, and at once, that a key or an endpoint may make by default: twice what a provider's replay after an
-/// outage brings (api.md, Common rules, asks for at least 2,000).
+/// Requests a second, and at once, that a key or an endpoint may make by default: twice what a provider's
+/// replay after an outage brings (api.md, Common rules, asks for at least 2,000).
 pub const DEFAULT_PER_SECOND: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
 /// Most keys remembered, about 100 bytes each. Beyond them all new ones share one allowance.
 pub const KEYS_MAX: usize = 100_000;

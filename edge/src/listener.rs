@@ -1,7 +1,8 @@
-//! The accept loop: HTTP/1.1 over TCP, every resource bounded. Runs on the runtime of the thread that calls [`serve`], so a
-//! service may hold what belongs to that thread alone (its lane).
+//! The accept loop: HTTP/1.1 over TCP, every resource bounded. Runs on the runtime of the thread that calls
+//! [`serve`], so a service may hold what belongs to that thread alone (its lane).
 //!
-//! A listener with `SO_REUSEPORT` lets each thread own a socket of the same port; the kernel spreads connections over them.
+//! A listener with `SO_REUSEPORT` lets each thread own a socket of the same port; the kernel spreads
+//! connections over them.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -24,7 +25,8 @@ use crate::response::Response;
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 4_096;
-/// Pause after an accept that failed for want of descriptors or memory; another connection has to close first.
+/// Pause after an accept that failed for want of descriptors or memory; another connection has to close
+/// first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long, and for how many bytes, a refused client may go on sending before its connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
@@ -41,8 +43,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Headers in one request: 431 beyond.
     pub headers: usize,
-    /// Within this a request's headers must be there, counted from when the connection is ready for them; so it is
-    /// also how long an idle connection is kept.
+    /// Within this a request's headers must be there, counted from when the connection is ready for them; so
+    /// it is also how long an idle connection is kept.
     pub header_timeout: Duration,
     /// Whether a connection serves more than one request.
     pub keep_alive: bool,
@@ -53,7 +55,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The bounds that suit visitors and callers alike. 16 kB of headers is what browsers and proxies stay within.
+    /// The bounds that suit visitors and callers alike. 16 kB of headers is what browsers and proxies stay
+    /// within.
     pub fn new(name: &'static str, max_connections: usize) -> Self {
         Self {
             name,
@@ -108,7 +111,8 @@ impl Listener {
 }
 
 /// Accepts and serves until `shutdown` is true or its sender is gone, then lets open requests finish within
-/// [`Limits::drain`]. Must run in a [`tokio::task::LocalSet`] or a local runtime: connections never leave this thread.
+/// [`Limits::drain`]. Must run in a [`tokio::task::LocalSet`] or a local runtime: connections never leave
+/// this thread.
 pub async fn serve<S, A>(
     listener: Listener,
     limits: Limits,
@@ -221,8 +225,8 @@ async fn connection<S, A>(
     }
 }
 
-/// Where the server ends a connection first, reads on for a moment: closing a socket to which a client is still sending resets
-/// it, and the client would never see the refusal (413, 431) that it was just sent.
+/// Where the server ends a connection first, reads on for a moment: closing a socket to which a client is
+/// still sending resets it, and the client would never see the refusal (413, 431) that it was just sent.
 async fn linger(mut stream: TcpStream, stopping: bool) {
     let mut scrap = [0; 4_096];
     match stream.try_read(&mut scrap) {

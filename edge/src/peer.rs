@@ -1,5 +1,6 @@
-//! Whose address a request comes from: the socket's, or, behind a proxy that is trusted, the rightmost address that the
-//! proxies did not add themselves. What a stranger writes into `X-Forwarded-For` is never believed.
+//! Whose address a request comes from: the socket's, or, behind a proxy that is trusted, the rightmost
+//! address that the proxies did not add themselves. What a stranger writes into `X-Forwarded-For` is never
+//! believed.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;

@@ -19,7 +19,8 @@ use weir_schemas::problem::{FieldError, Problem};
 
 use crate::{idempotency, problem};
 
-/// How long a body may take to arrive. A management call is small; a minute's trickle is an attack or a dead peer.
+/// How long a body may take to arrive. A management call is small; a minute's trickle is an attack or a dead
+/// peer.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest JSON body of a single command.
 pub const JSON_MAX: usize = 256 * 1_024;
@@ -145,8 +146,8 @@ impl Context {
         }
     }
 
-    /// The body, at most `limit` bytes: 413 beyond, 408 when it does not arrive within [`BODY_TIMEOUT`], 400 when the
-    /// client breaks off. Read once; asked again, the same bytes come back.
+    /// The body, at most `limit` bytes: 413 beyond, 408 when it does not arrive within [`BODY_TIMEOUT`], 400
+    /// when the client breaks off. Read once; asked again, the same bytes come back.
     pub async fn body(&mut self, limit: usize) -> Result<Bytes, Problem> {
         let announced = self.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
         if announced.is_some_and(|length| length > limit as u64) {
@@ -163,8 +164,8 @@ impl Context {
         }
     }
 
-    /// The body as JSON of a known shape: 415 for another media type, 400 with line and column for what is not JSON, 422
-    /// naming the field for what is JSON and does not fit (unknown fields included).
+    /// The body as JSON of a known shape: 415 for another media type, 400 with line and column for what is
+    /// not JSON, 422 naming the field for what is JSON and does not fit (unknown fields included).
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
         if let Some(kind) = self.header(CONTENT_TYPE.as_str())
             && !is_json(kind)

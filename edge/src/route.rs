@@ -1,5 +1,5 @@
-//! The route table: one per edge, merged by the root. Paths are matchit's (`/v1/links/{id}`); a path that several
-//! edges serve with different methods names its parameters alike in all of them.
+//! The route table: one per edge, merged by the root. Paths are matchit's (`/v1/links/{id}`); a path that
+//! several edges serve with different methods names its parameters alike in all of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,7 +47,8 @@ impl Router {
         Self::default()
     }
 
-    /// Adds a route. Panics where the path or the method on it is taken: route tables are written by hand and built once.
+    /// Adds a route. Panics where the path or the method on it is taken: route tables are written by hand and
+    /// built once.
     #[must_use]
     pub fn route<F, A>(mut self, method: Method, path: &str, function: F) -> Self
     where
@@ -101,8 +102,8 @@ impl Router {
         self.paths.iter().map(|(path, methods)| (path.as_str(), methods.iter().map(|(m, _)| m).collect()))
     }
 
-    /// Answers a request: 404 for an unknown path, 405 with `Allow` for a method that the path does not serve, and `HEAD` by
-    /// the `GET` handler.
+    /// Answers a request: 404 for an unknown path, 405 with `Allow` for a method that the path does not
+    /// serve, and `HEAD` by the `GET` handler.
     pub async fn answer(&self, mut context: Context) -> Response {
         let request_id = context.request_id.clone();
         let head = context.method() == Method::HEAD;

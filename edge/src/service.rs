@@ -1,5 +1,5 @@
-//! What happens to every request of the API between the socket and its handler, in order: a name, an address, who asks, how
-//! often, the route; and to every answer: its headers, a counter, the log.
+//! What happens to every request of the API between the socket and its handler, in order: a name, an address,
+//! who asks, how often, the route; and to every answer: its headers, a counter, the log.
 
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;

@@ -1,4 +1,7 @@
-//! The edge's conventions over real sockets: what a hostile or broken client meets, and the shape of every refusal.
+//! The edge's conventions over real sockets: what a hostile or broken client meets, and the shape of every
+//! refusal.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -232,7 +235,8 @@ fn refusals_have_one_shape() {
 fn a_client_that_is_still_sending_sees_why_it_was_refused() {
     let server = start(limits(), None);
     let mut stream = server.connect();
-    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer weir_admin\r\nContent-Length: 524288\r\n\r\n";
+    let admin = "Authorization: Bearer weir_admin";
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{admin}\r\nContent-Length: 524288\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let mut first = [0; 12];
     stream.read_exact(&mut first).unwrap();

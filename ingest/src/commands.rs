@@ -1,5 +1,5 @@
-//! Commands: the management writes of the API. Each is checked here, journaled as a fact, and answered once the books
-//! have applied it, so a caller reads its own writes.
+//! Commands: the management writes of the API. Each is checked here, journaled as a fact, and answered once
+//! the books have applied it, so a caller reads its own writes.
 
 use std::sync::Arc;
 

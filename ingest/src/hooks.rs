@@ -1,5 +1,6 @@
-//! `POST /hooks/{whk_id}`: a provider's report of money. The signature is checked on the raw bytes, the click it carries is
-//! looked up, the person is sealed, and 200 is answered only once the fact is durable: a provider that got a 2xx never tells again.
+//! `POST /hooks/{whk_id}`: a provider's report of money. The signature is checked on the raw bytes, the click
+//! it carries is looked up, the person is sealed, and 200 is answered only once the fact is durable: a
+//! provider that got a 2xx never tells again.
 
 use std::sync::Arc;
 
@@ -172,7 +173,8 @@ impl Hooks {
         }
     }
 
-    /// A person without a customer is not kept: there would be no key to destroy when they ask to be forgotten.
+    /// A person without a customer is not kept: there would be no key to destroy when they ask to be
+    /// forgotten.
     async fn sealed(&self, workspace: WorkspaceId, payer: &Payer) -> Result<Option<Sealed>, NotReceived> {
         let (Some(person), Some(customer)) = (payer.person.clone(), payer.customer.clone()) else {
             return Ok(None);

@@ -4,8 +4,7 @@
 
 pub mod redirect;
 
-pub mod commands;
-
 pub mod hooks;
-
 pub mod providers;
+
+pub mod commands;

@@ -1,6 +1,6 @@
-//! Payment providers: one file each. A provider's file verifies a delivery on its raw bytes, decodes only what is used and
-//! tolerates the rest, and says what happened in the words that all providers share ([`Notice`]). It touches no store
-//! and no clock: the time is passed in.
+//! Payment providers: one file each. A provider's file verifies a delivery on its raw bytes, decodes only
+//! what is used and tolerates the rest, and says what happened in the words that all providers share
+//! ([`Notice`]). It touches no store and no clock: the time is passed in.
 
 use http::HeaderMap;
 use weir_schemas::conversion::{Person, RefundReason};
@@ -10,6 +10,8 @@ use weir_schemas::time::Timestamp;
 
 pub mod signature;
 pub mod stripe;
+
+use signature::TOLERANCE_S;
 
 /// A delivery as it came in.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +37,7 @@ pub enum Refusal {
     #[error("the signature does not match any secret of this endpoint")]
     SignatureMismatch,
     /// 401: the signed time is too far from now, either way: an old delivery replayed, or a clock is wrong.
-    #[error("the signed time is {0} seconds from now; at most {max} are accepted", max = signature::TOLERANCE_S)]
+    #[error("the signed time is {0} seconds from now; at most {max} are accepted", max = TOLERANCE_S)]
     SignatureTime(i64),
     /// 400: the signed body is not what the provider documents.
     #[error("the body cannot be read: {0}")]
@@ -76,8 +78,8 @@ pub struct Decoded {
     pub notices: Vec<Notice>,
 }
 
-/// What happened, before the click it carries has been looked up and its person sealed. The fields are those of
-/// [`Payment`](weir_schemas::fact::Payment).
+/// What happened, before the click it carries has been looked up and its person sealed. The fields are those
+/// of [`Payment`](weir_schemas::fact::Payment).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// Money came in.

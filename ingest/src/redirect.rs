@@ -1,8 +1,9 @@
-//! The redirect: a visitor's way. Look the link up, compose the answer, copy the hit into this thread's lane, answer. No lock, no
-//! system call of its own, no waiting (unless `durability.clicks = "power"` asks for the sync).
+//! The redirect: a visitor's way. Look the link up, compose the answer, copy the hit into this thread's lane,
+//! answer. No lock, no system call of its own, no waiting (unless `durability.clicks = "power"` asks for the
+//! sync).
 //!
-//! Each thread of the public listener owns one [`Redirect`] with its lane and scratch buffers. What is no link goes to
-//! the public routes (webhooks, probes, the snippet …); what is neither is an orphan.
+//! Each thread of the public listener owns one [`Redirect`] with its lane and scratch buffers. What is no
+//! link goes to the public routes (webhooks, probes, the snippet …); what is neither is an orphan.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -165,7 +166,8 @@ impl Redirect {
         response
     }
 
-    /// The answer to a visit and the number of its hit on the lane; `None` where the path is one of the public routes.
+    /// The answer to a visit and the number of its hit on the lane; `None` where the path is one of the
+    /// public routes.
     fn visit<B>(
         &self,
         request: &Request<B>,

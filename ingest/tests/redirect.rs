@@ -1,4 +1,5 @@
-//! The public listener over real sockets: several threads, each with its lane, and every answered hit in the journal once.
+//! The public listener over real sockets: several threads, each with its lane, and every answered hit in the
+//! journal once.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

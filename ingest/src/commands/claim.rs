@@ -1,5 +1,6 @@
-//! Which click a conversion claims. The token says who and when by itself; the click's dimensions come from the memory of recent
-//! clicks, else from the warehouse, within a bounded time. What is not found in time is found later: money does not wait for it.
+//! Which click a conversion claims. The token says who and when by itself; the click's dimensions come from
+//! the memory of recent clicks, else from the warehouse, within a bounded time. What is not found in time is
+//! found later: money does not wait for it.
 
 use std::fmt;
 use std::future::Future;

@@ -96,7 +96,8 @@ fn check(new: &NewConversion, now: Timestamp) -> Result<Option<ClickId>, Problem
         errors.text("customer.email", person.email.as_deref(), NAME_MAX);
         errors.text("customer.name", person.name.as_deref(), NAME_MAX);
         if new.customer_id.is_none() {
-            // A person is sealed under the customer's own key, so that erasing the customer erases the person.
+            // A person is sealed under the customer's own key, so that erasing the customer erases the
+            // person.
             errors.add("customer_id", "is required with `customer`");
         }
     }
@@ -144,7 +145,8 @@ fn check_time(at: Option<Timestamp>, now: Timestamp, errors: &mut Errors) {
     }
 }
 
-/// The person's key is destroyed first: after that nothing that was kept of them can be read, whatever happens next.
+/// The person's key is destroyed first: after that nothing that was kept of them can be read, whatever
+/// happens next.
 async fn erase(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
     let caller = context.require(&[Role::Admin])?;
     let given = context.param("id").to_owned();

@@ -1,6 +1,7 @@
-//! Destinations: checked when a link is written, so that the redirect needs no doubt. What comes out is canonical (WHATWG
-//! URL), http or https, has a host, no user info and no control characters, and does not lead back to the engine's own
-//! short domains. Macros (`{wclid}`, `{country}` …) may stand in path, query and fragment, never in the host.
+//! Destinations: checked when a link is written, so that the redirect needs no doubt. What comes out is
+//! canonical (WHATWG URL), http or https, has a host, no user info and no control characters, and does not
+//! lead back to the engine's own short domains. Macros (`{wclid}`, `{country}` …) may stand in path, query
+//! and fragment, never in the host.
 
 use url::{Host, Url};
 
@@ -22,8 +23,8 @@ pub const MACROS: &[&str] = &[
     "utm_content",
 ];
 
-/// Checks `text` and gives its canonical form. `own_hosts` are the engine's short domains. The error is a sentence for the
-/// field that holds it.
+/// Checks `text` and gives its canonical form. `own_hosts` are the engine's short domains. The error is a
+/// sentence for the field that holds it.
 pub fn canonical(text: &str, own_hosts: &[String]) -> Result<String, String> {
     if text.is_empty() {
         return Err("must not be empty".to_owned());
@@ -34,7 +35,8 @@ pub fn canonical(text: &str, own_hosts: &[String]) -> Result<String, String> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("must not hold white space or control characters".to_owned());
     }
-    // The URL standard reads `\` as `/` and repairs missing slashes, which is how `/\evil` becomes a host. Only the plain form is taken.
+    // The URL standard reads `\` as `/` and repairs missing slashes, which is how `/\evil` becomes a host.
+    // Only the plain form is taken.
     let scheme_ok = ["http://", "https://"]
         .iter()
         .any(|prefix| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)));
@@ -68,8 +70,8 @@ pub fn canonical(text: &str, own_hosts: &[String]) -> Result<String, String> {
     Ok(canonical)
 }
 
-/// Stands for a macro while the URL is parsed: letters and digits that no part of a URL changes (hosts are lower-cased,
-/// so it is lower case).
+/// Stands for a macro while the URL is parsed: letters and digits that no part of a URL changes (hosts are
+/// lower-cased, so it is lower case).
 const GUARD: &str = "zq7weirmacro";
 
 fn guard(number: usize) -> String {

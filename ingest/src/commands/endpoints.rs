@@ -1,4 +1,5 @@
-//! `POST /v1/webhook-endpoints`, `DELETE /v1/webhook-endpoints/{id}`. Secrets are kept sealed under the keyring's master key.
+//! `POST /v1/webhook-endpoints`, `DELETE /v1/webhook-endpoints/{id}`. Secrets are kept sealed under the
+//! keyring's master key.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `POST /v1/keys`, `DELETE /v1/keys/{id}`. A secret is shown once, in the answer to its creation; the books keep its hash.
+//! `POST /v1/keys`, `DELETE /v1/keys/{id}`. A secret is shown once, in the answer to its creation; the books
+//! keep its hash.
 
 use std::sync::Arc;
 
@@ -93,8 +94,8 @@ pub fn new_secret() -> String {
     secret(&rand::random())
 }
 
-/// The bytes of a secret that was asked for with an `Idempotency-Key`: a repeat of the request is to be answered alike,
-/// and the secret itself is stored nowhere.
+/// The bytes of a secret that was asked for with an `Idempotency-Key`: a repeat of the request is to be
+/// answered alike, and the secret itself is stored nowhere.
 fn derived(key: &[u8; 32], workspace: WorkspaceId, request: &IdempotentRequest) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(b"api key\0");

@@ -1,5 +1,6 @@
-//! Links as callers write them: every field checked and made canonical before it is journaled, so that the redirect needs no doubt.
-//! A field of the contract that would have no effect yet is refused by name: accepting it would be a promise.
+//! Links as callers write them: every field checked and made canonical before it is journaled, so that the
+//! redirect needs no doubt. A field of the contract that would have no effect yet is refused by name:
+//! accepting it would be a promise.
 
 use serde_json::{Map, Value};
 use weir_edge::request::from_value;
@@ -21,12 +22,14 @@ const DOMAIN_MAX: usize = 253;
 
 const NOT_YET: &str = "is not supported yet: leave it out";
 
-/// The hosts by which the engine itself is reached: no link leads there, and a link on one of them is a link on none.
+/// The hosts by which the engine itself is reached: no link leads there, and a link on one of them is a link
+/// on none.
 #[derive(Debug, Clone, Default)]
 pub struct OwnHosts(Vec<String>);
 
 impl OwnHosts {
-    /// From the public URL. An address or `localhost` names a machine, not a short domain: others may live on it too.
+    /// From the public URL. An address or `localhost` names a machine, not a short domain: others may live on
+    /// it too.
     pub fn new(public_url: &str) -> Self {
         let host = url::Url::parse(public_url).ok().and_then(|url| match url.host() {
             Some(url::Host::Domain(domain)) if domain != "localhost" => Some(domain.to_ascii_lowercase()),
@@ -240,7 +243,8 @@ mod tests {
                 vec!["expires_at"],
             ),
             (
-                json!({"destination": "https://a.example/", "max_clicks": 1, "daily_click_cap": 1, "password": "x",
+                json!({"destination": "https://a.example/", "max_clicks": 1,
+                    "daily_click_cap": 1, "password": "x",
                 "cap_timezone": "Europe/Berlin", "sticky_days": 1, "allocation": "bandit",
                 "rules": [{"if": {}, "destination": "https://a.example/"}],
                 "variants": [{"name": "a", "destination": "https://a.example/", "weight": 1}]}),

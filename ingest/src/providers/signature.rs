@@ -1,4 +1,5 @@
-//! What the providers' signatures have in common: HMACs compared in constant time, several secrets, a bounded clock.
+//! What the providers' signatures have in common: HMACs compared in constant time, several secrets, a bounded
+//! clock.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -15,7 +16,8 @@ pub fn check_time(signed_s: i64, now: Timestamp) -> Result<(), Refusal> {
     if distance.saturating_abs() > TOLERANCE_S { Err(Refusal::SignatureTime(distance)) } else { Ok(()) }
 }
 
-/// Whether `expected` is HMAC-SHA256 of the concatenated `parts` under one of `secrets`; constant-time per secret.
+/// Whether `expected` is HMAC-SHA256 of the concatenated `parts` under one of `secrets`; constant-time per
+/// secret.
 pub fn hmac_sha256_matches(secrets: &[String], parts: &[&[u8]], expected: &[u8]) -> bool {
     secrets.iter().any(|secret| {
         let mut mac =

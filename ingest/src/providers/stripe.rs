@@ -1,8 +1,8 @@
-//! Stripe (docs.stripe.com/webhooks): `Stripe-Signature: t=…,v1=…` over `t.body`, HMAC-SHA256, the whole `whsec_…` text is
-//! the key; several `v1` while a secret is rolled, `v0` is ignored.
+//! Stripe (docs.stripe.com/webhooks): `Stripe-Signature: t=…,v1=…` over `t.body`, HMAC-SHA256, the whole
+//! `whsec_…` text is the key; several `v1` while a secret is rolled, `v0` is ignored.
 //!
-//! One order is announced by up to four events (checkout session, payment intent, charge, invoice), each with its own id and some
-//! of the others': every id goes into `order_keys`, and the books make one sale of them.
+//! One order is announced by up to four events (checkout session, payment intent, charge, invoice), each with
+//! its own id and some of the others': every id goes into `order_keys`, and the books make one sale of them.
 
 use serde::Deserialize;
 use weir_schemas::conversion::{Person, RefundReason};
@@ -261,7 +261,8 @@ struct PaymentIntent {
 
 impl PaymentIntent {
     fn paid(self, at: Timestamp) -> Result<Option<Notice>, Refusal> {
-        // The event's name says that it was paid; fixtures of the documentation leave `amount_received` at zero.
+        // The event's name says that it was paid; fixtures of the documentation leave `amount_received` at
+        // zero.
         let received = self.amount_received.filter(|amount| *amount > 0).or(self.amount).unwrap_or(0);
         let carried = self.metadata.and_then(|metadata| metadata.wclid);
         Ok(Some(Notice::Paid {
@@ -459,8 +460,8 @@ fn payer(customer: Id, email: Option<String>, name: Option<String>, wclid: Optio
     Payer { customer: customer.map(Reference::into_id), person, wclid: wclid.filter(|text| !text.is_empty()) }
 }
 
-/// Stripe's amount in ISO 4217 minor units. Stripe writes ISK and UGX with two decimals though ISO gives them none, and
-/// MGA with none though ISO gives it two (docs.stripe.com/currencies, special cases).
+/// Stripe's amount in ISO 4217 minor units. Stripe writes ISK and UGX with two decimals though ISO gives them
+/// none, and MGA with none though ISO gives it two (docs.stripe.com/currencies, special cases).
 fn money(amount: i64, currency: Option<&str>) -> Result<Money, Refusal> {
     let text = currency.ok_or_else(|| bad("currency", "is missing"))?;
     let currency: Currency = text.parse().map_err(|_| bad("currency", "is not an ISO 4217 code"))?;

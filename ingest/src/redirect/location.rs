@@ -1,8 +1,9 @@
-//! The `Location` of a visit: the destination as it was canonicalised, its query merged with the visit's, the click token, all
-//! before the fragment. Written into the thread's buffer; every byte that comes from the visit is made safe for a header.
+//! The `Location` of a visit: the destination as it was canonicalised, its query merged with the visit's, the
+//! click token, all before the fragment. Written into the thread's buffer; every byte that comes from the
+//! visit is made safe for a header.
 //!
-//! The visit's parameters override the destination's of the same name; the engine's own (`wclid`, `wv`) are taken out of the
-//! visit, so that nobody can send another's token along.
+//! The visit's parameters override the destination's of the same name; the engine's own (`wclid`, `wv`) are
+//! taken out of the visit, so that nobody can send another's token along.
 
 use std::borrow::Cow;
 

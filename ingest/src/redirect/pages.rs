@@ -5,8 +5,8 @@ use http::{HeaderValue, Method, StatusCode};
 use weir_edge::response::{no_content, text, with};
 use weir_edge::route::Router;
 
-/// Short links are for people: robots are asked to leave the engine's own paths alone, not the links, which link
-/// previews need.
+/// Short links are for people: robots are asked to leave the engine's own paths alone, not the links, which
+/// link previews need.
 const ROBOTS: &str = "User-agent: *\nDisallow: /collect\nDisallow: /postback\nDisallow: /hooks/\n";
 const A_DAY: HeaderValue = HeaderValue::from_static("public, max-age=86400");
 

@@ -1,5 +1,6 @@
-//! Who comes: the value of the cookie `wv` if the visit brings one, else a keyed hash of address, user agent and UTC day, which is
-//! then what the cookie is set to. So people without cookies are counted once a day and the others once.
+//! Who comes: the value of the cookie `wv` if the visit brings one, else a keyed hash of address, user agent
+//! and UTC day, which is then what the cookie is set to. So people without cookies are counted once a day and
+//! the others once.
 
 use std::hash::Hasher;
 

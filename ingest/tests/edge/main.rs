@@ -1,4 +1,7 @@
-//! What the tests of commands and hooks stand on: real journal, books and keyring, and requests over a real socket.
+//! What the tests of commands and hooks stand on: real journal, books and keyring, and requests over a real
+//! socket.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -132,7 +132,8 @@ fn event(kind: &str, object: serde_json::Value) -> Vec<u8> {
 fn the_click_travels_in_the_reference_or_the_metadata() {
     let session = |extra: serde_json::Value| {
         let mut object = serde_json::json!({"id": "cs_1", "mode": "payment", "payment_status": "paid",
-            "amount_total": 100, "currency": "usd", "client_reference_id": "ref", "payment_intent": {"id": "pi_1"}});
+            "amount_total": 100, "currency": "usd", "client_reference_id": "ref",
+            "payment_intent": {"id": "pi_1"}});
         object.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let Notice::Paid { payer, order_keys, .. } =
             only_notice(&event("checkout.session.completed", object))
@@ -148,7 +149,8 @@ fn the_click_travels_in_the_reference_or_the_metadata() {
 
 #[test]
 fn newer_invoices_name_their_payments_and_subscription_elsewhere() {
-    let object = serde_json::json!({"id": "in_1", "amount_paid": 700, "currency": "usd", "billing_reason": "subscription_create",
+    let object = serde_json::json!({"id": "in_1", "amount_paid": 700, "currency": "usd",
+        "billing_reason": "subscription_create",
         "parent": {"subscription_details": {"subscription": "sub_1", "metadata": {"wclid": "token"}}},
         "payments": {"data": [{"payment": {"type": "payment_intent", "payment_intent": "pi_9"}}]}});
     let Notice::Paid { order_keys, subscription, payer, renewal, .. } =

@@ -103,10 +103,12 @@ proptest! {
         let location = String::from_utf8(out.to_vec()).unwrap();
         prop_assert!(http::HeaderValue::from_str(&location).is_ok(), "{}", location);
         let (before, after) = (url::Url::parse(&destination).unwrap(), url::Url::parse(&location).unwrap());
-        prop_assert_eq!((before.host(), before.path(), before.fragment()), (after.host(), after.path(), after.fragment()));
+        prop_assert_eq!((before.host(), before.path()), (after.host(), after.path()));
+        prop_assert_eq!(before.fragment(), after.fragment());
         // Names of the visit are of other letters, unless both are empty or coded ones that decode alike.
         let mut expected = own_pairs(&destination);
-        let sent: Vec<_> = url::form_urlencoded::parse(visit.as_bytes()).map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
+        let sent = url::form_urlencoded::parse(visit.as_bytes());
+        let sent: Vec<_> = sent.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         expected.retain(|(name, _)| !sent.iter().any(|(other, _)| other == name));
         expected.extend(sent);
         expected.push(("wclid".into(), "T".into()));
