@@ -23,6 +23,8 @@ pub mod execute;
 pub mod fold;
 pub mod sql;
 
+pub mod link_clicks;
+
 pub use latency::LATENCY_ERROR;
 pub use range::Range;
 pub use visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};

@@ -1,9 +1,10 @@
-//! The analysts' edge: queries ([`analytics`]) and everything that operators read. Commands enter elsewhere; nothing here
+//! The analysts' edge: queries ([`analytics`]) and everything that operators read ([`management`]). Commands enter elsewhere; nothing here
 //! changes anything.
 
 #![forbid(unsafe_code)]
 
 pub mod analytics;
+pub mod management;
 
 mod format;
 mod freshness;

@@ -31,6 +31,11 @@ pub const fn compose(unix_ms: i64, node: u16, counter: u64) -> u64 {
         | (counter & ((1 << COUNTER_BITS) - 1))
 }
 
+/// When an entity id was composed, in Unix milliseconds.
+pub const fn composed_at(id: u64) -> i64 {
+    (id >> (NODE_BITS + COUNTER_BITS)) as i64 + ID_EPOCH_MS
+}
+
 fn encode<const N: usize>(mut value: u128) -> [u8; N] {
     let mut out = [b'0'; N];
     let mut at = N;
@@ -217,6 +222,7 @@ mod tests {
         assert_eq!(text.parse::<LinkId>(), Ok(id));
         assert!(text.parse::<PartnerId>().is_err(), "a prefix is part of the id");
         assert!(text.to_uppercase().parse::<LinkId>().is_err());
+        assert_eq!(composed_at(id.0), 1_763_000_000_123);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use weir_engine::query::VISITORS_EXACT_MAX;
 use weir_engine::query::execute::{QueryError, execute, snapshot};
 use weir_engine::query::fold::RowStates;
+use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::plan::Plan;
 use weir_engine::warehouse::migrate;
 use weir_engine::warehouse::rows::{ClickRow, EffectRow};
@@ -202,6 +203,23 @@ async fn patterns_comparisons_and_bad_patterns() {
     let before = answered.comparison.unwrap();
     assert_eq!((before.rows, before.totals), (vec![vec![json!(4)]], Some(vec![json!(4)])));
     assert!(answered.rows_read >= 4, "{}", answered.rows_read);
+}
+
+#[tokio::test]
+async fn links_have_their_counted_clicks_as_of_a_sequence() {
+    let server = Server::start();
+    let client = server.migrated().await;
+    let mut all: Vec<Entry> = (0..5).map(|n| click(n, n, 1, "Bonn")).collect();
+    let Entry::Click(duplicate) = &mut all[1] else { unreachable!() };
+    duplicate.verdict = Verdict::Duplicate;
+    store(&client, &all).await;
+    let ask = async |workspace, upto| {
+        link_clicks(&client, WorkspaceId(workspace), &[LinkId(9), LinkId(7)], upto).await.unwrap()
+    };
+    assert_eq!(ask(1, 5).await, [(LinkId(7), 4)].into());
+    assert_eq!(ask(1, 3).await, [(LinkId(7), 2)].into());
+    assert_eq!(ask(2, 5).await, [].into());
+    assert!(link_clicks(&client, WorkspaceId(1), &[], 5).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,106 @@
+//! What operators read of the books: links, conversions, customers, keys and webhook endpoints. Lists are pages, the newest
+//! first: `?limit&cursor` → `{"data": […], "next_cursor": …}`.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use weir_edge::problem;
+use weir_edge::request::Context;
+use weir_edge::response::{Response, json};
+use weir_edge::route::Router;
+use weir_engine::books::{Books, PAGE_MAX, PageOf, ReadError, Reads};
+use weir_engine::keyring::Keyring;
+use weir_schemas::fact::Role;
+use weir_schemas::problem::Problem;
+
+use crate::analytics::Analytics;
+
+mod conversions;
+mod customers;
+mod endpoints;
+mod keys;
+mod links;
+
+/// Who may read what belongs to the whole workspace.
+const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer];
+
+/// What management reads need.
+#[derive(Debug)]
+pub struct Management {
+    books: Books,
+    keyring: Arc<Keyring>,
+    analytics: Analytics,
+    public_url: String,
+}
+
+impl Management {
+    /// `public_url` is what short URLs begin with, without a slash at its end.
+    pub fn new(books: Books, keyring: Arc<Keyring>, analytics: Analytics, public_url: String) -> Self {
+        Self { books, keyring, analytics, public_url }
+    }
+
+    /// Reads the books off the threads that serve sockets.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reads) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.books.read_async(read).await.map_err(|error| match error {
+            ReadError::Cursor => Problem::field("cursor", error.to_string()),
+            ReadError::Store(error) => {
+                tracing::error!(%error, "the books could not be read");
+                problem::unavailable("storage_unavailable", "The books could not be read.")
+            }
+        })
+    }
+}
+
+/// Every route of this part.
+pub fn routes(management: Management) -> Router {
+    let management = Arc::new(management);
+    let route = |router: Router, path: &str, read: Read| {
+        let management = Arc::clone(&management);
+        router.route(Method::GET, path, move |context| read(context, Arc::clone(&management)))
+    };
+    let table: [(&str, Read); 10] = [
+        ("/v1/links", |context, of| Box::pin(links::list(context, of))),
+        ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
+        ("/v1/conversions", |context, of| Box::pin(conversions::list(context, of))),
+        ("/v1/conversions/{id}", |context, of| Box::pin(conversions::one(context, of))),
+        ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),
+        ("/v1/customers/{id}", |context, of| Box::pin(customers::one(context, of))),
+        ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
+        ("/v1/webhook-endpoints", |context, of| Box::pin(endpoints::list(context, of))),
+        ("/v1/webhook-endpoints/{id}", |context, of| Box::pin(endpoints::one(context, of))),
+        ("/v1/webhook-endpoints/{id}/deliveries", |context, of| Box::pin(endpoints::deliveries(context, of))),
+    ];
+    table.into_iter().fold(Router::new(), |router, (path, read)| route(router, path, read))
+}
+
+type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+type Read = fn(Context, Arc<Management>) -> Answer;
+
+/// Which page is asked for.
+fn page_of(context: &Context) -> Result<PageOf, Problem> {
+    let limit = match context.query_value("limit") {
+        None => None,
+        Some(text) => match text.parse::<u32>() {
+            Ok(limit) if (1..=PAGE_MAX).contains(&limit) => Some(limit),
+            _ => return Err(Problem::field("limit", format!("must be a number from 1 to {PAGE_MAX}"))),
+        },
+    };
+    Ok(PageOf { limit, cursor: value(context, "cursor") })
+}
+
+/// A parameter of the query string; an empty one is as good as none.
+fn value(context: &Context, name: &str) -> Option<String> {
+    context.query_value(name).filter(|text| !text.is_empty()).map(|text| text.into_owned())
+}
+
+fn ok(value: &impl serde::Serialize) -> Response {
+    json(StatusCode::OK, value)
+}
+
+/// The thing asked for, or 404.
+fn found<T>(thing: Option<T>, what: &str) -> Result<T, Problem> {
+    thing.ok_or_else(|| Problem::not_found(what))
+}
