@@ -1,6 +1,6 @@
 //! The configuration: one table of options. Flags beat the environment, the environment beats `weir.toml`. An option
-//! `a.b` is the flag `--a-b`, the variable `WEIR_A_B` and the key `b` of the table `[a]`. The environment is read here, once;
-//! what comes out is checked, and every error names where the value came from.
+//! `a.b` is the flag `--a-b`, the variable `WEIR_A_B` and the key `b` of the table `[a]`. The environment is
+//! read here, once; what comes out is checked, and every error names where the value came from.
 
 use std::collections::BTreeMap;
 use std::fmt;

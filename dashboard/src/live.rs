@@ -1,5 +1,5 @@
-//! `GET /v1/live`: the subprotocol `weir.v1.json` over WebSockets. The connection authenticates with its first frame, so the handshake
-//! needs no credentials and a foreign page gains nothing by making one.
+//! `GET /v1/live`: the subprotocol `weir.v1.json` over WebSockets. The connection authenticates with its
+//! first frame, so the handshake needs no credentials and a foreign page gains nothing by making one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

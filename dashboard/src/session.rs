@@ -1,5 +1,5 @@
-//! Sessions of people at the dashboard: a cookie that names a key and ends, sealed with a MAC. It is as good as its key: a key that
-//! is revoked ends its sessions. Nothing is stored, so a restart ends none.
+//! Sessions of people at the dashboard: a cookie that names a key and ends, sealed with a MAC. It is as good
+//! as its key: a key that is revoked ends its sessions. Nothing is stored, so a restart ends none.
 //!
 //! Cookie: `KEY.UNTIL.MAC`: the key's id, Unix seconds, HMAC-SHA256 of both in base64url.
 

@@ -2,11 +2,13 @@
 //! `synchronous=FULL`) by one thread, many facts per transaction, `applied_seq` in the same transaction.
 //!
 //! The way of a fact: [`apply`] → what it is about ([`access`], [`links`], [`conversions`], [`refunds`],
-//! [`deliveries`] and its [`payments`]) → [`attribution`], [`orders`], [`returns`] → [`effects`] and their ledger entries.
+//! [`deliveries`] and its [`payments`]) → [`attribution`], [`orders`], [`returns`] → [`effects`] and their
+//! ledger entries.
 //!
-//! **Invariants.** Applying is a pure function of tables and fact, so a replay gives the same books ([`Store::digest`]).
-//! The ledger entries of a fact add up to zero in every currency. The effects of a conversion add up to what it stands
-//! for now. Nothing that went back exceeds what was paid. [`Store::check`] recomputes them all.
+//! **Invariants.** Applying is a pure function of tables and fact, so a replay gives the same books
+//! ([`Store::digest`]). The ledger entries of a fact add up to zero in every currency. The effects of a
+//! conversion add up to what it stands for now. Nothing that went back exceeds what was paid.
+//! [`Store::check`] recomputes them all.
 
 mod access;
 mod apply;

@@ -1,5 +1,5 @@
-//! Recent clicks, by their id: a conversion that follows its click within minutes finds the click's facts here, before any
-//! database has to be asked. Older ones are found in the warehouse ([`crate::warehouse`]).
+//! Recent clicks, by their id: a conversion that follows its click within minutes finds the click's facts
+//! here, before any database has to be asked. Older ones are found in the warehouse ([`crate::warehouse`]).
 //!
 //! The recorder's thread is the only writer; a click is kept as the bytes that went into the journal.
 

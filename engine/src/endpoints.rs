@@ -1,4 +1,5 @@
-//! Webhook endpoints, by their id: which provider reports there and which secrets it signs with. Kept current by the books.
+//! Webhook endpoints, by their id: which provider reports there and which secrets it signs with. Kept current
+//! by the books.
 
 use std::sync::Arc;
 

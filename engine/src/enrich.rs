@@ -1,6 +1,6 @@
 //! Enrichment: what a hit says of itself becomes the dimensions that people ask for. It runs once per hit, on the
-//! recorder's thread, between the lane and the journal: so every follower sees the same facts, a replay needs no database of
-//! yesterday, and the visitor's address ends here. The redirect pays for none of it.
+//! recorder's thread, between the lane and the journal: so every follower sees the same facts, a replay needs
+//! no database of yesterday, and the visitor's address ends here. The redirect pays for none of it.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};

@@ -3,24 +3,26 @@
 //! # Files
 //! One folder of segments in two families that share one [`Sequence`](weir_schemas::ids::Sequence):
 //! `facts-SEQ.wj` (commands, payments, conversions; kept for ever) and `traffic-SEQ.wj` (clicks; deleted once their
-//! retention is over and every follower has passed them). SEQ is the least sequence that the segment may hold, 20 digits, so
-//! names sort as sequences do.
+//! retention is over and every follower has passed them). SEQ is the least sequence that the segment may
+//! hold, 20 digits, so names sort as sequences do.
 //!
 //! # Bytes (little-endian)
 //! ```text
 //! segment  = header frame*
-//! header   = magic "WEIRJRNL" · version u16 = 1 · family u8 · zero u8 · node u32 · first sequence u64 · crc32c of these u32
-//! frame    = length u32 · crc u32 · body            length: of the body; crc: CRC32C of length and body
-//! body     = sequence u64 · kind u8 · lane u16 · counter u64 · payload
+//! header   = magic "WEIRJRNL" · version u16 = 1 · family u8 · zero u8 · node u32 · first sequence u64 ·
+//! crc32c of these u32 frame    = length u32 · crc u32 · body            length: of the body; crc: CRC32C of
+//! length and body body     = sequence u64 · kind u8 · lane u16 · counter u64 · payload
 //! ```
-//! `kind` 0 is a checkpoint: the first frame of every traffic segment, holding `lane u16 · counter u64` of the last hit that was
-//! journaled from each lane. It has the sequence before the segment's first and is not an entry.
+//! `kind` 0 is a checkpoint: the first frame of every traffic segment, holding `lane u16 · counter u64` of
+//! the last hit that was journaled from each lane. It has the sequence before the segment's first and is not
+//! an entry.
 //!
 //! # Invariants (each has a test that fails when it is broken)
 //! 1. Sequences grow strictly within a family and are never used twice, over restarts too.
 //! 2. What was acknowledged is read back after any crash: an entry is acknowledged only after `fdatasync` of its bytes.
 //! 3. A torn tail is cut at its first bad frame and counted; nothing after it was ever acknowledged.
-//! 4. A bad frame with good frames behind it is never taken for the tail: it is skipped and reported, the later ones are kept.
+//! 4. A bad frame with good frames behind it is never taken for the tail: it is skipped and reported, the
+//!    later ones are kept.
 //! 5. After an `fsync` error nothing is written any more: the kernel may have dropped the pages.
 //! 6. A hit is journaled once, although a crash may leave it in its lane as well: lane counters are compared.
 //! 7. Readers see nothing beyond the durable watermark.

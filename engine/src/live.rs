@@ -1,10 +1,12 @@
-//! The live follower: every change pushed to those who watch. A subscription is a query; whoever asks the same thing shares one
-//! topic, whose rows are loaded from the warehouse as of a sequence and then kept by adding each later entry. One thread,
-//! `weir-live`, owns all of it; callers send it commands and get frames on their outlet.
+//! The live follower: every change pushed to those who watch. A subscription is a query; whoever asks the
+//! same thing shares one topic, whose rows are loaded from the warehouse as of a sequence and then kept by
+//! adding each later entry. One thread, `weir-live`, owns all of it; callers send it commands and get frames
+//! on their outlet.
 //!
 //! Rows are the same arithmetic as in SQL ([`crate::query`]), and a running check loads a topic anew and compares.
-//! Every tick, what changed in a topic is encoded once and the same bytes go to all of its subscribers. A client that does not keep up
-//! misses deltas and gets a snapshot when it reads again; it never holds memory beyond its outlet.
+//! Every tick, what changed in a topic is encoded once and the same bytes go to all of its subscribers. A
+//! client that does not keep up misses deltas and gets a snapshot when it reads again; it never holds memory
+//! beyond its outlet.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,9 @@
-//! The recorder: the one door by which facts enter. Hits come through lanes and never wait; facts come through a bounded queue
-//! and are told when they are durable. One thread, `weir-recorder`, owns the journal: it drains both, refines hits, commits the
-//! batch and publishes how far the journal is durable.
+//! The recorder: the one door by which facts enter. Hits come through lanes and never wait; facts come
+//! through a bounded queue and are told when they are durable. One thread, `weir-recorder`, owns the journal:
+//! it drains both, refines hits, commits the batch and publishes how far the journal is durable.
 //!
-//! A batch is whatever arrived during the last sync. Facts are synced at once; hits alone are paced, as nobody waits for them.
+//! A batch is whatever arrived during the last sync. Facts are synced at once; hits alone are paced, as
+//! nobody waits for them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -201,7 +202,8 @@ impl Recorder {
         }
     }
 
-    /// Resolves once every hit that was answered before this call is durable; gives how far the journal is durable then.
+    /// Resolves once every hit that was answered before this call is durable; gives how far the journal is
+    /// durable then.
     pub async fn settled(&self) -> Sequence {
         let targets: Vec<u64> = self.shared.lanes.iter().map(lane::LaneCounts::last).collect();
         for (watermark, target) in self.shared.lane_durable.iter().zip(targets) {

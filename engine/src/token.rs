@@ -1,9 +1,10 @@
-//! The click token (`wclid`): a click's identity, sealed so that it can travel through strangers' hands and come back with a
-//! conversion. It needs no store: whoever has the key reads the click's workspace, link, variant, time, lane and counter.
+//! The click token (`wclid`): a click's identity, sealed so that it can travel through strangers' hands and
+//! come back with a conversion. It needs no store: whoever has the key reads the click's workspace, link,
+//! variant, time, lane and counter.
 //!
-//! Bytes: key id (1, in clear, authenticated) · tag (16) · AES-SIV ciphertext of click id (16), workspace (4), link (8),
-//! variant (1), big-endian. In base64url without padding: [`TOKEN_CHARS`] characters. AES-SIV (RFC 5297) is deterministic; the
-//! click id inside never repeats, so neither does a token.
+//! Bytes: key id (1, in clear, authenticated) · tag (16) · AES-SIV ciphertext of click id (16), workspace
+//! (4), link (8), variant (1), big-endian. In base64url without padding: [`TOKEN_CHARS`] characters. AES-SIV
+//! (RFC 5297) is deterministic; the click id inside never repeats, so neither does a token.
 
 use std::fmt;
 

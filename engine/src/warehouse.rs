@@ -1,10 +1,10 @@
-//! The warehouse: ClickHouse, over its HTTP interface. A follower of the journal stores every click and every effect of the books
-//! there, exactly once.
+//! The warehouse: ClickHouse, over its HTTP interface. A follower of the journal stores every click and every
+//! effect of the books there, exactly once.
 //!
 //! A batch is a range of sequences. Before it is inserted its range is written down; after a restart or an ambiguous
 //! reply ClickHouse is asked which rows of the range it has (`node`, `seq`), and only the others are inserted.
-//! The insert's deduplication token is the second layer. A row that ClickHouse can never take is bisected out into `dead_letter`;
-//! for everything else the follower waits and tries again, for as long as it takes.
+//! The insert's deduplication token is the second layer. A row that ClickHouse can never take is bisected out
+//! into `dead_letter`; for everything else the follower waits and tries again, for as long as it takes.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -130,7 +130,8 @@ impl std::fmt::Debug for Warehouse {
 }
 
 impl Warehouse {
-    /// Starts the follower where its progress says. The schema must be up ([`migrate::up`]) or come up soon: until then it waits.
+    /// Starts the follower where its progress says. The schema must be up ([`migrate::up`]) or come up soon:
+    /// until then it waits.
     pub fn start(config: WarehouseConfig, connection: Connection, sources: Sources) -> std::io::Result<Self> {
         let progress = progress::ProgressFile::open(&config.progress)?;
         let stored = progress.now.stored;
@@ -224,7 +225,8 @@ impl Warehouse {
         }
     }
 
-    /// Stores what is durable and ends the thread; gives up after `patience` if ClickHouse is away (the journal keeps it).
+    /// Stores what is durable and ends the thread; gives up after `patience` if ClickHouse is away (the
+    /// journal keeps it).
     pub fn stop(&self, patience: Duration) {
         *self.shared.give_up_at.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Instant::now() + patience);

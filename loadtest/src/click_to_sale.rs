@@ -1,5 +1,6 @@
-//! Scenario `click-to-sale`: visitors open links at a fixed rate; some buy, through the API or a signed webhook; some of those get
-//! money back. Robots, prefetches, `HEAD`s, unknown slugs and repeated deliveries are mixed in and must not count.
+//! Scenario `click-to-sale`: visitors open links at a fixed rate; some buy, through the API or a signed
+//! webhook; some of those get money back. Robots, prefetches, `HEAD`s, unknown slugs and repeated deliveries
+//! are mixed in and must not count.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -323,8 +324,8 @@ impl Seller {
         };
         let repeat = self.random.random_bool(0.05);
         if self.random.random_bool(0.5) {
-            let body = json!({"event": "sale", "order_id": order, "wclid": sale.token, "customer_id": format!("u{order}"),
-                "amount": {"amount": cents, "currency": "USD"}});
+            let body = json!({"event": "sale", "order_id": order, "wclid": sale.token,
+                "customer_id": format!("u{order}"), "amount": {"amount": cents, "currency": "USD"}});
             admin.call(&self.target.key, Method::POST, "/v1/conversions", Some(&body), &[201]).await?;
             if repeat {
                 admin.call(&self.target.key, Method::POST, "/v1/conversions", Some(&body), &[200]).await?;

@@ -1,5 +1,5 @@
-//! `make demo`: a shop's ordinary day, quickened, so that the dashboard moves. Arrivals are random (Poisson) at a rate that swells
-//! and ebbs; a handful of named links; about one visit in twenty buys.
+//! `make demo`: a shop's ordinary day, quickened, so that the dashboard moves. Arrivals are random (Poisson)
+//! at a rate that swells and ebbs; a handful of named links; about one visit in twenty buys.
 
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ async fn links(target: &Target) -> Result<Vec<TestLink>, LoadError> {
     let mut api = Connection::new(target.admin);
     let mut links = Vec::new();
     for (slug, title, tag) in LINKS {
-        let body = json!({"slug": slug, "title": title, "tags": [tag], "destination": format!("https://shop.example/{slug}")});
+        let body = json!({"slug": slug, "title": title, "tags": [tag],
+            "destination": format!("https://shop.example/{slug}")});
         api.call(&target.key, Method::POST, "/v1/links", Some(&body), &[201, 409]).await?;
         links.push(TestLink { id: String::new(), slug: (*slug).to_owned() });
     }
@@ -90,7 +91,8 @@ pub async fn run(demo: &Demo) -> Result<u64, LoadError> {
         if !token.is_empty() && random.random_bool(0.05) {
             let order = format!("D-{:012x}", random.random::<u64>() >> 16);
             let cents = [1_900, 2_900, 4_900, 9_900].choose(&mut random).copied().unwrap_or(1_900);
-            let sale = json!({"event": "sale", "order_id": order, "wclid": token, "amount": {"amount": cents, "currency": "USD"}});
+            let sale = json!({"event": "sale", "order_id": order, "wclid": token,
+                "amount": {"amount": cents, "currency": "USD"}});
             admin.call(&demo.target.key, Method::POST, "/v1/conversions", Some(&sale), &[200, 201]).await?;
             if random.random_bool(0.08) {
                 let refund = json!({"order_id": order, "refund_id": format!("R-{order}")});

@@ -1,5 +1,5 @@
-//! Load from outside: an open-loop generator that knows exactly what it has sent, and a comparison of that with what the
-//! engine answers. It links none of the engine's crates: what it believes is what HTTP tells.
+//! Load from outside: an open-loop generator that knows exactly what it has sent, and a comparison of that
+//! with what the engine answers. It links none of the engine's crates: what it believes is what HTTP tells.
 
 #![forbid(unsafe_code)]
 

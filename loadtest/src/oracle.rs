@@ -1,4 +1,5 @@
-//! The exact oracle: what was sent, counted here, compared with what the engine answers. Any difference is a failure with a diff.
+//! The exact oracle: what was sent, counted here, compared with what the engine answers. Any difference is a
+//! failure with a diff.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

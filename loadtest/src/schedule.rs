@@ -1,5 +1,6 @@
-//! The open loop: every request has an intended start that does not wait for the one before. Latency counts from there, so a
-//! stall of the server shows in every request that it delayed (coordinated omission, Gil Tene).
+//! The open loop: every request has an intended start that does not wait for the one before. Latency counts
+//! from there, so a stall of the server shows in every request that it delayed (coordinated omission, Gil
+//! Tene).
 
 use std::time::Duration;
 

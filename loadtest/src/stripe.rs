@@ -1,5 +1,5 @@
-//! Stripe's side of a sale: signed deliveries as Stripe documents them, written here anew so that the engine's own code does not
-//! vouch for itself.
+//! Stripe's side of a sale: signed deliveries as Stripe documents them, written here anew so that the
+//! engine's own code does not vouch for itself.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,8 +37,8 @@ pub fn checkout(order: &str, cents: i64, currency: &str, wclid: &str) -> String 
 
 /// `payment_intent.succeeded` of the same order: announces it a second time.
 pub fn intent(order: &str, cents: i64, currency: &str) -> String {
-    let object = json!({"id": format!("pi_{order}"), "object": "payment_intent", "amount": cents, "amount_received": cents,
-        "currency": currency, "latest_charge": format!("ch_{order}"), "metadata": {}});
+    let object = json!({"id": format!("pi_{order}"), "object": "payment_intent", "amount": cents,
+        "amount_received": cents, "currency": currency, "latest_charge": format!("ch_{order}"), "metadata": {}});
     event(&format!("evt_pi_{order}"), "payment_intent.succeeded", object)
 }
 

@@ -1,5 +1,5 @@
-//! Visitors: real user agents (npm `user-agents`) from addresses all over the GeoIP file, each with the country that the file gives
-//! it, read here and not by the engine's code.
+//! Visitors: real user agents (npm `user-agents`) from addresses all over the GeoIP file, each with the
+//! country that the file gives it, read here and not by the engine's code.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

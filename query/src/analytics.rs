@@ -1,4 +1,5 @@
-//! `POST /v1/query`: the warehouse is brought up to the moment of the question, the query becomes a plan, the plan an answer.
+//! `POST /v1/query`: the warehouse is brought up to the moment of the question, the query becomes a plan, the
+//! plan an answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

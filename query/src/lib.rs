@@ -1,5 +1,5 @@
-//! The analysts' edge: queries ([`analytics`]) and everything that operators read ([`management`]). Commands enter elsewhere; nothing here
-//! changes anything.
+//! The analysts' edge: queries ([`analytics`]) and everything that operators read ([`management`]). Commands
+//! enter elsewhere; nothing here changes anything.
 
 #![forbid(unsafe_code)]
 

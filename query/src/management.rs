@@ -1,5 +1,5 @@
-//! What operators read of the books: links, conversions, customers, keys and webhook endpoints. Lists are pages, the newest
-//! first: `?limit&cursor` → `{"data": […], "next_cursor": …}`.
+//! What operators read of the books: links, conversions, customers, keys and webhook endpoints. Lists are
+//! pages, the newest first: `?limit&cursor` → `{"data": […], "next_cursor": …}`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The click: a hit with all that is known of it, as the journal keeps it and every follower sees it.
 //!
 //! Bytes (version 1): version u8 · verdict u8 · flags u8 · bot u8 · device u8 · status u16 · id u128 · at u64 ·
-//! latency_us u32 · workspace u32 · link u64 · program u64 · partner u64 · visitor u64 · network u64 · asn u32 · then the
-//! texts of [`Dims`] in their order, then slug.
+//! latency_us u32 · workspace u32 · link u64 · program u64 · partner u64 · visitor u64 · network u64 · asn
+//! u32 · then the texts of [`Dims`] in their order, then slug.
 
 use std::borrow::Cow;
 

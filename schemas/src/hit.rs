@@ -1,7 +1,8 @@
 //! What the edge saw: the record that a redirect copies into its lane before it answers.
 //!
-//! It carries only what the edge already holds; nothing is looked up or parsed for it. The recorder refines it once into a
-//! [`Click`](crate::click::Click) and zeroes its bytes, so the visitor's address never reaches the journal.
+//! It carries only what the edge already holds; nothing is looked up or parsed for it. The recorder refines
+//! it once into a [`Click`](crate::click::Click) and zeroes its bytes, so the visitor's address never reaches
+//! the journal.
 //!
 //! Bytes (version 1), written with [`wire`](crate::wire): version u8 · verdict u8 · flags u8 · status u16 ·
 //! at u64 · latency_us u32 · workspace u32 · link u64 · program u64 · partner u64 · visitor u64 · network 16 bytes ·

@@ -2,8 +2,8 @@
 //!
 //! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]), what the edge saw ([`hit`]),
 //! what was made of it ([`click`]), what is kept for ever ([`fact`]), what it meant for the numbers
-//! ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`query`], [`live`], [`problem`]), and the
-//! warehouse's schema ([`migrations`]).
+//! ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`query`], [`live`],
+//! [`problem`]), and the warehouse's schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
 //! The contract of queries (api.md, Query). A live subscription carries the same body, so this is also what a dashboard
 //! asks for. Parsing here is about shape and names; whether a combination makes sense is decided by the query engine.
+//! Long, because it is one vocabulary: every dimension, metric and field in one place.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -295,7 +296,8 @@ pub enum DateRange {
 }
 
 vocabulary! {
-    /// A named range, in the query's time zone. Days, months and years include the current one, so that a live view moves.
+    /// A named range, in the query's time zone. Days, months and years include the current one, so that a
+    /// live view moves.
     Period, "period" {
         /// Since midnight.
         Today = "today",

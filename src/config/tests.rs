@@ -12,7 +12,8 @@ fn gather(
 
 #[test]
 fn flags_beat_the_environment_which_beats_the_file() {
-    let file = "data_dir = \"/file\"\npublic_addr = \"127.0.0.1:1\"\nadmin_addr = \"127.0.0.1:2\"\n[live]\ntick_ms = 250\n";
+    let file = "data_dir = \"/file\"\npublic_addr = \"127.0.0.1:1\"\nadmin_addr = \"127.0.0.1:2\"\n\
+                [live]\ntick_ms = 250\n";
     let environment = [("WEIR_DATA_DIR", "/environment"), ("WEIR_PUBLIC_ADDR", "127.0.0.1:3")];
     let config = gather(&[("data_dir", "/flag")], &environment, file).unwrap();
     assert_eq!(config.data_dir, PathBuf::from("/flag"));

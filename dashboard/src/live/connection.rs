@@ -32,7 +32,8 @@ const MESSAGE_MAX: usize = 64 << 10;
 const FRAMES_MAX: u32 = 200;
 const FRAMES_WINDOW: Duration = Duration::from_secs(10);
 
-/// The library's defaults are 128 KiB of read buffer and an unbounded write buffer per connection: too much for 100,000 of them.
+/// The library's defaults are 128 KiB of read buffer and an unbounded write buffer per connection: too much
+/// for 100,000 of them.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(4 << 10)

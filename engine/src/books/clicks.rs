@@ -1,5 +1,5 @@
-//! Clicks that something claimed, and what is known of them. A token proves a click and its link at once; its dimensions
-//! may come later (`ClickResolved`), which restates every conversion credited to it.
+//! Clicks that something claimed, and what is known of them. A token proves a click and its link at once; its
+//! dimensions may come later (`ClickResolved`), which restates every conversion credited to it.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use weir_schemas::click::Dims;

@@ -1,5 +1,5 @@
-//! Customers of the workspace's business, by the caller's or the provider's id. A person is kept sealed; erasure forgets
-//! it here after the keyring has destroyed its key.
+//! Customers of the workspace's business, by the caller's or the provider's id. A person is kept sealed;
+//! erasure forgets it here after the keyring has destroyed its key.
 
 use rusqlite::{OptionalExtension, params};
 use weir_schemas::effect::Change;

@@ -1,8 +1,9 @@
-//! Effects and the ledger: what a conversion stands for in the numbers. Every effect is written with its balanced ledger
-//! entries; a restatement moves what was written, so nothing is ever updated.
+//! Effects and the ledger: what a conversion stands for in the numbers. Every effect is written with its
+//! balanced ledger entries; a restatement moves what was written, so nothing is ever updated.
 //!
 //! Ledger, in minor units, per workspace and currency: a sale debits `clearing:<provider>` and credits `revenue`; what
-//! goes back debits `refunds` and credits `clearing:<provider>`. Debits are positive. The entries of one fact add up to 0.
+//! goes back debits `refunds` and credits `clearing:<provider>`. Debits are positive. The entries of one fact
+//! add up to 0.
 
 use std::collections::BTreeMap;
 
@@ -154,8 +155,8 @@ fn add(a: Change, b: Change) -> Change {
     }
 }
 
-/// Moves everything written for a conversion to its present coordinates: a pair of changes for each place it left. Money
-/// stays in its accounts, so the ledger has no part in it.
+/// Moves everything written for a conversion to its present coordinates: a pair of changes for each place it
+/// left. Money stays in its accounts, so the ledger has no part in it.
 pub(super) fn restate(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<()> {
     let now = blank(tx, conversion)?;
     for (old, change) in written(tx, conversion)? {

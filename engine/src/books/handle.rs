@@ -110,8 +110,9 @@ impl std::fmt::Debug for Books {
 }
 
 impl Books {
-    /// Opens the books, loads the tables and starts the thread `weir-books`, which catches up with the journal: wait for
-    /// [`Self::applied`] to reach the recorder's durable watermark before the listeners open.
+    /// Opens the books, loads the tables and starts the thread `weir-books`, which catches up with the
+    /// journal: wait for [`Self::applied`] to reach the recorder's durable watermark before the listeners
+    /// open.
     pub fn start(config: BooksConfig, recorder: Recorder, keyring: Arc<Keyring>) -> Result<Self, BooksError> {
         let store = Store::open(&config.path)?;
         let (applied, durable) = (store.applied_seq()?, recorder.durable().get());

@@ -1,9 +1,10 @@
-//! Orders. One order has many names: a shop's number, a provider's ids of its payment, invoice, checkout and charge. All
-//! names that ever stood together in one fact are one order, whatever came first: `order_keys` maps each name to its
-//! order, and two orders that turn out to be one are merged, the younger into the older.
+//! Orders. One order has many names: a shop's number, a provider's ids of its payment, invoice, checkout and
+//! charge. All names that ever stood together in one fact are one order, whatever came first: `order_keys`
+//! maps each name to its order, and two orders that turn out to be one are merged, the younger into the
+//! older.
 //!
-//! Names share one space per workspace, so that a shop may report a provider's payment under the provider's id. A provider
-//! whose numbers are not unique by themselves must prefix them.
+//! Names share one space per workspace, so that a shop may report a provider's payment under the provider's
+//! id. A provider whose numbers are not unique by themselves must prefix them.
 
 use rusqlite::{OptionalExtension, params};
 use weir_schemas::ids::ConversionId;

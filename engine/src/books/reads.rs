@@ -1,5 +1,6 @@
 //! Reading the books: typed, each a snapshot of what is applied. A read takes a connection of a small pool, so it waits
 //! for no writer; it takes well under a millisecond for everything here that is asked by id.
+//! Long, because it is a list: one question after another, each with its SQL and its row.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! `weir replay books`: the books built anew from the journal's first fact, beside the old ones, which they then replace.
-//! For an engine that is not running.
+//! `weir replay books`: the books built anew from the journal's first fact, beside the old ones, which they
+//! then replace. For an engine that is not running.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ pub struct Rebuilt {
     pub last: Sequence,
     /// The digest of the new books.
     pub digest: String,
-    /// The digest of the old ones; `None` where they could not be read. Differs where the old had not applied every fact.
+    /// The digest of the old ones; `None` where they could not be read. Differs where the old had not applied
+    /// every fact.
     pub before: Option<String>,
     /// What was damaged in the journal, and what does not add up in the new books.
     pub findings: Vec<String>,

@@ -5,8 +5,9 @@
 //! - `dispute`: open or lost it takes its amount, won or as an inquiry it takes nothing.
 //!
 //! The total refunded is the larger of the two tellings; with the disputes it never exceeds what was paid. [`settle`]
-//! computes from the set of records, not from their order of arrival, what each of them takes, and books the differences.
-//! So records that come before their payment simply wait, and any order of arrival ends in the same numbers.
+//! computes from the set of records, not from their order of arrival, what each of them takes, and books the
+//! differences. So records that come before their payment simply wait, and any order of arrival ends in the
+//! same numbers.
 
 use rusqlite::{Row, params};
 use weir_schemas::conversion::RefundReason;

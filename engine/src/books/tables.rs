@@ -1,5 +1,6 @@
-//! The in-memory tables that other threads read: links by host and slug, API keys by secret, webhook endpoints by id. Loaded
-//! from the books at the start, and brought up to date after each commit by the ids that it touched.
+//! The in-memory tables that other threads read: links by host and slug, API keys by secret, webhook
+//! endpoints by id. Loaded from the books at the start, and brought up to date after each commit by the ids
+//! that it touched.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use weir_schemas::ids::Sequence;
 
 use super::outcome::Outcome;
 
-/// The recorder's thread adds, the books' thread resolves. Bounded by the recorder's own queue: nobody waits here who was
-/// not let in there.
+/// The recorder's thread adds, the books' thread resolves. Bounded by the recorder's own queue: nobody waits
+/// here who was not let in there.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     inside: Mutex<Inside>,
@@ -34,7 +34,8 @@ impl Waiting {
         }
     }
 
-    /// Hands an outcome to the one who waits for it, if anyone does. Without an outcome the waiter is told of a failure.
+    /// Hands an outcome to the one who waits for it, if anyone does. Without an outcome the waiter is told of
+    /// a failure.
     pub(super) fn resolve(&self, seq: Sequence, outcome: Option<Outcome>) {
         let sender = self.lock().senders.remove(&seq);
         if let (Some(sender), Some(outcome)) = (sender, outcome) {

@@ -1,7 +1,7 @@
 //! User agents: device, browser and system by uap-core's rules, robots by the crawler-user-agents list.
 //!
-//! Both lists are hundreds of expressions behind a literal prefilter, some ten microseconds an agent, so what was found is kept
-//! per agent in a bounded cache: traffic repeats its agents.
+//! Both lists are hundreds of expressions behind a literal prefilter, some ten microseconds an agent, so what
+//! was found is kept per agent in a bounded cache: traffic repeats its agents.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -104,8 +104,9 @@ impl Agents {
     }
 }
 
-/// The kind of device. The words are those that the vendors document for telling phones from tablets: `Mobile` on Android
-/// phones and not on its tablets (developer.chrome.com), `iPad`, `Tablet`, and the television systems' own names.
+/// The kind of device. The words are those that the vendors document for telling phones from tablets:
+/// `Mobile` on Android phones and not on its tablets (developer.chrome.com), `iPad`, `Tablet`, and the
+/// television systems' own names.
 fn device(agent: &str, os: &str) -> Device {
     let has = |word: &str| agent.contains(word);
     if agent.trim().is_empty() {

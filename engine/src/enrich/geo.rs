@@ -1,7 +1,8 @@
 //! Places: country, region and city of an address, from MaxMind DB files.
 //!
-//! DB-IP's free files have flat records and one file per address family; MaxMind's have nested ones and one file for both.
-//! Either is accepted. Records are shared by many networks, so what was decoded is kept per record in a bounded cache.
+//! DB-IP's free files have flat records and one file per address family; MaxMind's have nested ones and one
+//! file for both. Either is accepted. Records are shared by many networks, so what was decoded is kept per
+//! record in a bounded cache.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -70,8 +71,8 @@ impl std::fmt::Debug for Geo {
 }
 
 impl Geo {
-    /// Opens one `.mmdb` file, or every one in a folder. The files are mapped, not read: the memory they take is what the
-    /// kernel's page cache gives them.
+    /// Opens one `.mmdb` file, or every one in a folder. The files are mapped, not read: the memory they take
+    /// is what the kernel's page cache gives them.
     pub fn open(path: &Path) -> Result<Self, GeoError> {
         let open_error = |source| GeoError::Open { path: path.to_owned(), source };
         let mut paths = Vec::new();

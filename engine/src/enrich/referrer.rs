@@ -68,7 +68,8 @@ const MAIL: &[&str] = &["mail", "outlook", "gmail", "webmail", "gmx", "protonmai
 /// Second-level registries under which the name is one label further left (`google.co.uk`).
 const REGISTRIES: &[&str] = &["co", "com", "org", "net", "ac", "gov"];
 
-/// How a visit came. A `utm_medium` of the visit decides; then a click id of an advertiser means paid; then the referrer.
+/// How a visit came. A `utm_medium` of the visit decides; then a click id of an advertiser means paid; then
+/// the referrer.
 pub(super) fn medium<'a>(host: &str, utm_medium: &'a str, has_ad_click_id: bool) -> &'a str {
     if !utm_medium.is_empty() {
         return utm_medium;

@@ -32,8 +32,9 @@ impl JournalReader {
         self.passed
     }
 
-    /// Appends the next entries to `out`: none beyond `upto`, which must be durable, and no more than `max_entries` or (beyond
-    /// the first) `max_bytes`. Gives the sequence up to which everything has been read: `upto` where nothing was left.
+    /// Appends the next entries to `out`: none beyond `upto`, which must be durable, and no more than
+    /// `max_entries` or (beyond the first) `max_bytes`. Gives the sequence up to which everything has been
+    /// read: `upto` where nothing was left.
     pub fn read_batch(
         &mut self,
         upto: Sequence,
@@ -123,7 +124,8 @@ impl Cursor {
                 let (seq, _) = self.peeked.expect("just found");
                 return Ok((seq <= upto).then_some(seq));
             }
-            // The folder is listed before the file is read to its end: whatever is durable was in a listed file by then.
+            // The folder is listed before the file is read to its end: whatever is durable was in a listed
+            // file by then.
             let segments = segment::list(&self.folder, self.family)?;
             let next = match &self.open {
                 None => {
@@ -165,8 +167,8 @@ impl Cursor {
         Ok(())
     }
 
-    /// Parses on to the next entry behind `after`. `complete`: `None` looks at the buffer only; otherwise the file is read, and
-    /// `Some(true)` says that nothing is written to it any more.
+    /// Parses on to the next entry behind `after`. `complete`: `None` looks at the buffer only; otherwise the
+    /// file is read, and `Some(true)` says that nothing is written to it any more.
     fn advance(&mut self, upto: Sequence, complete: Option<bool>) -> Result<bool, JournalError> {
         loop {
             let parsed = frame::parse(&self.buffer[self.start..]);

@@ -1,5 +1,5 @@
-//! What a start finds: the newest segment of each family is read whole, its torn tail is cut, bad frames in its middle are
-//! reported and skipped, and the last counters of the lanes are taken from the newest traffic.
+//! What a start finds: the newest segment of each family is read whole, its torn tail is cut, bad frames in
+//! its middle are reported and skipped, and the last counters of the lanes are taken from the newest traffic.
 
 use std::fs::OpenOptions;
 use std::ops::Range;

@@ -8,8 +8,9 @@ use weir_schemas::ids::Sequence;
 use super::JournalError;
 use super::segment::{self, Family};
 
-/// Deletes traffic segments whose entries are all at or before `passed` (the least durable watermark of the followers) and that
-/// were last written more than `retention` before `now`. The newest segment stays. Gives how many were deleted.
+/// Deletes traffic segments whose entries are all at or before `passed` (the least durable watermark of the
+/// followers) and that were last written more than `retention` before `now`. The newest segment stays. Gives
+/// how many were deleted.
 pub fn delete_expired(
     folder: &Path,
     passed: Sequence,

@@ -149,8 +149,8 @@ impl Journal {
         self.facts.batch.len() + self.traffic.batch.len()
     }
 
-    /// Makes the batch durable and gives its last sequence. On an error nothing of it is kept and its sequences are free
-    /// again; after [`JournalError::Failed`] every later commit fails as well.
+    /// Makes the batch durable and gives its last sequence. On an error nothing of it is kept and its
+    /// sequences are free again; after [`JournalError::Failed`] every later commit fails as well.
     pub fn commit(&mut self) -> Result<Sequence, JournalError> {
         match self.try_commit() {
             Ok(()) => {

@@ -1,4 +1,5 @@
-//! Loading a topic: everything up to a sequence, from the warehouse, on the runtime's threads; the live thread goes on meanwhile.
+//! Loading a topic: everything up to a sequence, from the warehouse, on the runtime's threads; the live
+//! thread goes on meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The live thread: takes commands until the tick, then reads what is new, adds it to the topics and sends what changed.
+//! The live thread: takes commands until the tick, then reads what is new, adds it to the topics and sends
+//! what changed. Long, because it is one owner of one state: every function here is a step of that loop.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,10 @@
-//! Time buckets in the query's time zone. The zone's offsets within the range are taken from jiff once, and both SQL and
-//! memory use those: whatever time zone data a ClickHouse server has, a bucket begins at the same moment on both sides.
+//! Time buckets in the query's time zone. The zone's offsets within the range are taken from jiff once, and
+//! both SQL and memory use those: whatever time zone data a ClickHouse server has, a bucket begins at the
+//! same moment on both sides.
 //!
 //! A bucket's key is a number that sorts by time:
-//! - minutes and hours: the bucket's first instant, Unix milliseconds (so the two hours 02:00 of an autumn night differ);
+//! - minutes and hours: the bucket's first instant, Unix milliseconds (so the two hours 02:00 of an autumn
+//!   night differ);
 //! - days and weeks: the civil midnight as if it were UTC, in milliseconds;
 //! - months: `year * 100 + month`.
 

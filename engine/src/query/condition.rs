@@ -1,8 +1,8 @@
 //! Filters as they are evaluated: checked, typed, in a normal form, over clicks and over effects.
 //!
-//! A fact that does not have a column is not restricted by a filter on it, wherever the filter stands in the tree: clicks
-//! have no event, provider and currency, and effects that concern no money (leads) have no currency. So `currency = EUR`
-//! chooses which money is counted and leaves clicks and leads as they are.
+//! A fact that does not have a column is not restricted by a filter on it, wherever the filter stands in the
+//! tree: clicks have no event, provider and currency, and effects that concern no money (leads) have no
+//! currency. So `currency = EUR` chooses which money is counted and leaves clicks and leads as they are.
 
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
@@ -199,8 +199,8 @@ impl Condition {
         self.any_leaf(&|leaf| leaf.field() == Some(field))
     }
 
-    /// Whether memory can say exactly what SQL says: not for patterns, nor for letters beyond ASCII in any case, of which
-    /// libraries differ.
+    /// Whether memory can say exactly what SQL says: not for patterns, nor for letters beyond ASCII in any
+    /// case, of which libraries differ.
     pub(super) fn is_evaluable(&self) -> bool {
         !self.any_leaf(&|leaf| match leaf {
             Self::TextMatches(..) => true,

@@ -1,8 +1,9 @@
-//! A plan kept up to date in memory: entries are added one by one, and changed rows are taken out per tick. The same rows
-//! come out as from SQL over the same entries; a property test holds the two against each other.
+//! A plan kept up to date in memory: entries are added one by one, and changed rows are taken out per tick.
+//! The same rows come out as from SQL over the same entries; a property test holds the two against each
+//! other.
 //!
-//! A click costs the filter, one encoding of its dimensions into a reused buffer and one look-up; only a row that is new
-//! allocates. The number of groups is bounded: a plan with more is refused, not truncated.
+//! A click costs the filter, one encoding of its dimensions into a reused buffer and one look-up; only a row
+//! that is new allocates. The number of groups is bounded: a plan with more is refused, not truncated.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -228,7 +229,8 @@ impl RowStates {
         }
     }
 
-    /// Why these rows cannot be told, if so: more groups than fit, or amounts in several currencies that nobody told apart.
+    /// Why these rows cannot be told, if so: more groups than fit, or amounts in several currencies that
+    /// nobody told apart.
     pub fn refusal(&self) -> Option<Problem> {
         if self.too_many {
             return Some(too_many_groups());

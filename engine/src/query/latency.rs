@@ -1,6 +1,6 @@
-//! Latencies of a row as a log-linear histogram: below 64 µs every microsecond has a bucket, above that each power of two
-//! has 64, so a percentile is at most 1/64 (1.6 %) above the truth. Buckets are sums, so they merge, and SQL makes the same
-//! ones ([`bucket_sql`]).
+//! Latencies of a row as a log-linear histogram: below 64 µs every microsecond has a bucket, above that each
+//! power of two has 64, so a percentile is at most 1/64 (1.6 %) above the truth. Buckets are sums, so they
+//! merge, and SQL makes the same ones ([`bucket_sql`]).
 
 use std::collections::BTreeMap;
 

@@ -214,8 +214,8 @@ impl Plan {
         self.valid_until
     }
 
-    /// Whether [`fold`](super::fold) can keep it. Patterns cannot: RE2 and Rust's expressions differ, so such a query is
-    /// run again instead.
+    /// Whether [`fold`](super::fold) can keep it. Patterns cannot: RE2 and Rust's expressions differ, so such
+    /// a query is run again instead.
     pub fn is_incremental(&self) -> bool {
         let evaluable =
             |condition: &Option<Condition>| condition.as_ref().is_none_or(Condition::is_evaluable);

@@ -1,10 +1,11 @@
-//! A plan as one SQL statement. Clicks and effects are each filtered and grouped, then put together by an outer grouping.
-//! Text of a query reaches ClickHouse only as server-side parameters; what is written into the statement are names of
-//! columns and numbers that were computed here.
+//! A plan as one SQL statement. Clicks and effects are each filtered and grouped, then put together by an
+//! outer grouping. Text of a query reaches ClickHouse only as server-side parameters; what is written into
+//! the statement are names of columns and numbers that were computed here.
 //!
-//! Every row of the answer is: the dimensions, the sums as Int128, then for [`Mode::Values`] the visitors' exact count and
-//! the histogram of registers, for [`Mode::States`] the visitors' set and the packed registers, then the latency's buckets
-//! and counts, then the currencies met. [`super::state_rows`] reads them.
+//! Every row of the answer is: the dimensions, the sums as Int128, then for [`Mode::Values`] the visitors'
+//! exact count and the histogram of registers, for [`Mode::States`] the visitors' set and the packed
+//! registers, then the latency's buckets and counts, then the currencies met. [`super::state_rows`] reads
+//! them.
 
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Direction, Field};
@@ -109,7 +110,8 @@ fn sum_name(sum: Sum) -> String {
     format!("s{}", sum as usize)
 }
 
-/// The outer columns after the keys. A group comes from at most one row of each source, so arrays are joined, not summed.
+/// The outer columns after the keys. A group comes from at most one row of each source, so arrays are joined,
+/// not summed.
 fn outer(needs: &Needs, mode: Mode) -> Vec<String> {
     let mut columns: Vec<String> =
         needs.sums.iter().map(|sum| format!("sum({0}) AS {0}", sum_name(*sum))).collect();

@@ -1,5 +1,5 @@
-//! Reads what a statement of [`super::sql`] answers, in ClickHouse's RowBinary: integers little endian, strings and arrays
-//! after their length as LEB128.
+//! Reads what a statement of [`super::sql`] answers, in ClickHouse's RowBinary: integers little endian,
+//! strings and arrays after their length as LEB128.
 
 use weir_schemas::money::Currency;
 use weir_schemas::query::Dimension;

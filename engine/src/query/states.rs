@@ -1,5 +1,5 @@
-//! What a row keeps while it grows, and the one function that turns it into cells. SQL and memory both end here, so that
-//! rounding and estimates cannot differ.
+//! What a row keeps while it grows, and the one function that turns it into cells. SQL and memory both end
+//! here, so that rounding and estimates cannot differ.
 
 use serde_json::json;
 use weir_schemas::effect::Change;

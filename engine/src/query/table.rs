@@ -1,5 +1,5 @@
-//! From keys and states to the answer's rows: which rows there are, in which order, and their cells. The one place where
-//! this is decided, for SQL's answers and for memory's.
+//! From keys and states to the answer's rows: which rows there are, in which order, and their cells. The one
+//! place where this is decided, for SQL's answers and for memory's.
 
 use std::cmp::Ordering;
 

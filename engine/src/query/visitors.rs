@@ -173,7 +173,8 @@ fn union(ours: &mut [u8; REGISTERS], theirs: &[u8; REGISTERS]) {
     }
 }
 
-/// The number of visitors that such registers speak for. `histogram[0]` may be left 0: it is what the others leave over.
+/// The number of visitors that such registers speak for. `histogram[0]` may be left 0: it is what the others
+/// leave over.
 pub(super) fn estimate(histogram: &Histogram) -> u64 {
     let registers = REGISTERS as f64;
     let taken: u32 = histogram[1..].iter().sum();

@@ -1,13 +1,13 @@
-//! Lanes: how a hit leaves an edge thread without waiting. A lane is a memory-mapped ring with one producer (the edge thread)
-//! and one consumer (the recorder); appending is a copy and one store.
+//! Lanes: how a hit leaves an edge thread without waiting. A lane is a memory-mapped ring with one producer
+//! (the edge thread) and one consumer (the recorder); appending is a copy and one store.
 //!
 //! ```text
 //! record  = commit u64 · counter u64 · bytes · padding to 8       commit: length u32 | crc32c u32 << 32, stored last
 //! ```
 //! The length of a commit word counts the bytes; the CRC covers counter and bytes, so that after a power failure (when
-//! pages reach the disk in any order) half a record is not taken for a whole one. `WRAP` as length sends the reader to the ring's
-//! beginning. Consumed bytes are zeroed before they are given back: a zero commit word is "nothing yet", and a visitor's
-//! address does not outlive its refining.
+//! pages reach the disk in any order) half a record is not taken for a whole one. `WRAP` as length sends the
+//! reader to the ring's beginning. Consumed bytes are zeroed before they are given back: a zero commit word
+//! is "nothing yet", and a visitor's address does not outlive its refining.
 
 use std::path::Path;
 use std::sync::Arc;

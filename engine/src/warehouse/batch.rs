@@ -56,7 +56,8 @@ impl Batch {
         self.effects.clear();
     }
 
-    /// Inserts the rows. `ambiguous`: an earlier try may have succeeded, in whole or in part, so what is there is asked first.
+    /// Inserts the rows. `ambiguous`: an earlier try may have succeeded, in whole or in part, so what is
+    /// there is asked first.
     pub(super) async fn insert(
         &self,
         client: &Client,
@@ -173,7 +174,8 @@ fn token(node: u16, table: &str, items: &[Item<'_>]) -> String {
 fn settings(client: &Client, node: u16, table: &str, items: &[Item<'_>]) -> Client {
     client
         .clone()
-        // The schema is this binary's own (migrations are checked at the start): asking for it per batch would be waste.
+        // The schema is this binary's own (migrations are checked at the start): asking for it per batch
+        // would be waste.
         .with_validation(false)
         .with_setting("async_insert", "0")
         .with_setting("insert_deduplicate", "1")

@@ -1,5 +1,5 @@
-//! Where the warehouse is. The embedded one moves to another port when it is restarted, so whoever needs a client asks for it each
-//! time; it is made anew only when the place has changed.
+//! Where the warehouse is. The embedded one moves to another port when it is restarted, so whoever needs a
+//! client asks for it each time; it is made anew only when the place has changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

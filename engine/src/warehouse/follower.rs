@@ -1,5 +1,5 @@
-//! The follower's thread, `weir-warehouse`: reads ranges, stores them, moves its watermark. While ClickHouse is away it waits and the
-//! journal grows; nothing else notices.
+//! The follower's thread, `weir-warehouse`: reads ranges, stores them, moves its watermark. While ClickHouse
+//! is away it waits and the journal grows; nothing else notices.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! Brings the warehouse's schema up to what this binary expects. Works on the client's current database, which it creates.
+//! Brings the warehouse's schema up to what this binary expects. Works on the client's current database,
+//! which it creates.
 //!
-//! ClickHouse has no transactions around DDL: each statement is idempotent (`IF NOT EXISTS`), a migration is booked after
-//! its last statement, and one that was interrupted is run again from its first.
+//! ClickHouse has no transactions around DDL: each statement is idempotent (`IF NOT EXISTS`), a migration is
+//! booked after its last statement, and one that was interrupted is run again from its first.
 
 use clickhouse::Client;
 use weir_schemas::migrations::{ALL, BOOKKEEPING, Migration};

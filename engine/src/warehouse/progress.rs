@@ -1,5 +1,6 @@
-//! How far the warehouse is, on disk: the durable watermark of the follower, the batch that may be under way, and the batches last
-//! stored, which are counted again at a start (ClickHouse does not sync its parts, so a power failure may take the newest).
+//! How far the warehouse is, on disk: the durable watermark of the follower, the batch that may be under way,
+//! and the batches last stored, which are counted again at a start (ClickHouse does not sync its parts, so a
+//! power failure may take the newest).
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -35,7 +36,8 @@ pub(super) struct Progress {
     pub intent: Option<Range>,
     /// The batches stored last, oldest first.
     pub remembered: VecDeque<Stored>,
-    /// Batches that begin before this may be there already, as the progress was set back or lost: ClickHouse is asked first.
+    /// Batches that begin before this may be there already, as the progress was set back or lost: ClickHouse
+    /// is asked first.
     #[serde(default)]
     pub ask_until: Sequence,
 }

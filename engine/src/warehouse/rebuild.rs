@@ -1,5 +1,5 @@
-//! `weir replay warehouse`: what the journal and the books still hold is taken out of ClickHouse, and stored again by the next start.
-//! Clicks older than the journal's retention stay: the warehouse is their only home.
+//! `weir replay warehouse`: what the journal and the books still hold is taken out of ClickHouse, and stored
+//! again by the next start. Clicks older than the journal's retention stay: the warehouse is their only home.
 
 use std::path::Path;
 
@@ -23,7 +23,8 @@ pub enum RebuildError {
     Progress(#[from] std::io::Error),
 }
 
-/// Deletes this node's rows that can be had again and sets the progress back. Gives the sequence after which clicks are had again.
+/// Deletes this node's rows that can be had again and sets the progress back. Gives the sequence after which
+/// clicks are had again.
 pub async fn rebuild(
     client: &Client,
     node: u16,

@@ -1,5 +1,5 @@
-//! The warehouse's rows, one Rust type per table; the order of fields is of no importance, their names are the columns'.
-//! Tests against a real ClickHouse tie them to `schemas/sql`.
+//! The warehouse's rows, one Rust type per table; the order of fields is of no importance, their names are
+//! the columns'. Tests against a real ClickHouse tie them to `schemas/sql`.
 
 use clickhouse::Row;
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! Random facts and random queries over a small vocabulary, so that groups and filters meet. Times lie around changes of
-//! daylight saving in several zones.
+//! Random facts and random queries over a small vocabulary, so that groups and filters meet. Times lie around
+//! changes of daylight saving in several zones.
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -140,7 +140,8 @@ fn leaf() -> impl Strategy<Value = Value> {
     let field = select(&["country", "city", "utm_source", "device"][..]);
     let link = select(&["", "lnk_0000000000007"][..]);
     prop_oneof![
-        4 => (select(&["is", "is_not"][..]), field.clone(), texts).prop_map(|(by, field, texts)| json!([by, field, texts])),
+        4 => (select(&["is", "is_not"][..]), field.clone(), texts)
+            .prop_map(|(by, field, texts)| json!([by, field, texts])),
         2 => (field, select(&["D", "e", "", "'"][..])).prop_map(|(field, part)| json!(["contains", field, [part]])),
         1 => link.prop_map(|link| json!(["is", "link", [link]])),
         1 => any::<bool>().prop_map(|bot| json!(["is", "bot", [bot]])),

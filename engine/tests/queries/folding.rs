@@ -56,7 +56,12 @@ impl Subscriber {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, max_global_rejects: 40_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        max_global_rejects: 40_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn memory_answers_as_the_twin_does(query in query(), entries in entries(), told in 0..60_usize) {

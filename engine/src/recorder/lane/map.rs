@@ -1,11 +1,12 @@
 //! The lane's memory: a file mapped into the process, so that what is copied there survives the death of the process.
 //!
 //! This file may use `unsafe`: it is the only way to mapped memory. What it relies on:
-//! - the mapping is shared, writable, as long as the file (preallocated, so no store can fault on a full disk) and lives as
-//!   long as `Map`; the file is ours alone (the data folder is locked);
-//! - one thread produces and one consumes. Bytes of a record are written by the producer before its commit word is stored with
-//!   release ordering, and read by the consumer after it was loaded with acquire ordering; the consumer's zeroing happens
-//!   before it publishes `consumed` with release, which the producer loads with acquire before it writes there again.
+//! - the mapping is shared, writable, as long as the file (preallocated, so no store can fault on a full
+//!   disk) and lives as long as `Map`; the file is ours alone (the data folder is locked);
+//! - one thread produces and one consumes. Bytes of a record are written by the producer before its commit
+//!   word is stored with release ordering, and read by the consumer after it was loaded with acquire
+//!   ordering; the consumer's zeroing happens before it publishes `consumed` with release, which the producer
+//!   loads with acquire before it writes there again.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -69,8 +70,8 @@ impl Map {
     /// The 8-byte word at `at` bytes from the beginning of the file.
     fn word(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8) && at + 8 <= HEAD_BYTES + self.capacity);
-        // SAFETY: inside the mapping (asserted), aligned (pages are, and `at` is), alive as long as `self`; only accessed
-        // atomically or by the one thread that owns the bytes (see above).
+        // SAFETY: inside the mapping (asserted), aligned (pages are, and `at` is), alive as long as `self`;
+        // only accessed atomically or by the one thread that owns the bytes (see above).
         unsafe { AtomicU64::from_ptr(self.mmap.as_mut_ptr().add(at).cast()) }
     }
 

@@ -21,7 +21,8 @@ fn read_all(reader: &mut LaneReader) -> Vec<(u64, Vec<u8>)> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// The naive twin is a queue. Records of any size, reads, give-backs, rewinds and deaths of the process in any order.
+    /// The naive twin is a queue. Records of any size, reads, give-backs, rewinds and deaths of the process
+    /// in any order.
     #[test]
     fn it_behaves_as_a_queue(steps in prop::collection::vec((0..8_u8, 0..9_000_usize), 1..200)) {
         let dir = tempfile::tempdir().unwrap();
