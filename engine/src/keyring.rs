@@ -1,5 +1,5 @@
-//! The keyring: the few secrets that nothing can rebuild. A small SQLite file of its own (`keyring.db`, mode 0600,
-//! `synchronous=FULL`, rollback journal and `secure_delete`, so that a destroyed key is overwritten on disk).
+//! The keyring: the few secrets that nothing can rebuild. A small SQLite file of its own (`keyring.db`, mode 0600, WAL,
+//! `secure_delete` and a truncated log after each erasure, so that a destroyed key is not left on the disk).
 //!
 //! | secret | for |
 //! |---|---|
@@ -10,6 +10,11 @@
 //! | salts | one a UTC day, keyed network hashes; gone after yesterday |
 //! | customer keys | sealing one customer's person; erasure destroys the key |
 //!
+//! A key is durable before anything is sealed under it. Customer keys are drawn [`POOL`] at a time, so that a burst of new
+//! customers costs one sync and not thousands; a sealed person names its key by number. Which customer took which key is
+//! written at once and synced within about a second: a power cut (not a crash) in that second leaves a key without a
+//! customer, which still opens what it sealed and which [`Keyring::destroy_key_of`] destroys.
+//!
 //! Losing this file loses what is sealed under it and invalidates tokens and sessions; counts and money do not need it.
 
 mod seal;
@@ -18,6 +23,7 @@ use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use weir_schemas::conversion::Person;
@@ -25,6 +31,11 @@ use weir_schemas::fact::Sealed;
 use weir_schemas::ids::WorkspaceId;
 
 pub use seal::KEY_BYTES;
+
+/// How many customer keys are drawn at a time.
+const POOL: usize = 256;
+/// How long an assignment of a customer's key may be written and not synced.
+const SYNC_AFTER: Duration = Duration::from_secs(1);
 
 /// How many token keys a keyring may hold: a key id is one byte.
 pub const TOKEN_KEYS_MAX: usize = 256;
@@ -62,6 +73,9 @@ struct Inside {
     session: [u8; 32],
     tokens: Vec<(u8, [u8; KEY_BYTES])>,
     salt: Option<(i64, [u8; 16])>,
+    /// Durable keys that no customer has yet, by number.
+    pool: Vec<(i64, [u8; KEY_BYTES])>,
+    synced: Instant,
 }
 
 impl std::fmt::Debug for Inside {
@@ -75,8 +89,9 @@ CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, secret BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS token_keys (key_id INTEGER PRIMARY KEY, secret BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS salts (utc_day INTEGER PRIMARY KEY, salt BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS customer_keys (
-    workspace INTEGER NOT NULL, customer TEXT NOT NULL, secret BLOB NOT NULL,
-    PRIMARY KEY (workspace, customer)) STRICT, WITHOUT ROWID;
+    number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER, customer TEXT, secret BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS customer_keys_customer ON customer_keys (workspace, customer)
+    WHERE customer IS NOT NULL;
 ";
 
 impl Keyring {
@@ -86,7 +101,7 @@ impl Keyring {
         file.set_permissions(Permissions::from_mode(0o600))?;
         drop(file);
         let db = Connection::open(path)?;
-        db.pragma_update(None, "journal_mode", "DELETE")?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "secure_delete", "ON")?;
         db.execute_batch(SCHEMA)?;
@@ -97,7 +112,18 @@ impl Keyring {
         if tokens.is_empty() {
             tokens.push(new_token_key(&db, 0)?);
         }
-        Ok(Self { inside: Mutex::new(Inside { db, master, visitor, session, tokens, salt: None }) })
+        Ok(Self {
+            inside: Mutex::new(Inside {
+                db,
+                master,
+                visitor,
+                session,
+                tokens,
+                salt: None,
+                pool: Vec::new(),
+                synced: Instant::now(),
+            }),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -157,46 +183,110 @@ impl Keyring {
         seal::open(&self.lock().master, context, sealed).ok_or(KeyringError::Unopenable)
     }
 
-    /// Seals a customer's person under the customer's own key, which is drawn at its first use.
+    /// Seals a customer's person under the customer's own key, which is taken at its first use.
     pub fn seal_person(
         &self,
         workspace: WorkspaceId,
         customer: &str,
         person: &Person,
     ) -> Result<Sealed, KeyringError> {
-        let inside = self.lock();
-        let key = match customer_key(&inside.db, workspace, customer)? {
-            Some(key) => key,
-            None => {
-                let key = draw::<KEY_BYTES>();
-                inside
-                    .db
-                    .prepare_cached("INSERT INTO customer_keys VALUES (?1, ?2, ?3)")?
-                    .execute(params![workspace.0, customer, key])?;
-                key
-            }
-        };
+        let (number, key) = self.lock().key_for(workspace, customer)?;
         let clear = serde_json::to_vec(person).expect("a person is plain JSON");
-        Ok(seal::seal(&key, PERSON, &clear))
+        let Sealed(text) = seal::seal(&key, &person_context(workspace, customer), &clear);
+        Ok(Sealed(format!("{number}.{text}")))
     }
 
     /// The person again; `None` once the customer's key is destroyed (or the text is not this customer's).
     pub fn open_person(&self, workspace: WorkspaceId, customer: &str, sealed: &Sealed) -> Option<Person> {
-        let key = customer_key(&self.lock().db, workspace, customer).ok()??;
-        serde_json::from_slice(&seal::open(&key, PERSON, sealed)?).ok()
+        let (number, text) = numbered(sealed)?;
+        let key = key_numbered(&self.lock().db, number).ok()??;
+        serde_json::from_slice(&seal::open(&key, &person_context(workspace, customer), &text)?).ok()
     }
 
     /// Destroys a customer's key: nothing that was sealed under it can be opened again. `false` where there was none.
     pub fn destroy_customer(&self, workspace: WorkspaceId, customer: &str) -> Result<bool, KeyringError> {
-        let deleted = self.lock().db.execute(
+        self.lock().destroy(
             "DELETE FROM customer_keys WHERE workspace = ?1 AND customer = ?2",
             params![workspace.0, customer],
-        )?;
+        )
+    }
+
+    /// Destroys the key under which a person was sealed, whoever took it.
+    pub fn destroy_key_of(&self, sealed: &Sealed) -> Result<bool, KeyringError> {
+        let Some((number, _)) = numbered(sealed) else { return Ok(false) };
+        self.lock().destroy("DELETE FROM customer_keys WHERE number = ?1", params![number])
+    }
+}
+
+impl Inside {
+    /// The customer's key, taken from the pool at its first use.
+    fn key_for(
+        &mut self,
+        workspace: WorkspaceId,
+        customer: &str,
+    ) -> Result<(i64, [u8; KEY_BYTES]), KeyringError> {
+        let known: Option<(i64, Vec<u8>)> = self
+            .db
+            .prepare_cached(
+                "SELECT number, secret FROM customer_keys WHERE workspace = ?1 AND customer = ?2",
+            )?
+            .query_row(params![workspace.0, customer], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((number, key)) = known {
+            return Ok((number, key.try_into().map_err(|_| KeyringError::Damaged("customer"))?));
+        }
+        if self.pool.is_empty() {
+            self.fill_pool()?;
+        }
+        let &(number, key) = self.pool.last().expect("just filled");
+        let sync = self.synced.elapsed() >= SYNC_AFTER;
+        if !sync {
+            self.db.pragma_update(None, "synchronous", "NORMAL")?;
+        }
+        let assigned = self
+            .db
+            .prepare_cached("UPDATE customer_keys SET workspace = ?2, customer = ?3 WHERE number = ?1")
+            .and_then(|mut statement| statement.execute(params![number, workspace.0, customer]));
+        self.db.pragma_update(None, "synchronous", "FULL")?;
+        assigned?;
+        self.pool.pop();
+        if sync {
+            self.synced = Instant::now();
+        }
+        Ok((number, key))
+    }
+
+    fn fill_pool(&mut self) -> Result<(), KeyringError> {
+        let mut drawn = Vec::with_capacity(POOL);
+        let tx = self.db.transaction()?;
+        for _ in 0..POOL {
+            let key = draw::<KEY_BYTES>();
+            tx.prepare_cached("INSERT INTO customer_keys (secret) VALUES (?1)")?.execute([key])?;
+            drawn.push((tx.last_insert_rowid(), key));
+        }
+        tx.commit()?;
+        self.synced = Instant::now();
+        self.pool = drawn;
+        Ok(())
+    }
+
+    fn destroy(&mut self, delete: &str, key: impl rusqlite::Params) -> Result<bool, KeyringError> {
+        let deleted = self.db.execute(delete, key)?;
+        // What the log still holds of the key goes with it.
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(deleted > 0)
     }
 }
 
-const PERSON: &str = "person";
+fn person_context(workspace: WorkspaceId, customer: &str) -> String {
+    format!("person/{}/{customer}", workspace.0)
+}
+
+/// A sealed person is its key's number, a point, and the sealed text.
+fn numbered(sealed: &Sealed) -> Option<(i64, Sealed)> {
+    let (number, text) = sealed.0.split_once('.')?;
+    Some((number.parse().ok()?, Sealed(text.to_owned())))
+}
 
 fn draw<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -227,14 +317,10 @@ fn read_tokens(db: &Connection) -> Result<Vec<(u8, [u8; KEY_BYTES])>, KeyringErr
     .collect()
 }
 
-fn customer_key(
-    db: &Connection,
-    workspace: WorkspaceId,
-    customer: &str,
-) -> Result<Option<[u8; KEY_BYTES]>, KeyringError> {
+fn key_numbered(db: &Connection, number: i64) -> Result<Option<[u8; KEY_BYTES]>, KeyringError> {
     let stored: Option<Vec<u8>> = db
-        .prepare_cached("SELECT secret FROM customer_keys WHERE workspace = ?1 AND customer = ?2")?
-        .query_row(params![workspace.0, customer], |row| row.get(0))
+        .prepare_cached("SELECT secret FROM customer_keys WHERE number = ?1")?
+        .query_row([number], |row| row.get(0))
         .optional()?;
     stored.map(|key| key.try_into().map_err(|_| KeyringError::Damaged("customer"))).transpose()
 }

@@ -19,6 +19,8 @@ pub type Fact = Result<Recorded, String>;
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 256;
+/// How much of the file the writer keeps in memory; the default of 2 MiB is read over and over.
+const CACHE_KIB: i64 = 64 << 10;
 /// How long a reader or writer waits for a lock before it fails.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,7 @@ impl Store {
         db.busy_timeout(BUSY)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "cache_size", -CACHE_KIB)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS);
         let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found == 0 {

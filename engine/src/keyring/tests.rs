@@ -64,3 +64,42 @@ fn a_person_is_opened_by_their_own_key_until_it_is_destroyed() {
     keyring.seal_person(one, "u1", &person).unwrap();
     assert_eq!(keyring.open_person(one, "u1", &sealed), None, "a new key does not open the old text");
 }
+
+#[test]
+fn customers_keep_their_keys_over_restarts_and_share_none() {
+    let (dir, first) = keyring();
+    let one = WorkspaceId(1);
+    let person = |n: usize| Person { name: Some(format!("P{n}")), email: None };
+    let seal = |keyring: &Keyring, n: usize| keyring.seal_person(one, &format!("u{n}"), &person(n)).unwrap();
+    let sealed: Vec<Sealed> = (0..POOL + 5).map(|n| seal(&first, n)).collect();
+    drop(first);
+    let again = Keyring::open(&dir.path().join("keyring.db")).unwrap();
+    let number = |sealed: &Sealed| numbered(sealed).unwrap().0;
+    assert_eq!(number(&seal(&again, 3)), number(&sealed[3]), "a customer has one key");
+    let fresh = seal(&again, 9_999);
+    assert!(sealed.iter().all(|old| number(old) != number(&fresh)));
+    let distinct: std::collections::BTreeSet<i64> = sealed.iter().map(number).collect();
+    assert_eq!(distinct.len(), sealed.len());
+    for (n, sealed) in sealed.iter().enumerate() {
+        assert_eq!(again.open_person(one, &format!("u{n}"), sealed), Some(person(n)));
+    }
+    assert!(again.destroy_key_of(&sealed[7]).unwrap());
+    assert_eq!(again.open_person(one, "u7", &sealed[7]), None);
+    assert_eq!(again.open_person(one, "u8", &sealed[8]), Some(person(8)));
+}
+
+#[test]
+fn a_destroyed_key_is_not_left_in_the_files() {
+    let (dir, keyring) = keyring();
+    let sealed = keyring.seal_person(WorkspaceId(1), "u1", &Person::default()).unwrap();
+    let number = numbered(&sealed).unwrap().0;
+    let key = key_numbered(&keyring.lock().db, number).unwrap().unwrap();
+    let left = || {
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        let bytes: Vec<Vec<u8>> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        bytes.iter().any(|bytes| bytes.windows(KEY_BYTES).any(|window| window == key))
+    };
+    assert!(left());
+    keyring.destroy_customer(WorkspaceId(1), "u1").unwrap();
+    assert!(!left());
+}
