@@ -35,6 +35,7 @@ mod store;
 mod tables;
 mod waiting;
 
+pub use crate::endpoints::SECRET_CONTEXT as ENDPOINT_SECRET_CONTEXT;
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
 pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX, WINDOW_MS};
 pub use deliveries::{Delivery, DeliveryOutcome};
@@ -48,7 +49,6 @@ pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;
 pub use returns::RETURNS_MAX;
 pub use store::{Fact, Store};
-pub use tables::ENDPOINT_SECRET_CONTEXT;
 
 #[cfg(test)]
 mod tests;

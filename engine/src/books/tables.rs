@@ -12,13 +12,10 @@ use weir_schemas::ids::{EndpointId, KeyId, LinkId, PartnerId, ProgramId, Workspa
 use super::apply::Touched;
 use super::outcome::StoreError;
 use super::{links, reads};
-use crate::endpoints::{Endpoint, EndpointTable};
+use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
 use crate::keyring::Keyring;
 use crate::keys::{KeyTable, Principal};
 use crate::links::{LinkTable, TrackedLink};
-
-/// The context under which the keyring seals an endpoint's secrets ([`Keyring::seal`]).
-pub const ENDPOINT_SECRET_CONTEXT: &str = "webhook-endpoint-secret";
 
 /// The tables and what is needed to keep them.
 pub(super) struct Tables {
@@ -142,7 +139,7 @@ impl Tables {
 
     /// A secret that cannot be opened verifies nothing; its endpoint answers 401 until it is made anew.
     fn unseal(&self, id: EndpointId, sealed: &Sealed) -> Option<String> {
-        let clear = self.keyring.unseal(ENDPOINT_SECRET_CONTEXT, sealed).ok();
+        let clear = self.keyring.unseal(SECRET_CONTEXT, sealed).ok();
         let clear = clear.and_then(|bytes| String::from_utf8(bytes).ok());
         if clear.is_none() {
             tracing::error!(endpoint = %id, "a signing secret cannot be opened: is keyring.db another engine's?");
