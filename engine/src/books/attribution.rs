@@ -244,7 +244,9 @@ impl Decision {
         click: ClickId,
         windowed: bool,
     ) -> Applied<()> {
-        if self.candidates.iter().any(|candidate| candidate.click_id == Some(click) && candidate.credited) {
+        // A click is judged once, unless only the window spoke against it and this rule has none.
+        let mut judged = self.candidates.iter().filter(|candidate| candidate.click_id == Some(click));
+        if judged.any(|candidate| candidate.credited || windowed) {
             return Ok(());
         }
         let claimed = clicks::claimed(tx.db, tx.workspace, click)?;
