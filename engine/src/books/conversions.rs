@@ -60,7 +60,9 @@ pub(super) fn report(
                 return Err(Problem::field("amount.currency", detail).into());
             }
         }
-        order = Some(orders::ensure(tx, std::slice::from_ref(name))?);
+        let known = orders::ensure(tx, std::slice::from_ref(name))?;
+        orders::sold_as(tx, known, name)?;
+        order = Some(known);
     }
     if pays(&new.event) && new.amount.is_some_and(|money| !has_room(tx, money).unwrap_or(false)) {
         return Err(Problem::field("amount.amount", "is more than this workspace's books can add up").into());

@@ -59,6 +59,16 @@ pub(super) fn ensure(tx: &mut Applying<'_>, keys: &[String]) -> Applied<i64> {
     Ok(order)
 }
 
+/// The order is sold under this name, unless a conversion has named it before.
+pub(super) fn sold_as(tx: &Applying<'_>, order: i64, name: &str) -> Applied<()> {
+    tx.db
+        .prepare_cached(
+            "UPDATE orders SET name = ?2 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM conversions WHERE ord = ?1)",
+        )?
+        .execute(params![order, name])?;
+    Ok(())
+}
+
 /// The currency of what was paid; `None` before anything was.
 pub(super) fn currency(tx: &Applying<'_>, order: i64) -> Applied<Option<Currency>> {
     let code: Option<String> = tx
@@ -110,18 +120,11 @@ fn merge(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
                 tx.db
                     .prepare_cached("UPDATE conversions SET ord = ?2 WHERE id = ?1")?
                     .execute(params![id, older])?;
-                let row = ConversionRow::find(tx.db, row.id)?.expect("just moved");
-                effects::restate(tx, &row)?;
             }
         }
     }
     if sold.is_none() {
-        tx.db
-            .prepare_cached(
-                "UPDATE orders SET (currency, paid, returned) =
-                     (SELECT currency, paid, returned FROM orders WHERE id = ?2) WHERE id = ?1",
-            )?
-            .execute(params![older, younger])?;
+        take_over(tx, older, younger)?;
     }
     returns::merge(tx, older, younger)?;
     tx.db
@@ -129,6 +132,27 @@ fn merge(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
         .execute(params![younger, older])?;
     tx.db.prepare_cached("DELETE FROM orders WHERE id = ?1")?.execute([younger])?;
     returns::settle(tx, older)
+}
+
+/// The older order had no sale yet: it takes the younger's sums, and its name if that was paid.
+fn take_over(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
+    tx.db
+        .prepare_cached(
+            "UPDATE orders SET (currency, paid, returned, name) =
+                 (SELECT y.currency, y.paid, y.returned, iif(y.currency IS NULL, orders.name, y.name)
+                  FROM orders y WHERE y.id = ?2) WHERE id = ?1",
+        )?
+        .execute(params![older, younger])?;
+    let renamed: Vec<i64> = tx
+        .db
+        .prepare_cached("SELECT id FROM conversions WHERE ord = ?1 AND merged_into IS NULL ORDER BY seq, id")?
+        .query_map([older], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in renamed {
+        let row = ConversionRow::find(tx.db, ConversionId(id as u64))?.expect("just selected");
+        effects::restate(tx, &row)?;
+    }
+    Ok(())
 }
 
 /// `gone` is `kept` announced again: its numbers are taken back, its knowledge is kept.

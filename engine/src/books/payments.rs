@@ -127,6 +127,7 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
     if paid.amount.amount == 0 {
         return Ok((Fate::Processed, "Nothing was paid, so there is no conversion.".to_owned()));
     }
+    orders::sold_as(tx, order, &keys[0])?;
     let new = New {
         id: paid.id,
         order: Some(order),

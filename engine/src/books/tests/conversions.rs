@@ -121,6 +121,17 @@ fn an_unresolved_click_is_restated_once_it_is_found() {
 }
 
 #[test]
+fn a_conversion_that_knows_its_click_resolves_the_others_of_that_click() {
+    let mut bench = bench();
+    let click = click_id(2, 5);
+    let claim = ClickClaim::Unresolved { by: ClaimedBy::Wclid, id: click, link: LINK };
+    bench.convert(sale("A-1", 1000), claim);
+    bench.convert(sale("A-2", 1), known(click));
+    assert_eq!(bench.total_of(|effect| effect.dims.country == "DE").revenue, 1001);
+    bench.verify();
+}
+
+#[test]
 fn a_click_that_turns_out_to_be_a_robots_loses_its_credit() {
     let mut bench = bench();
     let click = click_id(2, 5);

@@ -105,6 +105,53 @@ fn refunds_wait_for_their_payment() {
 }
 
 #[test]
+fn an_order_goes_by_the_name_under_which_it_was_sold() {
+    let mut bench = bench();
+    let single = |amount| Returned::Single { refund: "re_1".into(), amount: eur(amount), reversed: false };
+    bench.deliver("e1", vec![returned(&["ch_1"], single(40))]);
+    bench.deliver("e2", vec![paid(&["pi_1", "in_1"], 100)]);
+    bench.deliver("e3", vec![returned(&["ch_1", "pi_1"], single(30))]);
+    assert_eq!(bench.total().refunds, 40, "of two tellings of one refund the larger");
+    let named = bench.total_of(|effect| effect.order_id == "pi_1");
+    assert_eq!((named.revenue, named.refunds), (100, 40));
+    bench.verify();
+
+    let mut bench = self::bench();
+    bench.deliver("e1", vec![returned(&["ch_1", "pi_1"], single(40))]);
+    bench.deliver("e2", vec![paid(&["pi_1"], 100)]);
+    assert_eq!(bench.total_of(|effect| effect.order_id == "pi_1").refunds, 40);
+    bench.verify();
+
+    let mut bench = self::bench();
+    bench.convert(json!({"event": "lead", "order_id": "A-1"}), ClickClaim::None);
+    bench.deliver("e1", vec![paid(&["pi_1"], 100)]);
+    bench.deliver("e2", vec![paid(&["pi_1", "A-1"], 100)]);
+    let named = bench.total_of(|effect| effect.order_id == "pi_1");
+    assert_eq!((named.leads, named.revenue), (1, 100));
+    assert_eq!(bench.total_of(|effect| effect.order_id == "A-1"), Change::default());
+    bench.verify();
+}
+
+#[test]
+fn a_customer_stays_new_when_their_first_sale_was_another_ones_announcement() {
+    let mut bench = bench();
+    let by = |order: &[&str], customer: &str| {
+        let mut payment = paid(order, 100);
+        let Payment::Paid { customer: payer, .. } = &mut payment else { unreachable!() };
+        *payer = Some(customer.into());
+        payment
+    };
+    bench.deliver("e1", vec![by(&["pi_1"], "cus_a")]);
+    bench.deliver("e2", vec![by(&["in_1"], "cus_b")]);
+    bench.deliver("e3", vec![by(&["in_2"], "cus_b")]);
+    assert_eq!(bench.total().new_customers, 2);
+    bench.deliver("e4", vec![paid(&["pi_1", "in_1"], 100)]);
+    assert_eq!((bench.total().new_customers, bench.total().orders), (2, 2));
+    assert_eq!(bench.total_of(|effect| effect.order_id == "in_2").new_customers, 1);
+    bench.verify();
+}
+
+#[test]
 fn a_dispute_takes_until_it_is_won_whatever_came_first() {
     for states in [
         [DisputeState::Inquiry, DisputeState::Open, DisputeState::Won],
