@@ -1,5 +1,6 @@
-//! The books: what must be exact and looked up. A follower of the journal's facts, kept in SQLite (`books.db`, WAL,
-//! `synchronous=FULL`) by one thread, many facts per transaction, `applied_seq` in the same transaction.
+//! The books: what must be exact and looked up. A follower of the journal's facts, kept in SQLite
+//! (`books.db`, WAL, `synchronous=FULL`) by one thread, many facts per transaction, `applied_seq` in the same
+//! transaction.
 //!
 //! The way of a fact: [`apply`] → what it is about ([`access`], [`links`], [`conversions`], [`refunds`],
 //! [`deliveries`] and its [`payments`]) → [`attribution`], [`orders`], [`returns`] → [`effects`] and their

@@ -1,5 +1,6 @@
-//! The keyring: the few secrets that nothing can rebuild. A small SQLite file of its own (`keyring.db`, mode 0600, WAL,
-//! `secure_delete` and a truncated log after each erasure, so that a destroyed key is not left on the disk).
+//! The keyring: the few secrets that nothing can rebuild. A small SQLite file of its own (`keyring.db`, mode
+//! 0600, WAL, `secure_delete` and a truncated log after each erasure, so that a destroyed key is not left on
+//! the disk).
 //!
 //! | secret | for |
 //! |---|---|
@@ -10,12 +11,14 @@
 //! | salts | one a UTC day, keyed network hashes; gone after yesterday |
 //! | customer keys | sealing one customer's person; erasure destroys the key |
 //!
-//! A key is durable before anything is sealed under it. Customer keys are drawn [`POOL`] at a time, so that a burst of new
-//! customers costs one sync and not thousands; a sealed person names its key by number. Which customer took which key is
-//! written at once and synced within about a second: a power cut (not a crash) in that second leaves a key without a
-//! customer, which still opens what it sealed and which [`Keyring::destroy_key_of`] destroys.
+//! A key is durable before anything is sealed under it. Customer keys are drawn [`POOL`] at a time, so that a
+//! burst of new customers costs one sync and not thousands; a sealed person names its key by number. Which
+//! customer took which key is written at once and synced within about a second: a power cut (not a crash) in
+//! that second leaves a key without a customer, which still opens what it sealed and which
+//! [`Keyring::destroy_key_of`] destroys.
 //!
-//! Losing this file loses what is sealed under it and invalidates tokens and sessions; counts and money do not need it.
+//! Losing this file loses what is sealed under it and invalidates tokens and sessions; counts and money do
+//! not need it.
 
 mod seal;
 
@@ -154,8 +157,8 @@ impl Keyring {
         self.lock().session
     }
 
-    /// The salt of `utc_day` (days since 1970-01-01), drawn at its first use; salts from before the day that precedes
-    /// it are deleted.
+    /// The salt of `utc_day` (days since 1970-01-01), drawn at its first use; salts from before the day that
+    /// precedes it are deleted.
     pub fn salt_of_day(&self, utc_day: i64) -> Result<[u8; 16], KeyringError> {
         let mut inside = self.lock();
         if let Some((day, salt)) = inside.salt
@@ -173,7 +176,8 @@ impl Keyring {
         Ok(salt)
     }
 
-    /// Seals `clear` under the master key. `context` is authenticated with it: only the same context opens it.
+    /// Seals `clear` under the master key. `context` is authenticated with it: only the same context opens
+    /// it.
     pub fn seal(&self, context: &str, clear: &[u8]) -> Sealed {
         seal::seal(&self.lock().master, context, clear)
     }
@@ -203,7 +207,8 @@ impl Keyring {
         serde_json::from_slice(&seal::open(&key, &person_context(workspace, customer), &text)?).ok()
     }
 
-    /// Destroys a customer's key: nothing that was sealed under it can be opened again. `false` where there was none.
+    /// Destroys a customer's key: nothing that was sealed under it can be opened again. `false` where there
+    /// was none.
     pub fn destroy_customer(&self, workspace: WorkspaceId, customer: &str) -> Result<bool, KeyringError> {
         self.lock().destroy(
             "DELETE FROM customer_keys WHERE workspace = ?1 AND customer = ?2",

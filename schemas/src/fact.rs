@@ -230,6 +230,7 @@ pub struct ClickFacts {
 /// What came of the click token or click id that a conversion carried.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "facts are few and never kept in bulk in memory")]
 pub enum ClickClaim {
     /// It carried none.
     #[default]

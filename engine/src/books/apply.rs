@@ -1,5 +1,6 @@
-//! Applying one fact: a pure function of the tables and the fact. No clock, no randomness, no network: time comes from
-//! [`Recorded::at`], ids from the fact or from its sequence. So a replay of the journal gives the same books.
+//! Applying one fact: a pure function of the tables and the fact. No clock, no randomness, no network: time
+//! comes from [`Recorded::at`], ids from the fact or from its sequence. So a replay of the journal gives the
+//! same books.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
@@ -140,7 +141,8 @@ impl Applying<'_> {
         }
     }
 
-    /// `id`, or the next one that `table` does not hold: ids are drawn by their callers and practically never meet.
+    /// `id`, or the next one that `table` does not hold: ids are drawn by their callers and practically never
+    /// meet.
     pub(super) fn free_id(&self, table: &'static str, id: u64) -> Applied<u64> {
         let mut id = id.max(1);
         let mut statement = self.db.prepare_cached(&format!("SELECT 1 FROM {table} WHERE id = ?1"))?;

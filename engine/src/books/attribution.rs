@@ -2,11 +2,12 @@
 //!
 //! In this order, the first that has an eligible click takes it, and of several the last click:
 //! 1. the clicks that the conversion itself claimed (`wclid`, `click_id`), at most 30 days before it;
-//! 2. for a conversion of a subscription: the credit of the subscription's first credited conversion, however long ago
-//!    (a renewal continues that sale), else the click that the subscription itself claimed;
+//! 2. for a conversion of a subscription: the credit of the subscription's first credited conversion, however
+//!    long ago (a renewal continues that sale), else the click that the subscription itself claimed;
 //! 3. the customer's last click of the 30 days before it.
 //!
-//! A click is not eligible when it is a robot's, comes after the conversion, is too old, or names no link yet.
+//! A click is not eligible when it is a robot's, comes after the conversion, is too old, or names no link
+//! yet.
 
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,8 @@ pub const WINDOW_MS: i64 = 30 * DAY_MS;
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * MINUTE_MS;
 /// How many of a customer's touches are looked at, the last first.
 pub const TOUCHES_MAX: u32 = 50;
-/// How many uncredited conversions of a subscription are looked at again when one of its clicks becomes known.
+/// How many uncredited conversions of a subscription are looked at again when one of its clicks becomes
+/// known.
 const REVISITED_MAX: u32 = 100;
 
 /// One click that could have taken the credit.
@@ -93,8 +95,8 @@ pub(super) fn touch(tx: &Applying<'_>, customer: CustomerId, click: ClickId) -> 
     Ok(())
 }
 
-/// Decides a conversion's credit from all that is known now, stores it with its candidates and restates the conversion
-/// where it stands elsewhere than its effects say. Gives its row as it is then.
+/// Decides a conversion's credit from all that is known now, stores it with its candidates and restates the
+/// conversion where it stands elsewhere than its effects say. Gives its row as it is then.
 pub(super) fn reconsider(tx: &mut Applying<'_>, id: ConversionId) -> Applied<ConversionRow> {
     let before = ConversionRow::find(tx.db, id)?.expect("only stored conversions are reconsidered");
     if before.merged_into.is_some() {

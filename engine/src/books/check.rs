@@ -21,8 +21,8 @@ const AUDITS: &[(&str, &str)] = &[
     (
         "entries without a balance",
         "SELECT e.workspace || ' ' || e.currency || ' ' || e.account, sum(e.amount), 0 FROM entries e
-         WHERE NOT EXISTS (SELECT 1 FROM balances b WHERE b.workspace = e.workspace AND b.currency = e.currency
-                               AND b.account = e.account)
+         WHERE NOT EXISTS (SELECT 1 FROM balances b WHERE b.workspace = e.workspace
+                               AND b.currency = e.currency AND b.account = e.account)
          GROUP BY e.workspace, e.currency, e.account",
     ),
     (
@@ -55,7 +55,8 @@ const AUDITS: &[(&str, &str)] = &[
         "the ledger's refunds are not the sum of the orders' refunds",
         "SELECT b.workspace || ' ' || b.currency, b.amount, coalesce(s.total, 0)
          FROM balances b LEFT JOIN (
-             SELECT workspace, currency, sum(returned) total FROM orders WHERE currency IS NOT NULL GROUP BY 1, 2
+             SELECT workspace, currency, sum(returned) total FROM orders
+             WHERE currency IS NOT NULL GROUP BY 1, 2
          ) s USING (workspace, currency)
          WHERE b.account = 'refunds' AND b.amount != coalesce(s.total, 0)",
     ),
@@ -93,10 +94,14 @@ const AUDITS: &[(&str, &str)] = &[
         "SELECT 'workspace ' || e.workspace, e.counted, coalesce(k.total, 0)
          FROM (SELECT payload ->> '$.workspace' workspace, sum(payload ->> '$.change.new_customers') counted
                FROM effects GROUP BY 1) e
-         LEFT JOIN (SELECT workspace, count(first_conversion) total FROM customers GROUP BY 1) k USING (workspace)
+         LEFT JOIN (SELECT workspace, count(first_conversion) total FROM customers GROUP BY 1) k
+             USING (workspace)
          WHERE e.counted != coalesce(k.total, 0)",
     ),
-    ("an entry of the journal could not be decoded", "SELECT 'fact ' || seq || ': ' || reason, 1, 0 FROM undecodable"),
+    (
+        "an entry of the journal could not be decoded",
+        "SELECT 'fact ' || seq || ': ' || reason, 1, 0 FROM undecodable",
+    ),
 ];
 
 /// How many disagreements of one kind are told.

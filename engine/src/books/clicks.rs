@@ -23,7 +23,8 @@ pub(super) struct Credit {
     pub(super) dims: Dims<'static>,
 }
 
-/// A claimed click. Until its facts are found it stands under the link of its token, with the terms that link had then.
+/// A claimed click. Until its facts are found it stands under the link of its token, with the terms that link
+/// had then.
 pub(super) struct Claimed {
     pub(super) link: LinkId,
     program: ProgramId,
@@ -70,7 +71,8 @@ pub(super) fn credit(db: &Connection, workspace: WorkspaceId, click: ClickId) ->
     })
 }
 
-/// Remembers the click that a fact claims. A click that was waiting for its facts and is now known is resolved.
+/// Remembers the click that a fact claims. A click that was waiting for its facts and is now known is
+/// resolved.
 pub(super) fn note(tx: &mut Applying<'_>, claim: &ClickClaim) -> Applied<Option<(ClaimedBy, ClickId)>> {
     match claim {
         ClickClaim::None | ClickClaim::Refused { .. } => Ok(None),
@@ -123,8 +125,8 @@ pub(super) fn resolve(tx: &mut Applying<'_>, facts: &ClickFacts) -> Applied<Outc
     Ok(Outcome::no_content())
 }
 
-/// Stores the facts and restates what was credited without them. With more conversions than one fact may restate, the
-/// click stays pending and the next `ClickResolved` goes on.
+/// Stores the facts and restates what was credited without them. With more conversions than one fact may
+/// restate, the click stays pending and the next `ClickResolved` goes on.
 fn settle(tx: &mut Applying<'_>, facts: &ClickFacts) -> Applied<()> {
     let click = click_bytes(facts.id);
     tx.db

@@ -10,7 +10,8 @@ use super::outcome::StoreError;
 
 /// The columns that [`ConversionRow::read`] reads, of [`TABLES`].
 pub(super) const COLUMNS: &str = "c.id, c.ord, c.event, c.customer, c.subscription, c.amount, c.currency, \
-    c.provider, c.occurred_at, c.created_at, c.rule, c.click, c.properties, o.name, k.name, c.workspace, c.merged_into";
+    c.provider, c.occurred_at, c.created_at, c.rule, c.click, c.properties, o.name, k.name, c.workspace, \
+    c.merged_into";
 
 /// What they are selected from.
 pub(super) const TABLES: &str =

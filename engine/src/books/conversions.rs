@@ -1,5 +1,5 @@
-//! Conversions, as the API reports them and as payments make them. The identity of a conversion is its order and event:
-//! a repeat answers as the first did.
+//! Conversions, as the API reports them and as payments make them. The identity of a conversion is its order
+//! and event: a repeat answers as the first did.
 
 use rusqlite::params;
 use serde_json::{Map, Value};
@@ -91,7 +91,7 @@ pub(super) fn report(
 fn repeat(tx: &mut Applying<'_>, first: &ConversionRow, new: &NewConversion) -> Applied<Outcome> {
     if first.amount != new.amount {
         let detail = format!(
-            "The {} of order `{}` is known with another amount: correct it by a refund, or use another order_id.",
+            "The {} of order `{}` is known with another amount: refund it, or use another order_id.",
             first.event,
             first.order_name.as_deref().unwrap_or_default()
         );

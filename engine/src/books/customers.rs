@@ -71,7 +71,8 @@ pub(super) fn count_again(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applie
         let next: Option<i64> = tx
             .db
             .prepare_cached(
-                "SELECT id FROM conversions WHERE customer = ?1 AND merged_into IS NULL ORDER BY seq, id LIMIT 1",
+                "SELECT id FROM conversions WHERE customer = ?1 AND merged_into IS NULL
+                 ORDER BY seq, id LIMIT 1",
             )?
             .query_row([customer.0 as i64], |row| row.get(0))
             .optional()?;

@@ -1,9 +1,9 @@
 //! Effects and the ledger: what a conversion stands for in the numbers. Every effect is written with its
 //! balanced ledger entries; a restatement moves what was written, so nothing is ever updated.
 //!
-//! Ledger, in minor units, per workspace and currency: a sale debits `clearing:<provider>` and credits `revenue`; what
-//! goes back debits `refunds` and credits `clearing:<provider>`. Debits are positive. The entries of one fact
-//! add up to 0.
+//! Ledger, in minor units, per workspace and currency: a sale debits `clearing:<provider>` and credits
+//! `revenue`; what goes back debits `refunds` and credits `clearing:<provider>`. Debits are positive. The
+//! entries of one fact add up to 0.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +122,8 @@ fn post(tx: &mut Applying<'_>, effect: &Effect) -> Applied<()> {
     Ok(())
 }
 
-/// Everything written for a conversion so far: the sum of the changes at each place (an effect without its change).
+/// Everything written for a conversion so far: the sum of the changes at each place (an effect without its
+/// change).
 fn written(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Vec<(Effect, Change)>> {
     let mut statement =
         tx.db.prepare_cached("SELECT payload FROM effects WHERE conversion = ?1 ORDER BY seq, sub")?;

@@ -1,5 +1,5 @@
-//! The thread `weir-books`: reads the journal's facts up to what is durable, applies them in batches, keeps the tables,
-//! and answers those who wait.
+//! The thread `weir-books`: reads the journal's facts up to what is durable, applies them in batches, keeps
+//! the tables, and answers those who wait.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -37,8 +37,8 @@ pub enum BooksError {
     /// The file cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The books are ahead of the journal: one of the two is from another engine or a backup. Restore both together, or
-    /// run `weir replay books`.
+    /// The books are ahead of the journal: one of the two is from another engine or a backup. Restore both
+    /// together, or run `weir replay books`.
     #[error("the books have applied {applied}, the journal ends at {durable}: run `weir replay books`")]
     Ahead {
         /// By the books.
@@ -57,8 +57,8 @@ pub enum SubmitError {
     /// The disk is full: nothing was kept, it may be sent again (503).
     #[error("the disk is full")]
     StorageFull,
-    /// The journal or the books cannot be written. The fact may be durable and be booked later: a repeat with the same
-    /// identity is safe (503).
+    /// The journal or the books cannot be written. The fact may be durable and be booked later: a repeat with
+    /// the same identity is safe (503).
     #[error("the storage failed")]
     StorageFailed,
     /// Too many facts wait: try again soon (503 with `Retry-After`).
@@ -148,7 +148,8 @@ impl Books {
         Ok(Self { shared })
     }
 
-    /// Journals a fact durably and waits until the books have applied it. Dropping the future loses the answer only.
+    /// Journals a fact durably and waits until the books have applied it. Dropping the future loses the
+    /// answer only.
     pub async fn submit(&self, recorded: Recorded) -> Result<Outcome, SubmitError> {
         let (sender, outcome) = oneshot::channel();
         let waiting = Arc::clone(&self.shared.waiting);
@@ -164,7 +165,8 @@ impl Books {
         Ok(self.shared.recorder.record_durably(kind::FACT, payload(&recorded)).await?)
     }
 
-    /// Up to where every fact is applied; follows the durable watermark also where there is no fact in between.
+    /// Up to where every fact is applied; follows the durable watermark also where there is no fact in
+    /// between.
     pub fn applied(&self) -> &Watermark {
         &self.shared.applied
     }
@@ -206,7 +208,8 @@ impl Books {
         self.shared.failing.load(Ordering::Acquire)
     }
 
-    /// Applies what is durable, then ends the thread. Stop the recorder first. Those who still wait are told `Stopped`.
+    /// Applies what is durable, then ends the thread. Stop the recorder first. Those who still wait are told
+    /// `Stopped`.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.recorder.durable().nudge();

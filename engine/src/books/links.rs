@@ -1,4 +1,5 @@
-//! Links: a slug is unique on its host among live links; a deleted link frees it, its history stays with its id.
+//! Links: a slug is unique on its host among live links; a deleted link frees it, its history stays with its
+//! id.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map, Value};

@@ -63,7 +63,8 @@ pub(super) fn ensure(tx: &mut Applying<'_>, keys: &[String]) -> Applied<i64> {
 pub(super) fn sold_as(tx: &Applying<'_>, order: i64, name: &str) -> Applied<()> {
     tx.db
         .prepare_cached(
-            "UPDATE orders SET name = ?2 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM conversions WHERE ord = ?1)",
+            "UPDATE orders SET name = ?2
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM conversions WHERE ord = ?1)",
         )?
         .execute(params![order, name])?;
     Ok(())
@@ -97,8 +98,8 @@ pub(super) fn pay(tx: &mut Applying<'_>, order: i64, amount: Option<Money>) -> A
     returns::settle(tx, order)
 }
 
-/// Two orders are one. What both sold was announced twice: the younger's sale is taken back and its money with it; the
-/// older takes over what it lacks. Returns wait on the older from now on.
+/// Two orders are one. What both sold was announced twice: the younger's sale is taken back and its money
+/// with it; the older takes over what it lacks. Returns wait on the older from now on.
 fn merge(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
     let moved: Vec<i64> = tx
         .db
@@ -185,11 +186,13 @@ pub(super) struct News<'a> {
     pub(super) renewal: bool,
 }
 
-/// Completes a sale by what a later announcement of it tells: never its amount, only what was not known before.
+/// Completes a sale by what a later announcement of it tells: never its amount, only what was not known
+/// before.
 pub(super) fn learn(tx: &mut Applying<'_>, id: ConversionId, news: &News<'_>) -> Applied<()> {
     tx.db
         .prepare_cached(
-            "UPDATE conversions SET customer = coalesce(customer, ?2), subscription = coalesce(subscription, ?3),
+            "UPDATE conversions SET
+                 customer = coalesce(customer, ?2), subscription = coalesce(subscription, ?3),
                  event = iif(?4 AND event = 'sale' AND provider != 'api', 'renewal', event) WHERE id = ?1",
         )?
         .execute(params![

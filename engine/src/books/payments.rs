@@ -1,5 +1,5 @@
-//! What a provider's event means for orders, subscriptions and customers. The same order may be announced by several
-//! events, in any order and together with its refunds; see [`super::orders`] and [`super::returns`].
+//! What a provider's event means for orders, subscriptions and customers. The same order may be announced by
+//! several events, in any order and together with its refunds; see [`super::orders`] and [`super::returns`].
 
 use rusqlite::params;
 use serde_json::Map;

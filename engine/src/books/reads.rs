@@ -1,5 +1,5 @@
-//! Reading the books: typed, each a snapshot of what is applied. A read takes a connection of a small pool, so it waits
-//! for no writer; it takes well under a millisecond for everything here that is asked by id.
+//! Reading the books: typed, each a snapshot of what is applied. A read takes a connection of a small pool,
+//! so it waits for no writer; it takes well under a millisecond for everything here that is asked by id.
 //! Long, because it is a list: one question after another, each with its SQL and its row.
 
 use std::path::PathBuf;
@@ -9,20 +9,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use weir_schemas::conversion::{Attribution, Conversion};
 use weir_schemas::effect::Effect;
-use weir_schemas::fact::{Role, Sealed};
+use weir_schemas::fact::Role;
 use weir_schemas::ids::{
-    ClickId, ConversionId, CustomerId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, Sequence, WorkspaceId,
+    ClickId, ConversionId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, Sequence, WorkspaceId,
 };
 use weir_schemas::link::Link;
-use weir_schemas::money::Money;
 use weir_schemas::time::Timestamp;
 
 use super::access::{ApiKey, WebhookEndpoint, Workspace};
-use super::attribution::{Candidate, TOUCHES_MAX};
+use super::attribution::Candidate;
 use super::conversion_row::{self, ConversionRow, read_click, read_currency};
 use super::deliveries::Delivery;
 use super::outcome::StoreError;
-use super::{clicks, links, store};
+use super::{links, store};
+
+mod profile;
+
+pub use profile::{CustomerProfile, CustomerTouch, PROFILE_ORDERS_MAX};
 
 /// How many idle connections are kept.
 const IDLE_MAX: usize = 8;
@@ -30,9 +33,6 @@ const IDLE_MAX: usize = 8;
 pub const PAGE_MAX: u32 = 1_000;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: u32 = 50;
-/// How many conversions a customer's profile shows, the newest first.
-pub const PROFILE_ORDERS_MAX: u32 = 100;
-
 /// Why a read gives nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -91,7 +91,8 @@ impl PageOf {
     }
 }
 
-/// Makes a page of up to one item more than was asked for. A cursor is the last item's id in hexadecimal behind `c`.
+/// Makes a page of up to one item more than was asked for. A cursor is the last item's id in hexadecimal
+/// behind `c`.
 fn page<T>(mut items: Vec<(i64, T)>, limit: u32) -> Page<T> {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
@@ -128,39 +129,6 @@ pub struct Trace {
     pub attribution: Option<Attribution>,
     /// Every click that could have taken the credit, in the order in which they were considered.
     pub candidates: Vec<Candidate>,
-}
-
-/// A click of a customer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CustomerTouch {
-    /// The click.
-    pub click_id: ClickId,
-    /// When it was.
-    pub clicked_at: Timestamp,
-    /// Its link, where known.
-    pub link_id: Option<LinkId>,
-}
-
-/// A customer as the books know them; the edge opens the person.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CustomerProfile {
-    /// Weir's id.
-    pub id: CustomerId,
-    /// The caller's or the provider's.
-    pub customer_id: String,
-    /// The sealed person, opened by the keyring.
-    #[serde(skip)]
-    pub person: Option<Sealed>,
-    /// When they were first heard of.
-    pub created_at: Timestamp,
-    /// When they were erased.
-    pub erased_at: Option<Timestamp>,
-    /// Their clicks, the last first.
-    pub touches: Vec<CustomerTouch>,
-    /// Their conversions, the last first.
-    pub orders: Vec<Conversion>,
-    /// What they paid less what went back, by currency.
-    pub lifetime_value: Vec<Money>,
 }
 
 /// The readers' connections.
@@ -324,7 +292,7 @@ impl Reads {
         let below = of.below()?;
         self.read(|db| {
             let customer = match &filter.customer {
-                Some(name) => match customer_id(db, workspace, name)? {
+                Some(name) => match profile::id_of(db, workspace, name)? {
                     Some(id) => Some(id),
                     None => return Ok(page(Vec::new(), 1)),
                 },
@@ -333,7 +301,8 @@ impl Reads {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT {} FROM {} WHERE c.workspace = ?1 AND c.merged_into IS NULL AND c.id < ?2
                      AND (?3 IS NULL OR c.customer = ?3)
-                     AND (?4 IS NULL OR c.ord = (SELECT ord FROM order_keys WHERE workspace = ?1 AND key = ?4))
+                     AND (?4 IS NULL
+                          OR c.ord = (SELECT ord FROM order_keys WHERE workspace = ?1 AND key = ?4))
                  ORDER BY c.id DESC LIMIT ?5",
                 conversion_row::COLUMNS,
                 conversion_row::TABLES
@@ -365,33 +334,6 @@ impl Reads {
         })
     }
 
-    /// A customer, by the caller's (or the provider's) id or by Weir's.
-    pub fn customer(&self, workspace: WorkspaceId, id: &str) -> Result<Option<CustomerProfile>, ReadError> {
-        self.read(|db| {
-            let Some(id) = customer_id(db, workspace, id)? else { return Ok(None) };
-            let (name, person, created_at, erased_at) = db
-                .prepare_cached("SELECT name, person, created_at, erased_at FROM customers WHERE id = ?1")?
-                .query_row([id], |row| {
-                    Ok((
-                        row.get(0)?,
-                        row.get::<_, Option<String>>(1)?,
-                        row.get(2)?,
-                        row.get::<_, Option<i64>>(3)?,
-                    ))
-                })?;
-            Ok(Some(CustomerProfile {
-                id: CustomerId(id as u64),
-                customer_id: name,
-                person: person.map(Sealed),
-                created_at: Timestamp(created_at),
-                erased_at: erased_at.map(Timestamp),
-                touches: touches(db, workspace, id)?,
-                orders: orders(db, id)?,
-                lifetime_value: lifetime_value(db, id)?,
-            }))
-        })
-    }
-
     /// Deliveries of an endpoint, the newest first.
     pub fn deliveries(
         &self,
@@ -403,7 +345,8 @@ impl Reads {
         self.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at
-                 FROM deliveries WHERE endpoint = ?1 AND workspace = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
+                 FROM deliveries WHERE endpoint = ?1 AND workspace = ?2 AND id < ?3
+                 ORDER BY id DESC LIMIT ?4",
             )?;
             let limit = of.limit();
             let mut rows = statement.query(params![endpoint.0 as i64, workspace.0, below, limit + 1])?;
@@ -415,8 +358,8 @@ impl Reads {
         })
     }
 
-    /// The effects of the facts in `(after, upto]`, in order: whole facts only, about `limit` effects (more where one
-    /// fact has more).
+    /// The effects of the facts in `(after, upto]`, in order: whole facts only, about `limit` effects (more
+    /// where one fact has more).
     pub fn effects(&self, after: Sequence, upto: Sequence, limit: usize) -> Result<Vec<Effect>, ReadError> {
         let bound = |seq: Sequence| i64::try_from(seq).unwrap_or(i64::MAX);
         self.read(|db| {
@@ -489,58 +432,4 @@ fn find_conversion(
             None => return Ok(row),
         }
     }
-}
-
-fn customer_id(db: &Connection, workspace: WorkspaceId, name: &str) -> Result<Option<i64>, ReadError> {
-    let own = name.parse::<CustomerId>().map_or(-1, |id| id.0 as i64);
-    let id = db
-        .prepare_cached(
-            "SELECT id FROM customers WHERE workspace = ?1 AND (name = ?2 OR id = ?3)
-             ORDER BY name = ?2 DESC LIMIT 1",
-        )?
-        .query_row(params![workspace.0, name, own], |row| row.get(0))
-        .optional()?;
-    Ok(id)
-}
-
-fn touches(db: &Connection, workspace: WorkspaceId, customer: i64) -> Result<Vec<CustomerTouch>, ReadError> {
-    let ids: Vec<Option<ClickId>> = db
-        .prepare_cached("SELECT click FROM touches WHERE customer = ?1 ORDER BY click DESC LIMIT ?2")?
-        .query_map(params![customer, TOUCHES_MAX], |row| read_click(row, 0))?
-        .collect::<Result<_, _>>()?;
-    let mut touches = Vec::with_capacity(ids.len());
-    for click_id in ids.into_iter().flatten() {
-        let link_id = clicks::claimed(db, workspace, click_id)?.and_then(|click| click.link.some());
-        touches.push(CustomerTouch { click_id, clicked_at: Timestamp(click_id.unix_ms()), link_id });
-    }
-    Ok(touches)
-}
-
-fn orders(db: &Connection, customer: i64) -> Result<Vec<Conversion>, ReadError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {} FROM {} WHERE c.customer = ?1 AND c.merged_into IS NULL ORDER BY c.id DESC LIMIT ?2",
-        conversion_row::COLUMNS,
-        conversion_row::TABLES
-    ))?;
-    let mut rows = statement.query(params![customer, PROFILE_ORDERS_MAX])?;
-    let mut orders = Vec::new();
-    while let Some(row) = rows.next()? {
-        orders.push(ConversionRow::read(row)?.answer(db)?);
-    }
-    Ok(orders)
-}
-
-fn lifetime_value(db: &Connection, customer: i64) -> Result<Vec<Money>, ReadError> {
-    let values = db
-        .prepare_cached(
-            "SELECT e.payload ->> '$.currency' currency,
-                    sum((e.payload ->> '$.change.revenue') - (e.payload ->> '$.change.refunds'))
-             FROM conversions c JOIN effects e ON e.conversion = c.id
-             WHERE c.customer = ?1 AND currency != '' GROUP BY 1 ORDER BY 1",
-        )?
-        .query_map([customer], |row| {
-            Ok(Money { currency: read_currency(&row.get::<_, String>(0)?), amount: row.get(1)? })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(values)
 }

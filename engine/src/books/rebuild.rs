@@ -63,7 +63,8 @@ pub fn rebuild(path: &Path, journal: &Path) -> Result<Rebuilt, RebuildError> {
     Ok(rebuilt)
 }
 
-/// Why a replay failed; the old books are still in place unless the last step itself failed, and a repeat begins anew.
+/// Why a replay failed; the old books are still in place unless the last step itself failed, and a repeat
+/// begins anew.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// The journal cannot be read.

@@ -4,10 +4,10 @@
 //! - `cumulative`: all refunds in total; the largest total counts, less the reversed singles.
 //! - `dispute`: open or lost it takes its amount, won or as an inquiry it takes nothing.
 //!
-//! The total refunded is the larger of the two tellings; with the disputes it never exceeds what was paid. [`settle`]
-//! computes from the set of records, not from their order of arrival, what each of them takes, and books the
-//! differences. So records that come before their payment simply wait, and any order of arrival ends in the
-//! same numbers.
+//! The total refunded is the larger of the two tellings; with the disputes it never exceeds what was paid.
+//! [`settle`] computes from the set of records, not from their order of arrival, what each of them takes, and
+//! books the differences. So records that come before their payment simply wait, and any order of arrival
+//! ends in the same numbers.
 
 use rusqlite::{Row, params};
 use weir_schemas::conversion::RefundReason;
@@ -120,7 +120,8 @@ fn all(tx: &Applying<'_>, order: i64) -> Applied<Vec<Record>> {
     Ok(records)
 }
 
-/// Adds a record to an order, or brings what it says to the record of that name. `false`: the order has too many.
+/// Adds a record to an order, or brings what it says to the record of that name. `false`: the order has too
+/// many.
 pub(super) fn record(tx: &mut Applying<'_>, order: i64, new: &Return<'_>) -> Applied<bool> {
     let count: i64 = tx
         .db
@@ -237,7 +238,8 @@ fn shares(records: &[Record], paid: i64) -> Vec<i64> {
     shares
 }
 
-/// Books what the records take now and did not before, under the order's sale. Nothing happens before there is one.
+/// Books what the records take now and did not before, under the order's sale. Nothing happens before there
+/// is one.
 pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     let (Some(sale), Some(currency)) = (ConversionRow::paying(tx.db, order)?, orders::currency(tx, order)?)
     else {

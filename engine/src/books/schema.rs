@@ -1,7 +1,8 @@
-//! The books' tables. Ids are SQLite integers, click ids 16-byte blobs (big-endian), times Unix milliseconds, money
-//! minor units. Nothing here is written by anyone but [`super::apply`].
+//! The books' tables. Ids are SQLite integers, click ids 16-byte blobs (big-endian), times Unix milliseconds,
+//! money minor units. Nothing here is written by anyone but [`super::apply`].
 
-/// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the journal.
+/// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
+/// journal.
 pub(super) const VERSION: i64 = 1;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
@@ -38,7 +39,8 @@ CREATE TABLE workspaces (
     created_at INTEGER NOT NULL) STRICT;
 
 CREATE TABLE api_keys (
-    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, partner INTEGER,
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
+    partner INTEGER,
     secret_sha256 TEXT NOT NULL, hint TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT;
 CREATE UNIQUE INDEX api_keys_secret ON api_keys (secret_sha256) WHERE revoked_at IS NULL;
 
@@ -75,11 +77,13 @@ CREATE TABLE touches (
     customer INTEGER NOT NULL, click BLOB NOT NULL, PRIMARY KEY (customer, click)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE subscriptions (
-    workspace INTEGER NOT NULL, name TEXT NOT NULL, customer INTEGER, status TEXT, price INTEGER, currency TEXT,
-    unit TEXT, units INTEGER, click BLOB, changed_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    workspace INTEGER NOT NULL, name TEXT NOT NULL, customer INTEGER, status TEXT, price INTEGER,
+    currency TEXT, unit TEXT, units INTEGER, click BLOB, changed_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
     PRIMARY KEY (workspace, name)) STRICT, WITHOUT ROWID;
 
--- an order exists as soon as any fact names it: returns that come before their payment wait on it (currency NULL)
+-- an order exists as soon as any fact names it: returns that come before their payment wait on it (currency
+-- NULL)
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, currency TEXT,
     paid INTEGER NOT NULL, returned INTEGER NOT NULL) STRICT;
@@ -90,7 +94,8 @@ CREATE INDEX order_keys_ord ON order_keys (ord);
 
 -- merged_into: another announcement of the same order turned out to be this sale
 CREATE TABLE conversions (
-    id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, workspace INTEGER NOT NULL, ord INTEGER, event TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, workspace INTEGER NOT NULL, ord INTEGER,
+    event TEXT NOT NULL,
     customer INTEGER, subscription TEXT, amount INTEGER, currency TEXT, provider TEXT NOT NULL,
     occurred_at INTEGER NOT NULL, created_at INTEGER NOT NULL, rule TEXT, click BLOB,
     candidates TEXT NOT NULL, properties TEXT NOT NULL, merged_into INTEGER) STRICT;
@@ -108,9 +113,9 @@ CREATE INDEX claims_click ON claims (click) WHERE click IS NOT NULL;
 
 -- kind: single, cumulative, dispute; taken is what of it has been booked
 CREATE TABLE returns (
-    ord INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL,
-    reason TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
-    taken INTEGER NOT NULL, answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
+    ord INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, amount INTEGER NOT NULL,
+    currency TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, endpoint INTEGER NOT NULL, provider TEXT NOT NULL,

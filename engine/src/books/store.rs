@@ -14,7 +14,8 @@ use super::apply::{self, Touched};
 use super::outcome::{Outcome, StoreError};
 use super::schema;
 
-/// A fact as the journal has it; `Err` says why an entry could not be decoded, which is noted and passed over.
+/// A fact as the journal has it; `Err` says why an entry could not be decoded, which is noted and passed
+/// over.
 pub type Fact = Result<Recorded, String>;
 
 /// How many statements a connection keeps prepared.
@@ -60,8 +61,8 @@ impl Store {
         Ok(seq as Sequence)
     }
 
-    /// Applies facts in order, all in one transaction with `applied_seq`. Facts that are applied already are passed
-    /// over (`None`), so a batch may be given again after a failure.
+    /// Applies facts in order, all in one transaction with `applied_seq`. Facts that are applied already are
+    /// passed over (`None`), so a batch may be given again after a failure.
     pub fn apply_batch(&mut self, facts: &[(Sequence, Fact)]) -> Result<Vec<Option<Outcome>>, StoreError> {
         let applied = self.applied_seq()?;
         let mut touched = Vec::new();

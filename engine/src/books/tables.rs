@@ -142,7 +142,7 @@ impl Tables {
         let clear = self.keyring.unseal(SECRET_CONTEXT, sealed).ok();
         let clear = clear.and_then(|bytes| String::from_utf8(bytes).ok());
         if clear.is_none() {
-            tracing::error!(endpoint = %id, "a signing secret cannot be opened: is keyring.db another engine's?");
+            tracing::error!(endpoint = %id, "a signing secret cannot be opened: is this the keyring.db?");
         }
         clear
     }

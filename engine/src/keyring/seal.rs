@@ -1,5 +1,6 @@
-//! Sealing: AES-SIV with a 512-bit key (RFC 5297, `AEAD_AES_SIV_CMAC_512`). A text is base64 (URL alphabet, no padding)
-//! of a 16-byte random nonce and the SIV output; the context and the nonce are its associated data.
+//! Sealing: AES-SIV with a 512-bit key (RFC 5297, `AEAD_AES_SIV_CMAC_512`). A text is base64 (URL alphabet,
+//! no padding) of a 16-byte random nonce and the SIV output; the context and the nonce are its associated
+//! data.
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;

@@ -160,7 +160,8 @@ fn twin(all: &[Told], customers_may_credit: bool) -> Totals {
                 Event::Cumulative(total) => cumulative = cumulative.max(*total),
                 Event::Single { n, reversed } => *singles.entry(*n).or_default() |= reversed,
                 Event::Dispute { n, state } => {
-                    // All at one time: decided beats open beats asked, and of two decisions `won` is the later word.
+                    // All at one time: decided beats open beats asked, and of two decisions `won` is the
+                    // later word.
                     let rank = match state {
                         DisputeState::Inquiry => 0,
                         DisputeState::Open => 1,
@@ -218,7 +219,8 @@ proptest! {
         mut all in prop::collection::vec(told(), 1..14),
         order in any::<u64>(),
     ) {
-        // A customer's touch credits other orders by the order of arrival, rightly: then credit is not compared.
+        // A customer's touch credits other orders by the order of arrival, rightly: then credit is not
+        // compared.
         let with_customers = order % 2 == 0;
         for told in &mut all {
             if let Event::Paid { customer, .. } = &mut told.event {
@@ -291,7 +293,8 @@ proptest! {
                         Some(sold) if sold.amount == amount => 200,
                         Some(_) => 409,
                     };
-                    prop_assert_eq!(bench.convert(sale(&format!("o{order}"), amount), claim).status, expected);
+                    let sold = bench.convert(sale(&format!("o{order}"), amount), claim);
+                    prop_assert_eq!(sold.status, expected);
                     shop.entry(order).or_insert_with(|| Sold { amount, ..Sold::default() });
                 }
                 Call::Refund { order, amount, id } => {
