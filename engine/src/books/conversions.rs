@@ -64,7 +64,9 @@ pub(super) fn report(
         orders::sold_as(tx, known, name)?;
         order = Some(known);
     }
-    if pays(&new.event) && new.amount.is_some_and(|money| !has_room(tx, money).unwrap_or(false)) {
+    if let (true, Some(money)) = (pays(&new.event), new.amount)
+        && !has_room(tx, money)?
+    {
         return Err(Problem::field("amount.amount", "is more than this workspace's books can add up").into());
     }
     let customer = match &new.customer_id {

@@ -115,7 +115,8 @@ CREATE INDEX claims_click ON claims (click) WHERE click IS NOT NULL;
 CREATE TABLE returns (
     ord INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL,
-    changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
+    changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, answer TEXT,
+    PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, endpoint INTEGER NOT NULL, provider TEXT NOT NULL,

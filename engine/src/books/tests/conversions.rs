@@ -156,3 +156,18 @@ fn an_erased_customer_still_counts() {
     assert_eq!(bench.total().new_customers, 1);
     bench.verify();
 }
+
+#[test]
+fn amounts_that_could_not_be_added_up_are_refused() {
+    let mut bench = bench();
+    let huge = weir_schemas::money::AMOUNT_MAX;
+    for amount in [-1, huge + 1, i64::MAX] {
+        assert_eq!(bench.convert(sale("A-1", amount), ClickClaim::None).status, 422, "{amount}");
+    }
+    let limit = i64::MAX / 4 / huge + 1;
+    for n in 0..limit {
+        assert_eq!(bench.convert(sale(&format!("B-{n}"), huge), ClickClaim::None).status, 201);
+    }
+    assert_eq!(bench.convert(sale("C", 1), ClickClaim::None).status, 422);
+    bench.verify();
+}
