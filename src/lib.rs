@@ -3,4 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod command;
 pub mod config;
+mod engine;
+mod first_start;
+pub mod serve;

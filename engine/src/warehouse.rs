@@ -153,6 +153,7 @@ impl Warehouse {
             thread: Mutex::new(None),
         });
         let follower = follower::Follower {
+            connection: shared.connection.separate(),
             reader: JournalReader::open(&sources.journal, &[Family::Traffic], stored),
             sources,
             progress,

@@ -11,7 +11,7 @@ use weir_schemas::ids::Sequence;
 
 use super::batch::{self, Batch, Inserted};
 use super::progress::{ProgressFile, Range, Stored};
-use super::{Shared, WarehouseState};
+use super::{Connection, Shared, WarehouseState};
 use crate::journal::{Family, JournalReader};
 use crate::watermark::Watermark;
 
@@ -53,6 +53,7 @@ pub(super) struct Follower {
     pub progress: ProgressFile,
     pub reader: JournalReader,
     pub shared: Arc<Shared>,
+    pub connection: Connection,
     pub runtime: tokio::runtime::Runtime,
 }
 
@@ -187,7 +188,7 @@ impl Follower {
 
     fn count_until_answered(&mut self, range: Range) -> Option<(u64, u64)> {
         loop {
-            let counted = match self.shared.connection.client() {
+            let counted = match self.connection.client() {
                 Err(error) => Err(error.to_string()),
                 Ok(client) => {
                     let count = batch::count(&client, self.shared.node, range);
@@ -195,7 +196,10 @@ impl Follower {
                 }
             };
             match counted {
-                Ok(counts) => return Some(counts),
+                Ok(counts) => {
+                    self.shared.set_state(WarehouseState::Storing);
+                    return Some(counts);
+                }
                 Err(error) => self.shared.set_state(WarehouseState::Away(error)),
             };
             if self.shared.stop.load(Ordering::Acquire) {
@@ -250,7 +254,7 @@ impl Follower {
         let mut pause = BACK_OFF_MIN;
         loop {
             let started = Instant::now();
-            let result = match self.shared.connection.client() {
+            let result = match self.connection.client() {
                 Err(error) => Err(error.to_string()),
                 Ok(client) => {
                     let insert = batch.insert(&client, self.shared.node, range, ambiguous);

@@ -1,0 +1,71 @@
+//! What has to be done now and then: finding clicks that conversions claimed before they could be found, and deleting old traffic.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use weir_engine::journal;
+use weir_schemas::fact::{Actor, ClickFacts, Fact, Recorded};
+use weir_schemas::ids::{ClickId, WorkspaceId};
+use weir_schemas::time::Timestamp;
+
+use super::Parts;
+use crate::config::Config;
+use crate::engine::{Engine, journal_folder};
+
+const RESOLVE_EVERY: Duration = Duration::from_secs(2);
+/// Claims looked at in one round.
+const RESOLVE_MAX: u32 = 200;
+const RETENTION_EVERY: Duration = Duration::from_secs(600);
+
+pub(super) fn start(
+    config: &Config,
+    engine: &Arc<Engine>,
+    parts: &Arc<Parts>,
+    runtime: &tokio::runtime::Handle,
+) {
+    runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
+    runtime.spawn(keep_retention(config.traffic_retention, Arc::clone(engine), Arc::clone(parts)));
+}
+
+async fn resolve_clicks(engine: Arc<Engine>, parts: Arc<Parts>) {
+    let mut every = tokio::time::interval(RESOLVE_EVERY);
+    loop {
+        every.tick().await;
+        let open = engine.books.read_async(|reads| reads.unresolved_clicks(RESOLVE_MAX)).await;
+        let Ok(open) = open else { continue };
+        for (workspace, id) in open {
+            if let Some(click) = find(&engine, &parts, workspace, id).await {
+                let fact = Fact::ClickResolved { click };
+                let at = Timestamp::now();
+                let recorded = Recorded { at, workspace, actor: Actor::System, request: None, fact };
+                if let Err(error) = engine.books.submit(recorded).await {
+                    tracing::warn!(%error, "a found click could not be recorded; it is tried again");
+                }
+            }
+        }
+    }
+}
+
+async fn find(engine: &Engine, parts: &Parts, workspace: WorkspaceId, id: ClickId) -> Option<ClickFacts> {
+    if let Some(found) = engine.recent.find(workspace, id) {
+        return Some(found);
+    }
+    parts.warehouse.find_click(workspace, id).await.ok().flatten()
+}
+
+async fn keep_retention(retention: Duration, engine: Arc<Engine>, parts: Arc<Parts>) {
+    let mut every = tokio::time::interval(RETENTION_EVERY);
+    loop {
+        every.tick().await;
+        let passed = parts.warehouse.stored_durably().min(engine.books.applied().get());
+        let folder = journal_folder(engine.data.path());
+        let delete = move || journal::delete_expired(&folder, passed, retention, SystemTime::now());
+        match tokio::task::spawn_blocking(delete).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(segments)) => {
+                tracing::info!(segments, "old traffic left the journal; the warehouse has it")
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "old traffic cannot be deleted"),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `/openapi.json`: the contract as a document. Every route of the admin API is stated in [`OPERATIONS`]; a test holds the table
+//! against the routers. Bodies are the types of `schemas`, so they cannot drift from what is parsed.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Map, Value, json};
+use utoipa::{PartialSchema, ToSchema};
+use weir_edge::response::{typed, with};
+use weir_edge::route::Router;
+use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
+use weir_schemas::link::{Link, LinkSpec};
+use weir_schemas::query::Answer;
+
+/// One operation.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    tag: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    /// The schema of the body, if it takes one.
+    body: Option<&'static str>,
+    /// Status and schema of a success; an empty schema has no body.
+    success: (u16, &'static str),
+    /// Query parameters.
+    parameters: &'static [(&'static str, &'static str)],
+}
+
+const PAGE: &[(&str, &str)] =
+    &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before")];
+
+macro_rules! operations {
+    ($($method:ident $path:literal $tag:literal $id:ident $summary:literal
+       ($body:expr) -> $status:literal $schema:literal $(, $parameters:expr)?;)+) => {
+        &[$(Operation {
+            method: stringify!($method),
+            path: $path,
+            tag: $tag,
+            id: stringify!($id),
+            summary: $summary,
+            body: $body,
+            success: ($status, $schema),
+            parameters: { #[allow(unused_mut, unused_assignments)] let mut given: &[(&str, &str)] = &[];
+                          $( given = $parameters; )? given },
+        }),+]
+    };
+}
+
+static OPERATIONS: &[Operation] = operations! {
+    post "/v1/links" "Links" createLink "Makes a link; the slug is generated where absent"
+        (Some("LinkSpec")) -> 201 "Link";
+    post "/v1/links/bulk" "Links" createLinks "Makes up to 1,000 links; each item has its own result"
+        (Some("Any")) -> 200 "Any";
+    get "/v1/links" "Links" listLinks "Lists links, newest first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("search", "Part of slug, title or destination"), ("tag", "A tag"), ("partner_id", "A partner")];
+    get "/v1/links/{id}" "Links" readLink "Reads a link" (None) -> 200 "Link";
+    patch "/v1/links/{id}" "Links" changeLink "Changes the fields given" (Some("Any")) -> 200 "Link";
+    delete "/v1/links/{id}" "Links" deleteLink "Deletes a link; its history stays" (None) -> 204 "";
+    post "/v1/conversions" "Conversions" reportConversion
+        "Reports a conversion; a repeat of `order_id` and `event` answers 200"
+        (Some("NewConversion")) -> 201 "Conversion";
+    post "/v1/refunds" "Conversions" reportRefund "Gives all or a part of an order back"
+        (Some("NewRefund")) -> 201 "Any";
+    get "/v1/conversions" "Conversions" listConversions "Lists conversions, newest first" (None) -> 200 "Page",
+        PAGE;
+    get "/v1/conversions/{id}" "Conversions" readConversion "Reads a conversion" (None) -> 200 "Conversion";
+    get "/v1/conversions/{id}/trace" "Conversions" traceConversion
+        "Every candidate touch, which rule took or refused it, and why" (None) -> 200 "Any";
+    get "/v1/customers/{id}" "Customers" readCustomer "Profile, touches, orders, lifetime value"
+        (None) -> 200 "Any";
+    delete "/v1/customers/{id}" "Customers" eraseCustomer "Forgets the person; the numbers stay"
+        (None) -> 204 "";
+    post "/v1/webhook-endpoints" "Webhooks" createEndpoint "Makes an endpoint for a provider's webhooks"
+        (Some("Any")) -> 201 "Any";
+    get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page";
+    delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
+    get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
+        "What came in there, and what became of it" (None) -> 200 "Page", PAGE;
+    post "/v1/query" "Query" query "Answers a query over all facts" (Some("Query")) -> 200 "Answer",
+        &[("format", "`csv` or `ndjson` instead of JSON")];
+    get "/v1/live" "Live" live "A WebSocket of the subprotocol weir.v1.json" (None) -> 101 "";
+    post "/v1/live/tickets" "Live" createTicket "A single-use ticket for a browser's WebSocket"
+        (None) -> 201 "Any";
+    post "/v1/keys" "Keys" createKey "Makes an API key; its secret is shown once" (Some("Any")) -> 201 "Any";
+    get "/v1/keys" "Keys" listKeys "Lists the keys" (None) -> 200 "Page";
+    delete "/v1/keys/{id}" "Keys" revokeKey "Revokes a key" (None) -> 204 "";
+    post "/v1/session" "Session" signIn "Begins a session of the dashboard" (Some("Any")) -> 204 "";
+    get "/v1/session" "Session" session "Who is signed in" (None) -> 200 "Any";
+    delete "/v1/session" "Session" signOut "Ends the session" (None) -> 204 "";
+    get "/metrics" "Operations" metrics "Prometheus metrics" (None) -> 200 "";
+    get "/healthz" "Operations" health "The process answers" (None) -> 200 "";
+    get "/readyz" "Operations" readiness "The engine can record" (None) -> 200 "Any";
+};
+
+fn schema_of<T: PartialSchema + ToSchema>(into: &mut Map<String, Value>) {
+    let mut parts = Vec::new();
+    T::schemas(&mut parts);
+    for (name, schema) in parts {
+        into.insert(name, json!(schema));
+    }
+    into.insert(T::name().into_owned(), json!(T::schema()));
+}
+
+/// The document.
+pub(super) fn document() -> Value {
+    let mut schemas = Map::new();
+    schema_of::<LinkSpec>(&mut schemas);
+    schema_of::<Link>(&mut schemas);
+    schema_of::<NewConversion>(&mut schemas);
+    schema_of::<NewRefund>(&mut schemas);
+    schema_of::<Conversion>(&mut schemas);
+    schema_of::<Answer>(&mut schemas);
+    schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
+    schemas.insert("Query".to_owned(), query_schema());
+    schemas.insert("Page".to_owned(), page_schema());
+    schemas.insert("Problem".to_owned(), problem_schema());
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method] = describe(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Weir",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Links, conversions, queries and live numbers of a Weir engine. Money is an integer in \
+                minor units; times are RFC 3339; every POST takes an Idempotency-Key.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key, `weir_…`"}},
+            "schemas": schemas,
+        },
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let mut parameters: Vec<Value> = operation
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    parameters.extend(operation.parameters.iter().map(|(name, description)| {
+        json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
+    }));
+    let idempotent = operation.method == "post" && !operation.path.contains("session");
+    if idempotent {
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255},
+            "description": "The same key and body get the same answer; the same key with another body gets 409",
+        }));
+    }
+    let (status, schema) = operation.success;
+    let mut success = json!({"description": "Success"});
+    if !schema.is_empty() {
+        success["content"] = json!({"application/json": {"schema": reference(schema)}});
+    }
+    let problem = json!({
+        "description": "A problem (RFC 9457)",
+        "content": {"application/problem+json": {"schema": reference("Problem")}},
+    });
+    let mut described = json!({
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "responses": {status.to_string(): success, "default": problem},
+    });
+    if !parameters.is_empty() {
+        described["parameters"] = json!(parameters);
+    }
+    if let Some(body) = operation.body {
+        described["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": reference(body)}}});
+    }
+    described
+}
+
+fn query_schema() -> Value {
+    use weir_schemas::query::{LIMIT_MAX, Metric, Period};
+    let names = |all: Vec<&str>| json!(all);
+    json!({
+        "type": "object",
+        "required": ["metrics"],
+        "additionalProperties": false,
+        "properties": {
+            "metrics": {"type": "array", "minItems": 1, "items": {
+                "type": "string", "enum": names(Metric::ALL.iter().map(|m| m.as_str()).collect())}},
+            "date_range": {"oneOf": [
+                {"type": "string", "enum": names(Period::ALL.iter().map(|p| p.as_str()).collect())},
+                {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "string"}}]},
+            "timezone": {"type": "string", "description": "An IANA name"},
+            "dimensions": {"type": "array", "items": {"type": "string"},
+                "description": weir_schemas::query::Dimension::names()},
+            "filters": {"type": "array", "description": "[\"and\", [[\"is\",\"country\",[\"DE\"]], …]]", "items": {}},
+            "order_by": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+            "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
+            "offset": {"type": "integer", "minimum": 0},
+            "include": {"type": "object", "properties": {"total": {"type": "boolean"}, "compare": {}}},
+        },
+    })
+}
+
+fn page_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["data", "next_cursor"],
+        "properties": {
+            "data": {"type": "array", "items": {"type": "object"}},
+            "next_cursor": {"type": ["string", "null"]},
+        },
+    })
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "request_id"],
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "code": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "request_id": {"type": "string"},
+            "errors": {"type": "array", "items": {"type": "object", "properties": {
+                "field": {"type": "string"}, "detail": {"type": "string"}}}},
+        },
+    })
+}
+
+/// The route.
+pub(super) fn route() -> Router {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+    Router::new().route(Method::GET, "/openapi.json", async |_| {
+        let response = typed(StatusCode::OK, "application/json", DOCUMENT.clone());
+        Ok(with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+    })
+}
+
+/// What of `router` the document does not state, and the other way round.
+pub(super) fn differences(router: &Router) -> Vec<String> {
+    let stated: std::collections::BTreeSet<String> = OPERATIONS
+        .iter()
+        .map(|operation| format!("{} {}", operation.method.to_uppercase(), operation.path))
+        .collect();
+    let served: std::collections::BTreeSet<String> = router
+        .paths()
+        .flat_map(|(path, methods)| methods.into_iter().map(move |method| format!("{method} {path}")))
+        .filter(|route| !["GET /openapi.json", "GET /sign-in"].contains(&route.as_str()))
+        .collect();
+    served.difference(&stated).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
+        let text = document.to_string();
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(
+                document["components"]["schemas"].get(name).is_some(),
+                "{name} is referred to and not there"
+            );
+        }
+        assert_eq!(document["openapi"], "3.1.0");
+    }
+}
