@@ -256,10 +256,6 @@ impl Worker {
 
     fn publish(&mut self, last: Sequence, hits: u64, refused: u64) {
         self.shared.full.store(false, Ordering::Release);
-        for (index, reader) in self.readers.iter_mut().enumerate() {
-            let counter = reader.consume();
-            self.shared.lane_durable[index].advance(counter);
-        }
         self.shared.journaled.fetch_add(hits, Ordering::AcqRel);
         self.shared.refused.fetch_add(refused, Ordering::AcqRel);
         for (seq, waiting) in &mut self.facts {
@@ -268,6 +264,11 @@ impl Worker {
             }
         }
         self.shared.durable.advance(last);
+        // After the journal's own watermark: whoever waits for a lane reads that one next ([`Recorder::settled`]).
+        for (index, reader) in self.readers.iter_mut().enumerate() {
+            let counter = reader.consume();
+            self.shared.lane_durable[index].advance(counter);
+        }
         for (seq, waiting) in self.facts.drain(..) {
             // Whoever does not wait any more finds the fact in the books.
             _ = waiting.done.send(Ok(seq));

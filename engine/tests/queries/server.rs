@@ -10,7 +10,7 @@ use weir_embedded::{ServeOptions, serve};
 use weir_engine::warehouse::migrate;
 
 const DATA_DIR: &str = "WEIR_TEST_CLICKHOUSE_DIR";
-const PASSWORD: &str = "secret";
+pub(crate) const PASSWORD: &str = "secret";
 
 pub(crate) struct Server {
     child: Child,
@@ -61,6 +61,10 @@ impl Server {
             .find_map(|line| Some(line.split_once(r#"{"clickhouse":""#)?.1.split_once('"')?.0.to_owned()))
             .expect("the child becomes ready");
         Self { child, url, _stdout: lines, _data_dir: data_dir }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn client(&self) -> Client {
