@@ -12,6 +12,7 @@ use weir_edge::listener::{self, Limits, Listener};
 use weir_edge::service::Service;
 use weir_ingest::commands::{self, Commands};
 use weir_query::analytics::Analytics;
+use weir_query::management::Management;
 use weir_schemas::time::Timestamp;
 
 use super::{Parts, openapi, operations, public};
@@ -38,6 +39,12 @@ pub(super) fn start(
         parts.addresses.public_url.clone(),
     ));
     let analytics = Analytics::new(engine.recorder.clone(), parts.warehouse.clone());
+    let management = Management::new(
+        engine.books.clone(),
+        Arc::clone(&engine.keyring),
+        analytics.clone(),
+        parts.addresses.public_url.clone(),
+    );
     let dashboard = weir_dashboard::Handles {
         live: parts.live.clone(),
         books: engine.books.clone(),
@@ -52,6 +59,7 @@ pub(super) fn start(
     };
     let router = commands::routes(&commands)
         .merge(weir_query::analytics::routes(analytics))
+        .merge(weir_query::management::routes(management))
         .merge(weir_dashboard::routes(dashboard))
         .merge(operations::probes(parts))
         .merge(operations::metrics(parts))

@@ -77,6 +77,7 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/webhook-endpoints" "Webhooks" createEndpoint "Makes an endpoint for a provider's webhooks"
         (Some("Any")) -> 201 "Any";
     get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page";
+    get "/v1/webhook-endpoints/{id}" "Webhooks" readEndpoint "Reads an endpoint" (None) -> 200 "Any";
     delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
     get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
         "What came in there, and what became of it" (None) -> 200 "Page", PAGE;
@@ -258,7 +259,7 @@ pub(super) fn differences(router: &Router) -> Vec<String> {
         .flat_map(|(path, methods)| methods.into_iter().map(move |method| format!("{method} {path}")))
         .filter(|route| !["GET /openapi.json", "GET /sign-in"].contains(&route.as_str()))
         .collect();
-    served.difference(&stated).cloned().collect()
+    stated.symmetric_difference(&served).cloned().collect()
 }
 
 #[cfg(test)]
