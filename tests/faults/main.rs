@@ -1,0 +1,7 @@
+//! What bad input and faults get, end to end: the real binary, the real ClickHouse, `kill -9`.
+
+#[path = "../harness/engine.rs"]
+mod engine;
+
+mod one_engine;
+mod stopping;
