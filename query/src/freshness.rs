@@ -1,5 +1,5 @@
-//! How fresh an answer is: everything that was answered to visitors and providers before the question, if the warehouse
-//! takes it in time; else what it has, and the answer says as of when.
+//! How fresh an answer is: everything that was answered to visitors and providers before the question, if
+//! the warehouse takes it in time; else what it has, and the answer says as of when.
 
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
 -- One row per refined hit. `(node, seq)` is its identity in the journal; `id` its identity towards the world.
 --
--- ORDER BY (workspace, at, id): every query names a workspace and a time range, batches arrive nearly sorted this way, and
--- the click of a token is one granule away, because a click id begins with its `at`.
--- PARTITION BY month: a month can be dropped or moved as files, and a range of days opens at most two partitions.
--- No TTL: history is the product; an operator who must forget sets one with ALTER TABLE … MODIFY TTL.
--- No aggregating projections: every query says `seq <= S`, which a projection summed over `seq` cannot answer exactly.
--- non_replicated_deduplication_window: 0 by default; the token of an insert is the second layer of exactly-once, behind
--- the count of `(node, seq)`, for which the skip index on `seq` is.
+-- ORDER BY (workspace, at, id): every query names a workspace and a time range, batches arrive nearly
+-- sorted this way, and the click of a token is one granule away, because a click id begins with its `at`.
+-- PARTITION BY month: a month can be dropped or moved as files, and a range of days opens at most two
+-- partitions. No TTL: history is the product; an operator who must forget sets one with ALTER TABLE …
+-- MODIFY TTL. No aggregating projections: every query says `seq <= S`, which a projection summed over `seq`
+-- cannot answer exactly. non_replicated_deduplication_window: 0 by default; the token of an insert is the
+-- second layer of exactly-once, behind the count of `(node, seq)`, for which the skip index on `seq` is.
 CREATE TABLE IF NOT EXISTS clicks
 (
     node UInt16 CODEC(T64, ZSTD(1)),

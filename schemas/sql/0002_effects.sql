@@ -1,8 +1,9 @@
--- One row per signed change that a fact made (schemas::effect). Everything is added up, nothing is ever updated: a
--- restatement is a pair of rows. `(node, seq, sub)` is a row's identity.
+-- One row per signed change that a fact made (schemas::effect). Everything is added up, nothing is ever
+-- updated: a restatement is a pair of rows. `(node, seq, sub)` is a row's identity.
 --
--- ORDER BY (workspace, at, seq, sub): as for clicks; `at` is when the event happened, which may be long before it came.
--- Text defaults are empty, ids 0 where there is none: Nullable would cost a mask per column and mean the same.
+-- ORDER BY (workspace, at, seq, sub): as for clicks; `at` is when the event happened, which may be long
+-- before it came. Text defaults are empty, ids 0 where there is none: Nullable would cost a mask per column
+-- and mean the same.
 CREATE TABLE IF NOT EXISTS effects
 (
     node UInt16 CODEC(T64, ZSTD(1)),

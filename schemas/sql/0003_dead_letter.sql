@@ -1,5 +1,6 @@
 -- What could not be stored, with the reason: an entry is stored, waiting, or here, and never silently gone.
--- `source` is the table it was meant for; `sub` is 0 for clicks. `payload` is the entry's bytes as the journal had them.
+-- `source` is the table it was meant for; `sub` is 0 for clicks. `payload` is the entry's bytes as the
+-- journal had them.
 CREATE TABLE IF NOT EXISTS dead_letter
 (
     node UInt16,

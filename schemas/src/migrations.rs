@@ -1,5 +1,5 @@
-//! The warehouse's schema, as numbered migrations. One that was released is never edited: the next number changes it.
-//! Statements end with `;` at a line's end; comments stand on lines of their own.
+//! The warehouse's schema, as numbered migrations. One that was released is never edited: the next number
+//! changes it. Statements end with `;` at a line's end; comments stand on lines of their own.
 
 /// One step of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ impl Migration {
         self.sql.split(";\n").map(without_comments).filter(|statement| !statement.is_empty())
     }
 
-    /// Tells whether a migration that was applied is still the one in the binary (FNV-1a of the statements, so that a
-    /// comment may be mended).
+    /// Tells whether a migration that was applied is still the one in the binary (FNV-1a of the statements,
+    /// so that a comment may be mended).
     pub fn digest(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         for statement in self.statements() {

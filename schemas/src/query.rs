@@ -1,6 +1,7 @@
-//! The contract of queries (api.md, Query). A live subscription carries the same body, so this is also what a dashboard
-//! asks for. Parsing here is about shape and names; whether a combination makes sense is decided by the query engine.
-//! Long, because it is one vocabulary: every dimension, metric and field in one place.
+//! The contract of queries (api.md, Query). A live subscription carries the same body, so this is also what
+//! a dashboard asks for. Parsing here is about shape and names; whether a combination makes sense is
+//! decided by the query engine. Long, because it is one vocabulary: every dimension, metric and field in
+//! one place.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 

@@ -79,7 +79,8 @@ impl Buckets {
         }
     }
 
-    /// The same as [`Self::key`] in SQL, of a DateTime64(3) column. Only numbers computed here go into the text.
+    /// The same as [`Self::key`] in SQL, of a DateTime64(3) column. Only numbers computed here go into the
+    /// text.
     pub(super) fn sql(&self, column: &str) -> String {
         let at = format!("toInt64(toUnixTimestamp64Milli({column}))");
         if self.width == TimeBucket::Minute {
@@ -117,8 +118,8 @@ impl Buckets {
     }
 }
 
-/// Year and month of a day counted from 1970-01-01, proleptic Gregorian. The calendar's 400 years have 146,097 days;
-/// counting from March puts the leap day last.
+/// Year and month of a day counted from 1970-01-01, proleptic Gregorian. The calendar's 400 years have
+/// 146,097 days; counting from March puts the leap day last.
 fn year_and_month(days: i64) -> (i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

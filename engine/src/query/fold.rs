@@ -99,7 +99,8 @@ impl RowStates {
         self.groups.len()
     }
 
-    /// Adds the warehouse's states: everything up to the snapshot's sequence. Later entries are then added one by one.
+    /// Adds the warehouse's states: everything up to the snapshot's sequence. Later entries are then added
+    /// one by one.
     pub fn load(&mut self, rows: StateRows) {
         for (keys, states) in rows.rows {
             if self.plan.total {

@@ -44,7 +44,8 @@ impl Latencies {
         }
     }
 
-    /// The highest value of the bucket that holds the `percent`-th percentile (nearest rank); none without clicks.
+    /// The highest value of the bucket that holds the `percent`-th percentile (nearest rank); none without
+    /// clicks.
     pub(super) fn percentile(&self, percent: u64) -> Option<u32> {
         let all: u64 = self.0.values().sum();
         let rank = (all * percent).div_ceil(100).max(1);

@@ -1,5 +1,6 @@
-//! A query, checked and resolved: who asks, the range in milliseconds, filters per table, what each row keeps. Two
-//! queries that mean the same have the same [`Plan::key`], so live subscriptions can share one state.
+//! A query, checked and resolved: who asks, the range in milliseconds, filters per table, what each row
+//! keeps. Two queries that mean the same have the same [`Plan::key`], so live subscriptions can share one
+//! state.
 
 use jiff::tz::TimeZone;
 use serde_json::json;

@@ -97,7 +97,10 @@ fn between(from: &str, to: &str, zone: &TimeZone) -> Result<Range, String> {
             return start_of(date, zone);
         }
         Timestamp::parse(text).map_err(|_| {
-            format!("`{text}` is neither an RFC 3339 time such as 2026-11-01T00:00:00Z nor a date such as 2026-11-01")
+            format!(
+                "`{text}` is neither an RFC 3339 time such as 2026-11-01T00:00:00Z nor a date such as \
+                 2026-11-01"
+            )
         })
     };
     let range = Range { from: moment(from)?, to: moment(to)? };

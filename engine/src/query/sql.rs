@@ -31,8 +31,8 @@ pub enum Mode {
 /// A server-side parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parameter {
-    /// `Array(String)`, each text in hexadecimal: how many times a server undoes escapes inside arrays differs between
-    /// its ways in, and these need none.
+    /// `Array(String)`, each text in hexadecimal: how many times a server undoes escapes inside arrays
+    /// differs between its ways in, and these need none.
     Texts(Vec<String>),
     /// `Array(UInt64)`
     Numbers(Vec<u64>),
@@ -348,7 +348,8 @@ fn predicate(condition: &Condition, table: Table, statement: &mut Statement) -> 
             format!("has({values}, CAST({}, 'String'))", text(*field, table))
         }
         Condition::TextContains(field, values) => {
-            // Which letters are the same in any case is agreed upon for ASCII only (see Condition::is_evaluable).
+            // Which letters are the same in any case is agreed upon for ASCII only (see
+            // Condition::is_evaluable).
             let ascii = values.iter().all(|value| value.is_ascii());
             let find = if ascii { "positionCaseInsensitive" } else { "positionCaseInsensitiveUTF8" };
             let values = statement.bind(Parameter::Texts(values.clone()));

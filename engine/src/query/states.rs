@@ -160,8 +160,8 @@ impl States {
         other.currencies.iter().for_each(|currency| self.meet(*currency));
     }
 
-    /// Whether the row has anything to say. A row of nothing but zeros (only duplicates came, a sale was restated
-    /// elsewhere) is no row.
+    /// Whether the row has anything to say. A row of nothing but zeros (only duplicates came, a sale was
+    /// restated elsewhere) is no row.
     pub(super) fn exists(&self, needs: &Needs) -> bool {
         needs.sums.iter().any(|sum| self.get(*sum) != 0)
             || (needs.visitors && !self.visitors.is_empty())

@@ -10,7 +10,8 @@ use super::condition::{FieldKind, kind, print_id};
 use super::plan::{OrderBy, Plan};
 use super::states::{Number, States, finish};
 
-/// A dimension's value, before it is printed. Values of one dimension are all of one kind, and sort as they should.
+/// A dimension's value, before it is printed. Values of one dimension are all of one kind, and sort as they
+/// should.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key {
     Text(Box<str>),

@@ -1,9 +1,10 @@
-//! Distinct visitors of a row: an exact set up to [`VISITORS_EXACT_MAX`], beyond it a HyperLogLog of 2^14 registers.
+//! Distinct visitors of a row: an exact set up to [`VISITORS_EXACT_MAX`], beyond it a HyperLogLog of 2^14
+//! registers.
 //!
-//! SQL computes the same registers (see [`register_sql`]), so a state that came from the warehouse and one that grew in
-//! memory merge, and their estimate is the same number. The hash is ClickHouse's `intHash64`; the estimator is Ertl's
-//! improved one (O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6), which
-//! needs no table of corrections and holds over the whole range.
+//! SQL computes the same registers (see [`register_sql`]), so a state that came from the warehouse and one
+//! that grew in memory merge, and their estimate is the same number. The hash is ClickHouse's `intHash64`;
+//! the estimator is Ertl's improved one (O. Ertl, "New cardinality estimation algorithms for HyperLogLog
+//! sketches", 2017, algorithm 6), which needs no table of corrections and holds over the whole range.
 
 use ahash::AHashSet;
 
@@ -61,13 +62,14 @@ fn register(visitor: u64) -> (usize, u8) {
     ((hash >> TAIL_BITS) as usize, guarded.trailing_zeros() as u8 + 1)
 }
 
-/// `register * 64 + value` of a visitor's column, in SQL. `x ^ (x - 1)` has as many ones as `x` has trailing zeros, and
-/// one more.
+/// `register * 64 + value` of a visitor's column, in SQL. `x ^ (x - 1)` has as many ones as `x` has
+/// trailing zeros, and one more.
 pub(super) fn register_sql(column: &str) -> String {
     let hash = format!("intHash64({column})");
     let guarded = format!("bitOr({hash}, toUInt64({}))", 1_u64 << TAIL_BITS);
     format!(
-        "toUInt32(bitShiftRight({hash}, {TAIL_BITS}) * 64 + bitCount(bitXor({guarded}, {guarded} - toUInt64(1))))"
+        "toUInt32(bitShiftRight({hash}, {TAIL_BITS}) * 64 \
+         + bitCount(bitXor({guarded}, {guarded} - toUInt64(1))))"
     )
 }
 

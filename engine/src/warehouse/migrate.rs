@@ -68,7 +68,8 @@ struct Booked {
     applied_at_ms: i64,
 }
 
-/// Applies what is missing and says what it was. Run by one engine at a time (the data folder's lock sees to it).
+/// Applies what is missing and says what it was. Run by one engine at a time (the data folder's lock sees
+/// to it).
 pub async fn up(client: &Client) -> Result<Vec<Applied>, MigrateError> {
     create_database(client).await?;
     client.query(BOOKKEEPING).execute().await?;

@@ -34,6 +34,7 @@ macro_rules! row_with_dims {
         }
 
         impl<'a> $name<'a> {
+            #[allow(clippy::too_many_arguments, reason = "one per column, named by the macro")]
             fn with_dims(dims: &'a Dims<'_>, $($field: $type),+) -> Self {
                 Self {
                     $($field,)+

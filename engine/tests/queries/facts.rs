@@ -138,14 +138,16 @@ pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
 fn leaf() -> impl Strategy<Value = Value> {
     let texts = prop::collection::vec(select(TEXTS), 1..3);
     let field = select(&["country", "city", "utm_source", "device"][..]);
+    let part = select(&["D", "e", "", "'"][..]);
+    let verdict = select(&["counted", "duplicate", ""][..]);
     let link = select(&["", "lnk_0000000000007"][..]);
     prop_oneof![
         4 => (select(&["is", "is_not"][..]), field.clone(), texts)
             .prop_map(|(by, field, texts)| json!([by, field, texts])),
-        2 => (field, select(&["D", "e", "", "'"][..])).prop_map(|(field, part)| json!(["contains", field, [part]])),
+        2 => (field, part).prop_map(|(field, part)| json!(["contains", field, [part]])),
         1 => link.prop_map(|link| json!(["is", "link", [link]])),
         1 => any::<bool>().prop_map(|bot| json!(["is", "bot", [bot]])),
-        1 => select(&["counted", "duplicate", ""][..]).prop_map(|verdict| json!(["is", "verdict", [verdict]])),
+        1 => verdict.prop_map(|verdict| json!(["is", "verdict", [verdict]])),
         1 => select(EVENTS).prop_map(|event| json!(["is", "event", [event]])),
         1 => select(&["EUR", "usd"][..]).prop_map(|currency| json!(["is", "currency", [currency]])),
     ]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use weir_engine::query::fold::{Changes, RowStates};
 use weir_engine::query::plan::Plan;
+use weir_schemas::ids::PartnerId;
 use weir_schemas::query::Query;
 use weir_schemas::time::Timestamp;
 
@@ -64,8 +65,14 @@ proptest! {
     })]
 
     #[test]
-    fn memory_answers_as_the_twin_does(query in query(), entries in entries(), told in 0..60_usize) {
-        let plan = Plan::build(&query, WORKSPACE, NOW, None);
+    fn memory_answers_as_the_twin_does(
+        query in query(),
+        entries in entries(),
+        told in 0..60_usize,
+        of_partner in prop::bool::weighted(0.2),
+    ) {
+        let partner = of_partner.then_some(PartnerId(7));
+        let plan = Plan::build(&query, WORKSPACE, NOW, partner);
         prop_assume!(plan.is_ok());
         let plan = Arc::new(plan.unwrap());
         prop_assert!(plan.is_incremental());
@@ -77,7 +84,13 @@ proptest! {
                 subscriber.apply(states.take_changes());
             }
         }
-        match twin::answer(&query, &entries) {
+        let of = |entry: &Entry| match entry {
+            Entry::Click(click) => click.partner,
+            Entry::Effect(effect) => effect.partner,
+        };
+        let seen: Vec<Entry> =
+            entries.into_iter().filter(|entry| partner.is_none_or(|partner| of(entry) == partner)).collect();
+        match twin::answer(&query, &seen) {
             Err(currencies) => {
                 let problem = states.refusal();
                 prop_assert!(problem.is_some_and(|problem| problem.detail.contains(&currencies[0])));

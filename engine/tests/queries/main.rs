@@ -1,5 +1,6 @@
-//! Queries against their twins: states in memory against plain loops over all rows ([`folding`]), and a real ClickHouse
-//! against states in memory ([`warehouse`]), cell by cell, over random facts and random queries.
+//! Queries against their twins: states in memory against plain loops over all rows ([`folding`]), and a
+//! real ClickHouse against states in memory ([`warehouse`]), cell by cell, over random facts and random
+//! queries.
 //!
 //! libchdb is taken from `WEIR_LIBCHDB`, else from where `make libchdb` puts it.
 

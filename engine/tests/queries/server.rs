@@ -68,7 +68,7 @@ impl Server {
     }
 
     pub(crate) fn client(&self) -> Client {
-        let client = Client::default().with_url(&self.url).with_user("default");
+        let client = Client::default().with_url(self.url()).with_user("default");
         client.with_password(PASSWORD).with_database("weir")
     }
 

@@ -96,15 +96,18 @@ fn the_warehouse_answers_as_memory_does() {
     let server = Server::start();
     let client = runtime.block_on(server.migrated());
     let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
-    let facts = (entries(), prop::collection::vec(query(), 4), 0..60_usize);
-    let workspaces = std::cell::Cell::new(1);
+    let partner = prop::option::weighted(0.2, Just(PartnerId(7)));
+    let facts = (entries(), prop::collection::vec((query(), partner), 4), 0..60_usize);
+    let cases = std::cell::Cell::new(0);
     let result = TestRunner::new(config).run(&facts, |(entries, queries, cut)| {
-        let workspace = WorkspaceId(workspaces.replace(workspaces.get() + 1));
+        let case: u32 = cases.replace(cases.get() + 1);
+        // Other tenants' rows have lower and higher numbers.
+        let workspace = WorkspaceId(if case.is_multiple_of(2) { 1_000_000 + case } else { 1_000_000 - case });
         let entries = of_workspace(entries, workspace);
         runtime.block_on(async {
             store(&client, &entries).await;
-            for query in queries {
-                let Ok(plan) = Plan::build(&query, workspace, NOW, None) else { continue };
+            for (query, partner) in queries {
+                let Ok(plan) = Plan::build(&query, workspace, NOW, partner) else { continue };
                 let cut = cut.min(entries.len());
                 let compared = same(&client, &query, &Arc::new(plan), &entries, cut).await;
                 compared.map_err(|error| TestCaseError::fail(format!("{error}\n{query:?}")))?;

@@ -60,7 +60,8 @@ pub(super) async fn one(context: Context, management: Arc<Management>) -> Result
 }
 
 impl Management {
-    /// Links as they are answered. Without a warehouse `clicks` is null: no number is better than a wrong one.
+    /// Links as they are answered. Without a warehouse `clicks` is null: no number is better than a wrong
+    /// one.
     async fn with_clicks(&self, workspace: WorkspaceId, links: Vec<Link>) -> Vec<Value> {
         let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
         let clicks = if ids.is_empty() { Some(HashMap::new()) } else { self.clicks(workspace, &ids).await };

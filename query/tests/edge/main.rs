@@ -1,5 +1,5 @@
-//! The analysts' edge over a whole engine without sockets: recorder, books, warehouse follower and a real ClickHouse.
-//! What was answered to a visitor or a shop before a question is in its answer.
+//! The analysts' edge over a whole engine without sockets: recorder, books, warehouse follower and a real
+//! ClickHouse. What was answered to a visitor or a shop before a question is in its answer.
 
 #![allow(clippy::unwrap_used)]
 

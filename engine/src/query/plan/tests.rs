@@ -27,7 +27,8 @@ fn one_wrong(query: Value, field: &str, says: &str) {
 #[test]
 fn every_wrong_field_is_named() {
     let errors = wrong(json!({
-        "metrics": ["clicks", "clicks"], "date_range": ["2026-11-08", "2026-11-01"], "timezone": "Mars/Olympus",
+        "metrics": ["clicks", "clicks"], "date_range": ["2026-11-08", "2026-11-01"],
+        "timezone": "Mars/Olympus",
         "dimensions": ["country", "property:plan"], "filters": ["is", "asn", ["x"]],
         "order_by": [["country", "asc"], ["revenue", "desc"]], "limit": 0, "offset": 1_000_001
     }));
@@ -69,8 +70,10 @@ fn the_same_meaning_has_the_same_key() {
     let key = |query: Value| build(query).unwrap().key().to_owned();
     let one = key(json!({"metrics": ["clicks"], "filters": ["is", "country", ["DE", "AT"]]}));
     let spelled_out = json!({
-        "metrics": ["clicks"], "date_range": ["2026-10-23", "2026-11-22"], "timezone": "UTC", "dimensions": [],
-        "filters": ["and", [["is", "country", ["AT", "DE", "AT"]]]], "order_by": [["clicks", "desc"]], "limit": 1000
+        "metrics": ["clicks"], "date_range": ["2026-10-23", "2026-11-22"],
+        "timezone": "UTC", "dimensions": [],
+        "filters": ["and", [["is", "country", ["AT", "DE", "AT"]]]], "order_by": [["clicks", "desc"]],
+        "limit": 1000
     });
     assert_eq!(one, key(spelled_out));
     assert_ne!(one, key(json!({"metrics": ["clicks"], "filters": ["is", "country", ["DE"]]})));
