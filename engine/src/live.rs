@@ -25,7 +25,7 @@ use crate::warehouse::{Sources, Warehouse};
 use crate::watermark::Watermark;
 
 mod client;
-mod frames;
+pub mod frames;
 mod load;
 mod tail;
 mod thread;

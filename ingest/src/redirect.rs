@@ -168,7 +168,7 @@ impl Redirect {
 
     /// The answer to a visit and the number of its hit on the lane; `None` where the path is one of the
     /// public routes.
-    fn visit<B>(
+    pub fn visit<B>(
         &self,
         request: &Request<B>,
         peer: IpAddr,

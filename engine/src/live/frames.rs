@@ -12,7 +12,7 @@ use weir_schemas::query::{Cell, Column};
 
 /// A frame without its subscription's name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Body {
+pub struct Body {
     kind: &'static str,
     /// JSON members after the name, without the opening comma, with the closing brace.
     rest: String,
@@ -27,7 +27,7 @@ impl Body {
     }
 
     /// The frame for the subscription `name`.
-    pub(super) fn named(&mut self, name: &str) -> Bytes {
+    pub fn named(&mut self, name: &str) -> Bytes {
         if let Some(frame) = self.by_name.get(name) {
             return frame.clone();
         }
@@ -55,11 +55,16 @@ pub(super) struct Snapshot<'a> {
     pub refreshed_every_ms: Option<u64>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Delta<'a> {
+/// What changed since the frame before.
+#[derive(Debug, Serialize)]
+pub struct Delta<'a> {
+    /// Up to where it goes.
     pub seq: Sequence,
+    /// Whole rows that are new or changed.
     pub rows: &'a [Vec<Cell>],
+    /// The dimension cells of rows that are no more.
     pub removed: &'a [Vec<Cell>],
+    /// The totals, where asked for and changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<&'a [Cell]>,
 }
@@ -76,7 +81,8 @@ pub(super) fn snapshot(snapshot: &Snapshot<'_>) -> Body {
     Body::new("snapshot", snapshot)
 }
 
-pub(super) fn delta(delta: &Delta<'_>) -> Body {
+/// A `delta` frame.
+pub fn delta(delta: &Delta<'_>) -> Body {
     Body::new("delta", delta)
 }
 

@@ -1,0 +1,122 @@
+//! The redirect's own work for one visit: from the parsed request to the answer, the hit in its lane. What hyper and
+//! the kernel add is measured by `make bench-redirect`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::Request;
+use tempfile::TempDir;
+use weir_benches::{NODE, USER_AGENT, WORKSPACE};
+use weir_edge::peer::TrustedProxies;
+use weir_edge::service::Service;
+use weir_engine::journal::JournalConfig;
+use weir_engine::links::{LinkTable, TrackedLink};
+use weir_engine::recorder::{Recorder, RecorderConfig};
+use weir_ingest::redirect::{Redirect, RedirectConfig, pages};
+use weir_schemas::ids::LinkId;
+use weir_schemas::time::Timestamp;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Visits between which the lane is emptied off the clock.
+const BURST: u64 = 20_000;
+
+fn links() -> LinkTable {
+    let links = LinkTable::default();
+    for number in 1..=10_000 {
+        let spec = serde_json::json!({"slug": format!("s{number}"),
+            "destination": "https://shop.example.com/products/spring-sale?ref=weir"});
+        let spec = serde_json::from_value(spec).expect("a link of api.md");
+        links.put(Arc::new(TrackedLink::new(LinkId(number), WORKSPACE, Timestamp(0), spec)));
+    }
+    links
+}
+
+fn redirect(c: &mut Criterion) {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
+    let config = RecorderConfig {
+        journal: JournalConfig {
+            folder: folder.path().join("journal"),
+            node: NODE,
+            segment_bytes: 128 << 20,
+        },
+        lanes_folder: folder.path().join("lanes"),
+        lanes: 1,
+        lane_bytes: 64 << 20,
+        pace: Duration::from_millis(1),
+    };
+    let refuse = Box::new(|_, _, _: &[u8], _: &mut Vec<u8>| Err(String::new()));
+    let (recorder, mut lanes, _) = Recorder::start(config, refuse).expect("an empty folder opens");
+    let others = Service {
+        name: "public",
+        router: pages(),
+        authenticator: None,
+        limiter: None,
+        proxies: TrustedProxies::default(),
+    };
+    let config = RedirectConfig {
+        links: links(),
+        others: Arc::new(others),
+        token_keys: vec![(1, [7; 64])],
+        visitor_key: [9; 16],
+        salt: Arc::new(|day| [day as u8; 16]),
+        node: NODE,
+        workspace: WORKSPACE,
+        cookies: true,
+        secure: true,
+        proxies: TrustedProxies::default(),
+        geo: None,
+        durable: None,
+    };
+    let redirect = Redirect::new(Arc::new(config), lanes.remove(0));
+    let peer = [203, 0, 113, 9].into();
+    let request = |cookie: &str| {
+        let request = Request::get("/s77?utm_source=newsletter&gclid=EAIaIQobChMI")
+            .header("host", "go.example.com")
+            .header("user-agent", USER_AGENT)
+            .header("accept-language", "de-DE,de;q=0.9,en;q=0.8")
+            .header("referer", "https://www.google.com/")
+            .header("cookie", cookie);
+        request.body(()).expect("a request")
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut group = c.benchmark_group("redirect");
+    for (name, cookie) in
+        [("a new visitor", "theme=dark"), ("a returning visitor", "theme=dark; wv=AAAAAAAAAAAAAAAA")]
+    {
+        let request = request(cookie);
+        group.bench_function(name, |b| {
+            b.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                let mut left = iterations;
+                while left > 0 {
+                    let burst = left.min(BURST);
+                    let started = Instant::now();
+                    for _ in 0..burst {
+                        let answer = redirect.visit(&request, peer, "s77", Instant::now());
+                        assert_eq!(answer.expect("a visit").0.status(), 302);
+                    }
+                    spent += started.elapsed();
+                    runtime.block_on(recorder.settled());
+                    left -= burst;
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+    assert_eq!(recorder.conservation().dropped, 0, "every hit found room in its lane");
+    recorder.stop();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+        .sample_size(20);
+    targets = redirect
+}
+criterion_main!(benches);
