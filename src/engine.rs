@@ -1,5 +1,6 @@
-//! The engine without its sockets: what `serve` and the offline commands share. Order matters: the data folder first (one engine at a
-//! time), then the keyring, the journal with what the lanes still held, the books.
+//! The engine without its sockets: what `serve` and the offline commands share. Order matters: the data
+//! folder first (one engine at a time), then the keyring, the journal with what the lanes still held, the
+//! books.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,8 @@ impl Engine {
         let geo = open_geo(config)?;
         let salt: SaltOfTheDay = {
             let keyring = Arc::clone(&keyring);
-            // Without its file the salt still keeps addresses apart from their hashes, for as long as the process lives.
+            // Without its file the salt still keeps addresses apart from their hashes, for as long as the
+            // process lives.
             let spare: [u8; 16] = rand::random();
             Arc::new(move |day| {
                 keyring.salt_of_day(day).unwrap_or_else(|error| {

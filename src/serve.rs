@@ -32,7 +32,8 @@ mod run_file;
 
 /// The embedded ClickHouse's and everyone's database.
 pub(crate) const DATABASE: &str = "weir";
-/// How long the start waits for the warehouse before it says that it is ready without. Redirects and payments do not need it.
+/// How long the start waits for the warehouse before it says that it is ready without. Redirects and payments
+/// do not need it.
 const WAREHOUSE_PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a stop waits for the warehouse to take what is left; the journal keeps it otherwise.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);

@@ -33,7 +33,8 @@ const BROWSERS: [(&str, &str, &str); 4] = [
 ];
 
 /// A browser.
-pub const USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
+pub const USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 \
+                              (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
 
 /// The `number`-th click: one a second, so a week of hours in 604,800 of them.
 pub fn click(number: u64) -> Click<'static> {

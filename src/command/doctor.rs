@@ -1,4 +1,5 @@
-//! `weir doctor`: looks at everything that an installation needs and says what to mend. Exit code 1 where something is wrong.
+//! `weir doctor`: looks at everything that an installation needs and says what to mend. Exit code 1 where
+//! something is wrong.
 
 use std::path::Path;
 

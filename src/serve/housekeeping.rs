@@ -1,4 +1,5 @@
-//! What has to be done now and then: finding clicks that conversions claimed before they could be found, and deleting old traffic.
+//! What has to be done now and then: finding clicks that conversions claimed before they could be found, and
+//! deleting old traffic.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,5 +1,6 @@
-//! `/openapi.json`: the contract as a document. Every route of the admin API is stated in [`OPERATIONS`]; a test holds the table
-//! against the routers. Bodies are the types of `schemas`, so they cannot drift from what is parsed.
+//! `/openapi.json`: the contract as a document. Every route of the admin API is stated in [`OPERATIONS`]; a
+//! test holds the table against the routers. Bodies are the types of `schemas`, so they cannot drift from
+//! what is parsed.
 
 use std::sync::LazyLock;
 

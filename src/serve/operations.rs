@@ -52,7 +52,8 @@ fn readiness(parts: &Parts) -> Result<weir_edge::response::Response, Problem> {
     Ok(json_response(status, &body))
 }
 
-/// Clicks that an earlier run answered and this one has still to store: in the journal behind the warehouse's watermark.
+/// Clicks that an earlier run answered and this one has still to store: in the journal behind the warehouse's
+/// watermark.
 pub(super) fn backlog(engine: &Engine, warehouse: &Warehouse) -> Result<u64, Failure> {
     let (mut stored, durable) = (warehouse.stored().get(), engine.recorder.durable().get());
     let mut reader = JournalReader::open(&journal_folder(engine.data.path()), &[Family::Traffic], stored);
@@ -80,8 +81,9 @@ pub(super) fn metrics(parts: &Arc<Parts>) -> Router {
     })
 }
 
-/// The conservation of clicks: `accepted = stored + waiting + dead_lettered` and `answered = accepted + dropped`. Each is read
-/// from who counts it, the later stations first, so that a scrape under load never shows more stored than accepted.
+/// The conservation of clicks: `accepted = stored + waiting + dead_lettered` and `answered = accepted +
+/// dropped`. Each is read from who counts it, the later stations first, so that a scrape under load never
+/// shows more stored than accepted.
 fn export(parts: &Parts) {
     let stored = parts.warehouse.conservation();
     let recorded = parts.recorder.conservation();

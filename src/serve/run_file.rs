@@ -1,5 +1,5 @@
-//! `engine.json` in the data folder: where the engine that runs there is reached, and a key that ends with it. The commands of the same
-//! program, the demo and the load test find it there.
+//! `engine.json` in the data folder: where the engine that runs there is reached, and a key that ends with
+//! it. The commands of the same program, the demo and the load test find it there.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

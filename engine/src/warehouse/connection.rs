@@ -52,8 +52,9 @@ impl Connection {
         Self { locate, made: Arc::default() }
     }
 
-    /// Another way to the same warehouse, with clients of its own. A client's sockets are driven by the runtime that opened
-    /// them: one that is not always running (a thread that blocks now and then) must not share them.
+    /// Another way to the same warehouse, with clients of its own. A client's sockets are driven by the
+    /// runtime that opened them: one that is not always running (a thread that blocks now and then) must not
+    /// share them.
     pub fn separate(&self) -> Self {
         Self::new(Arc::clone(&self.locate))
     }
