@@ -56,7 +56,7 @@ impl Analytics {
         Ok(Answer {
             columns: plan.columns(),
             rows: answered.rows,
-            totals: answered.totals,
+            totals: answered.totals.map(|cells| plan.name_totals(cells)),
             comparison: answered.comparison.map(Box::new),
             meta: Meta {
                 as_of: as_of.seq,

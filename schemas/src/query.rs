@@ -68,7 +68,7 @@ vocabulary! {
         Commission = "commission",
         /// Net revenue less commission.
         Margin = "margin",
-        /// Conversions ÷ clicks.
+        /// Conversions ÷ clicks, in basis points: 1500 is 15 %.
         ConversionRate = "conversion_rate",
         /// Average order value: revenue ÷ orders, in minor units.
         Aov = "aov",
@@ -499,10 +499,10 @@ pub struct Answer {
     /// One cell per column.
     #[schema(value_type = Vec<Vec<Object>>)]
     pub rows: Vec<Vec<Cell>>,
-    /// One cell per metric, where asked for.
+    /// The metrics by name over all rows, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
-    pub totals: Option<Vec<Cell>>,
+    #[schema(value_type = Option<Object>)]
+    pub totals: Option<Totals>,
     /// The rows of the compared range, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -518,8 +518,11 @@ pub struct ComparedRows {
     pub rows: Vec<Vec<Cell>>,
     /// Its totals.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub totals: Option<Vec<Cell>>,
+    pub totals: Option<Totals>,
 }
+
+/// Metrics by name.
+pub type Totals = serde_json::Map<String, Cell>;
 
 #[cfg(test)]
 mod tests {

@@ -95,6 +95,7 @@ pub async fn execute(client: &Client, plan: &Plan, upto: Sequence) -> Result<Ans
     (answered.rows, answered.totals) = (rows, totals);
     if let Some(compared) = plan.compared() {
         let (rows, totals) = rows_and_totals(client, &compared, upto, &mut answered).await?;
+        let totals = totals.map(|cells| plan.name_totals(cells));
         answered.comparison = Some(ComparedRows { rows, totals });
     }
     if plan.needs.latency {

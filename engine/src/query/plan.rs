@@ -7,7 +7,8 @@ use serde_json::json;
 use weir_schemas::ids::{PartnerId, WorkspaceId};
 use weir_schemas::problem::{FieldError, Problem};
 use weir_schemas::query::{
-    Column, Comparison, Dimension, Direction, Field, Filter, LIMIT_MAX, Metric, Query, TimeBucket,
+    Cell, Column, Comparison, Dimension, Direction, Field, Filter, LIMIT_MAX, Metric, Query, TimeBucket,
+    Totals,
 };
 use weir_schemas::time::Timestamp;
 
@@ -203,6 +204,11 @@ impl Plan {
         let metrics =
             self.metrics.iter().map(|m| Column { name: m.as_str().to_owned(), kind: m.column_type() });
         dimensions.chain(metrics).collect()
+    }
+
+    /// Totals under their metrics' names.
+    pub fn name_totals(&self, cells: Vec<Cell>) -> Totals {
+        self.metrics.iter().map(|metric| metric.as_str().to_owned()).zip(cells).collect()
     }
 
     /// The range of facts.

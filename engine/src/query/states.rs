@@ -173,7 +173,6 @@ impl States {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Integer(i64),
-    Fraction(f64),
     /// There is none: a percentile of no clicks, a sum over several currencies.
     Absent,
 }
@@ -182,7 +181,6 @@ impl Number {
     pub(super) fn cell(self) -> Cell {
         match self {
             Self::Integer(value) => json!(value),
-            Self::Fraction(value) => json!(value),
             Self::Absent => Cell::Null,
         }
     }
@@ -191,7 +189,6 @@ impl Number {
     pub(super) fn as_f64(self) -> Option<f64> {
         match self {
             Self::Integer(value) => Some(value as f64),
-            Self::Fraction(value) => Some(value),
             Self::Absent => None,
         }
     }
@@ -217,6 +214,9 @@ fn divided(amount: i128, by: i128) -> Number {
     Number::Integer(quotient.unwrap_or(0))
 }
 
+/// A whole, where rates are told in parts of it: 1500 is 15 %.
+const BASIS_POINTS: i128 = 10_000;
+
 /// A metric of a row.
 pub(super) fn finish(metric: Metric, states: &States) -> Number {
     let sum = |sum: Sum| states.get(sum);
@@ -226,13 +226,7 @@ pub(super) fn finish(metric: Metric, states: &States) -> Number {
         Metric::Margin => integer(sum(Sum::Revenue) - sum(Sum::Refunds) - sum(Sum::Commission)),
         Metric::Aov => divided(sum(Sum::Revenue), sum(Sum::Orders)),
         Metric::Epc => divided(sum(Sum::Revenue), sum(Sum::Clicks)),
-        Metric::ConversionRate => {
-            let millionths = match divided(sum(Sum::Conversions) * 1_000_000, sum(Sum::Clicks)) {
-                Number::Integer(millionths) => millionths,
-                _ => 0,
-            };
-            Number::Fraction(millionths as f64 / 1e6)
-        }
+        Metric::ConversionRate => divided(sum(Sum::Conversions) * BASIS_POINTS, sum(Sum::Clicks)),
         Metric::LatencyP50 => percentile(states, 50),
         Metric::LatencyP99 => percentile(states, 99),
         Metric::Clicks
@@ -267,11 +261,11 @@ mod tests {
     fn rates_are_rounded_once_and_never_divide_by_nothing() {
         let some =
             states(&[(Sum::Clicks, 3), (Sum::Conversions, 1), (Sum::Orders, 2), (Sum::Revenue, 4_999)]);
-        assert_eq!(finish(Metric::ConversionRate, &some), Number::Fraction(0.333_333));
+        assert_eq!(finish(Metric::ConversionRate, &some), Number::Integer(3_333));
         assert_eq!(finish(Metric::Aov, &some), Number::Integer(2_500)); // 2499.5
         assert_eq!(finish(Metric::Epc, &some), Number::Integer(1_666)); // 1666.33
         let none = States::default();
-        assert_eq!(finish(Metric::ConversionRate, &none), Number::Fraction(0.0));
+        assert_eq!(finish(Metric::ConversionRate, &none), Number::Integer(0));
         assert_eq!(finish(Metric::Epc, &none), Number::Integer(0));
         assert_eq!(finish(Metric::LatencyP99, &none), Number::Absent);
     }

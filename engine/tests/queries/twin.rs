@@ -322,7 +322,7 @@ fn numbers(query: &Query, group: &Group<'_>, bots: bool) -> Vec<Value> {
         }
         Metric::NetRevenue => json!(get("revenue") - get("refunds")),
         Metric::Margin => json!(get("revenue") - get("refunds") - get("commission")),
-        Metric::ConversionRate => json!(rounded(get("conversions") * 1_000_000, get("clicks")) as f64 / 1e6),
+        Metric::ConversionRate => json!(rounded(get("conversions") * 10_000, get("clicks"))),
         Metric::Aov => json!(rounded(get("revenue"), get("orders"))),
         Metric::Epc => json!(rounded(get("revenue"), get("clicks"))),
         Metric::LatencyP50 => json!(percentile(50)),
