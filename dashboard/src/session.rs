@@ -1,5 +1,6 @@
 //! Sessions of people at the dashboard: a cookie that names a key and ends, sealed with a MAC. It is as good
-//! as its key: a key that is revoked ends its sessions. Nothing is stored, so a restart ends none.
+//! as its key: a key that is revoked ends its sessions. Nothing is stored, so a restart ends none; one that was
+//! signed out is remembered until the restart.
 //!
 //! Cookie: `KEY.UNTIL.MAC`: the key's id, Unix seconds, HMAC-SHA256 of both in base64url.
 
@@ -19,6 +20,8 @@ use weir_schemas::time::Timestamp;
 pub const SESSION_SECONDS: i64 = 7 * 24 * 3_600;
 /// How long a sign-in link works.
 pub const SIGN_IN_LINK: Duration = Duration::from_secs(3_600);
+/// Sessions that were signed out and are remembered.
+const ENDED_MAX: usize = 100_000;
 /// Sign-in links that are open at once.
 const SIGN_IN_LINKS_MAX: usize = 16;
 
@@ -27,6 +30,8 @@ pub struct Sessions {
     key: [u8; 32],
     keys: KeyTable,
     links: Mutex<HashMap<String, (KeyId, Instant)>>,
+    /// Cookies of sessions that were ended before their time, with that time in Unix seconds.
+    ended: Mutex<HashMap<String, i64>>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -38,7 +43,7 @@ impl std::fmt::Debug for Sessions {
 impl Sessions {
     /// `key` seals the cookies; it is the keyring's.
     pub fn new(key: [u8; 32], keys: KeyTable) -> Self {
-        Self { key, keys, links: Mutex::default() }
+        Self { key, keys, links: Mutex::default(), ended: Mutex::default() }
     }
 
     fn mac(&self, head: &str) -> Hmac<Sha256> {
@@ -64,7 +69,21 @@ impl Sessions {
         if until <= now.0 / 1_000 {
             return None;
         }
-        self.keys.by_id(key.parse().ok()?)
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains_key(value);
+        if ended { None } else { self.keys.by_id(key.parse().ok()?) }
+    }
+
+    /// Ends the session of a cookie that [`Self::check`] knows: a copy of it is worth nothing any more.
+    pub fn end(&self, value: &str, now: Timestamp) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() >= ENDED_MAX {
+            ended.retain(|_, until| *until > now.0 / 1_000);
+        }
+        if ended.len() < ENDED_MAX {
+            ended.insert(value.to_owned(), now.0 / 1_000 + SESSION_SECONDS);
+        } else {
+            tracing::warn!("more sessions were ended than can be remembered; revoke the key to be sure");
+        }
     }
 
     /// A token for one sign-in as `key`, to be printed where only the operator reads it.
@@ -109,6 +128,10 @@ mod tests {
         let cookie = sessions.begin(KeyId(7), now);
         assert_eq!(sessions.check(&cookie, now).unwrap().key, KeyId(7));
         assert!(sessions.check(&cookie, Timestamp(now.0 + SESSION_SECONDS * 1_000)).is_none());
+        let other = sessions.begin(KeyId(7), Timestamp(now.0 + 5_000));
+        sessions.end(&other, now);
+        assert!(sessions.check(&other, now).is_none(), "signed out");
+        assert!(sessions.check(&cookie, now).is_some(), "the others go on");
         let longer = cookie.replacen('.', ".9", 1);
         assert!(sessions.check(&longer, now).is_none(), "changed");
         assert!(Sessions::new([4; 32], keys.clone()).check(&cookie, now).is_none(), "another engine's");

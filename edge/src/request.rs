@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{IdempotentRequest, Role};
 use weir_schemas::problem::{FieldError, Problem};
@@ -164,16 +164,32 @@ impl Context {
         }
     }
 
-    /// The body as JSON of a known shape: 415 for another media type, 400 with line and column for what is
+    /// The body as a JSON object of a known shape: 415 for another media type, 400 with line and column for what is
     /// not JSON, 422 naming the field for what is JSON and does not fit (unknown fields included).
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
+        let body = self.json_body(limit).await?;
+        let object = body.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte == b'{');
+        if !object {
+            // Derived readers take an array for a struct's members in order; no caller means that.
+            from_json::<IgnoredAny>(&body)?;
+            return Err(Problem::field("body", "must be a JSON object"));
+        }
+        from_json(&body)
+    }
+
+    /// The body as any JSON value, with the same errors.
+    pub async fn any_json(&mut self, limit: usize) -> Result<serde_json::Value, Problem> {
+        let body = self.json_body(limit).await?;
+        from_json(&body)
+    }
+
+    async fn json_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
         if let Some(kind) = self.header(CONTENT_TYPE.as_str())
             && !is_json(kind)
         {
             return Err(problem::unsupported_media_type(format!("Send application/json, not {kind}.")));
         }
-        let body = self.body(limit).await?;
-        from_json(&body)
+        self.body(limit).await
     }
 
     /// The `Idempotency-Key` with the fingerprint of this request. Call it after the body has been read.
@@ -217,6 +233,10 @@ fn is_json(kind: &str) -> bool {
 pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        // What does not fit may come before what is not JSON at all, which is the graver mistake.
+        if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(body) {
+            return explain(".", &syntax);
+        }
         let path = error.path().to_string();
         explain(&path, error.inner())
     })?;
@@ -300,7 +320,16 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_400_with_its_place() {
-        for body in ["", "{", "{\"id\":}", "nope", "{\"id\":\"a\"} x", "{\"id\":\"\u{1}\"}"] {
+        for body in [
+            "",
+            "{",
+            "{\"id\":}",
+            "{\"nope\":}",
+            "{\"id\":1,,}",
+            "nope",
+            "{\"id\":\"a\"} x",
+            "{\"id\":\"\u{1}\"}",
+        ] {
             let (status, _, detail) = refused(body);
             assert_eq!(status, 400, "{body}");
             assert!(detail.contains("line 1"), "{detail}");

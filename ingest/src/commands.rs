@@ -20,7 +20,7 @@ mod endpoints;
 pub mod claim;
 mod conversions;
 
-pub use claim::{Claims, FindClick};
+pub use claim::{Claims, CountClicks, FindClick};
 pub use handles::{Commands, not_recorded, off_the_sockets};
 pub use new_ids::NewIds;
 

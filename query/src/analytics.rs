@@ -1,6 +1,7 @@
 //! `POST /v1/query`: the warehouse is brought up to the moment of the question, the query becomes a plan, the
 //! plan an answer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,12 @@ use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::Response;
 use weir_edge::route::Router;
 use weir_engine::query::execute::{QueryError, execute};
+use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::plan::Plan;
 use weir_engine::recorder::Recorder;
 use weir_engine::warehouse::Warehouse;
 use weir_schemas::fact::Role;
+use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Answer, Meta, Query};
 use weir_schemas::time::Timestamp;
@@ -67,6 +70,22 @@ impl Analytics {
                 estimates: answered.estimates,
             },
         })
+    }
+
+    /// The counted clicks of links, as of now; a link that is absent has none. `None` without a warehouse.
+    pub async fn link_clicks(&self, of: WorkspaceId, links: &[LinkId]) -> Option<HashMap<LinkId, u64>> {
+        if links.is_empty() {
+            return Some(HashMap::new());
+        }
+        let client = self.warehouse.client().ok()?;
+        let as_of = self.fresh().await;
+        match link_clicks(&client, of, links, as_of.seq).await {
+            Ok(clicks) => Some(clicks),
+            Err(error) => {
+                tracing::warn!(%error, "links are answered without their clicks");
+                None
+            }
+        }
     }
 
     /// How fresh an answer would be now, having the warehouse store what is known.

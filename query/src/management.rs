@@ -20,6 +20,7 @@ mod customers;
 mod endpoints;
 mod keys;
 mod links;
+mod qr;
 
 /// Who may read what belongs to the whole workspace.
 const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer];
@@ -61,9 +62,10 @@ pub fn routes(management: Management) -> Router {
         let management = Arc::clone(&management);
         router.route(Method::GET, path, move |context| read(context, Arc::clone(&management)))
     };
-    let table: [(&str, Read); 10] = [
+    let table: [(&str, Read); 11] = [
         ("/v1/links", |context, of| Box::pin(links::list(context, of))),
         ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
+        ("/v1/links/{id}/qr", |context, of| Box::pin(qr::code(context, of))),
         ("/v1/conversions", |context, of| Box::pin(conversions::list(context, of))),
         ("/v1/conversions/{id}", |context, of| Box::pin(conversions::one(context, of))),
         ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),

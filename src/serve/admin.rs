@@ -10,7 +10,7 @@ use weir_edge::auth::{Authenticator, SessionCheck};
 use weir_edge::limit::Limiter;
 use weir_edge::listener::{self, Limits, Listener};
 use weir_edge::service::Service;
-use weir_ingest::commands::{self, Commands};
+use weir_ingest::commands::{self, Commands, CountClicks};
 use weir_query::analytics::Analytics;
 use weir_query::management::Management;
 use weir_schemas::time::Timestamp;
@@ -31,14 +31,15 @@ pub(super) fn start(
     listener: Listener,
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, Failure> {
+    let analytics = Analytics::new(engine.recorder.clone(), parts.warehouse.clone());
     let commands = Arc::new(Commands::new(
         engine.books.clone(),
         Arc::clone(&engine.keyring),
         Arc::clone(&parts.ids),
         Arc::new(public::claims(engine, parts)),
+        count_clicks(analytics.clone()),
         parts.addresses.public_url.clone(),
     ));
-    let analytics = Analytics::new(engine.recorder.clone(), parts.warehouse.clone());
     let management = Management::new(
         engine.books.clone(),
         Arc::clone(&engine.keyring),
@@ -82,4 +83,14 @@ pub(super) fn start(
         public::run_on_this_thread(listener::serve(listener, limits, answer, stopped));
     })?;
     Ok(thread)
+}
+
+fn count_clicks(analytics: Analytics) -> CountClicks {
+    Arc::new(move |workspace, link| {
+        let analytics = analytics.clone();
+        Box::pin(async move {
+            let clicks = analytics.link_clicks(workspace, &[link]).await?;
+            Some(clicks.get(&link).copied().unwrap_or(0))
+        })
+    })
 }

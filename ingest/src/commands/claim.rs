@@ -29,6 +29,10 @@ pub type FindClick = Arc<
     dyn Fn(WorkspaceId, ClickId) -> Pin<Box<dyn Future<Output = Option<ClickFacts>> + Send>> + Send + Sync,
 >;
 
+/// Counts a link's clicks as of now; `None` where that cannot be said now.
+pub type CountClicks =
+    Arc<dyn Fn(WorkspaceId, LinkId) -> Pin<Box<dyn Future<Output = Option<u64>> + Send>> + Send + Sync>;
+
 /// All that resolves claims.
 pub struct Claims {
     tokens: Mutex<TokenKeys>,

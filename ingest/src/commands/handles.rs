@@ -1,5 +1,6 @@
 //! What the commands need, and the one way in which each is journaled and answered.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use weir_schemas::ids::{KeyId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use super::claim::Claims;
+use super::claim::{Claims, CountClicks};
 use super::link_spec::OwnHosts;
 use super::new_ids::NewIds;
 
@@ -26,14 +27,20 @@ const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What the commands need.
-#[derive(Debug)]
 pub struct Commands {
     books: Books,
     pub(super) keyring: Arc<Keyring>,
     pub(super) ids: Arc<NewIds>,
     pub(super) claims: Arc<Claims>,
+    pub(super) count_clicks: CountClicks,
     public_url: String,
     pub(super) own_hosts: OwnHosts,
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
 }
 
 impl Commands {
@@ -43,10 +50,11 @@ impl Commands {
         keyring: Arc<Keyring>,
         ids: Arc<NewIds>,
         claims: Arc<Claims>,
+        count_clicks: CountClicks,
         public_url: String,
     ) -> Self {
         let own_hosts = OwnHosts::new(&public_url);
-        Self { books, keyring, ids, claims, public_url, own_hosts }
+        Self { books, keyring, ids, claims, count_clicks, public_url, own_hosts }
     }
 
     /// The caller's own id of a customer, given either that or Weir's; 404 where there is none.

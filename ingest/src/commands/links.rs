@@ -62,7 +62,12 @@ async fn update(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let patch = link_spec::check_patch(patch, &commands.own_hosts)?;
     let (at, request) = admission(&context)?;
     let outcome = commands.submit(caller, at, request, Fact::LinkUpdated { id, patch }).await?;
-    Ok(answer(outcome, |link| commands.with_short_url(link)))
+    // The books do not count clicks; who does may be away, and then no number is better than a wrong one.
+    let clicks = (commands.count_clicks)(caller.workspace, id).await;
+    Ok(answer(outcome, |mut link| {
+        link["clicks"] = json!(clicks);
+        commands.with_short_url(link)
+    }))
 }
 
 async fn delete(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
@@ -77,7 +82,7 @@ async fn delete(mut context: Context, commands: Arc<Commands>) -> Result<Respons
 /// Each item succeeds or fails by itself; the answer has them in the request's order.
 async fn bulk(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
     let caller = context.require(WRITERS)?;
-    let body: Value = context.json(BULK_BYTES_MAX).await?;
+    let body = context.any_json(BULK_BYTES_MAX).await?;
     let items = items(body)?;
     let (at, request) = admission(&context)?;
     let count = items.len();

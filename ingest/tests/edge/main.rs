@@ -104,6 +104,7 @@ impl Edge {
             Arc::clone(&keyring),
             Arc::clone(&ids),
             Arc::clone(&claims),
+            Arc::new(|_, _| Box::pin(async { Some(7) })),
             public_url,
         ));
         let per_second = per_second.map_or(DEFAULT_PER_SECOND, |n| n.try_into().unwrap());

@@ -1,6 +1,5 @@
 //! `GET /v1/links`, `GET /v1/links/{id}`, with their counted clicks as of now.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,7 +8,6 @@ use weir_edge::request::Context;
 use weir_edge::response::Response;
 use weir_engine::books::{LinkFilter, Page};
 use weir_engine::keys::Principal;
-use weir_engine::query::link_clicks::link_clicks;
 use weir_schemas::fact::Role;
 use weir_schemas::ids::{LinkId, PartnerId, WorkspaceId};
 use weir_schemas::link::Link;
@@ -20,7 +18,7 @@ use super::{Management, found, ok, page_of, value};
 const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer, Role::Partner];
 
 /// A partner's key sees that partner's links.
-fn reader(context: &Context) -> Result<(Principal, Option<PartnerId>), Problem> {
+pub(super) fn reader(context: &Context) -> Result<(Principal, Option<PartnerId>), Problem> {
     let principal = context.require(READERS)?;
     match (principal.role, principal.partner) {
         (Role::Partner, None) => Err(problem::forbidden("This key belongs to no partner.")),
@@ -64,7 +62,7 @@ impl Management {
     /// one.
     async fn with_clicks(&self, workspace: WorkspaceId, links: Vec<Link>) -> Vec<Value> {
         let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
-        let clicks = if ids.is_empty() { Some(HashMap::new()) } else { self.clicks(workspace, &ids).await };
+        let clicks = self.analytics.link_clicks(workspace, &ids).await;
         links
             .into_iter()
             .map(|mut link| {
@@ -79,19 +77,7 @@ impl Management {
             .collect()
     }
 
-    async fn clicks(&self, workspace: WorkspaceId, ids: &[LinkId]) -> Option<HashMap<LinkId, u64>> {
-        let client = self.analytics.warehouse().client().ok()?;
-        let as_of = self.analytics.fresh().await;
-        match link_clicks(&client, workspace, ids, as_of.seq).await {
-            Ok(clicks) => Some(clicks),
-            Err(error) => {
-                tracing::warn!(%error, "links are answered without their clicks");
-                None
-            }
-        }
-    }
-
-    fn short_url(&self, domain: Option<&str>, slug: Option<&str>) -> String {
+    pub(super) fn short_url(&self, domain: Option<&str>, slug: Option<&str>) -> String {
         let slug = slug.unwrap_or_default();
         match domain {
             None => format!("{}/{slug}", self.public_url),

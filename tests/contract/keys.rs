@@ -1,0 +1,70 @@
+//! API keys: shown once, hashed, with a role, revoked at once.
+
+use serde_json::{Value, json};
+
+use super::engine::text_of;
+use super::{Shared, fresh, refused, shared};
+
+fn key(shared: &Shared, role: &str) -> (String, String) {
+    let made = shared.post("/v1/keys", json!({"name": fresh("key"), "role": role}), 201);
+    let secret = text_of(&made["key"]);
+    assert!(secret.starts_with("weir_") && (32..=128).contains(&secret.len()), "{secret}");
+    assert!(text_of(&made["id"]).starts_with("key_"));
+    (text_of(&made["id"]), secret)
+}
+
+#[test]
+fn each_role_may_do_its_part() {
+    let shared = shared();
+    let (_, link) = shared.link(json!({}));
+    let query = json!({"metrics": ["clicks"]});
+    let one = format!("/v1/links/{link}");
+    let new_link = || json!({"destination": "https://a.example/"});
+    let lead = || json!({"event": "lead"});
+    let new_key = || json!({"name": "k", "role": "viewer"});
+    let endpoint = || json!({"provider": "stripe", "secrets": ["whsec_x"]});
+    // What editors, viewers and shops' servers get.
+    let table: [(&str, &str, Option<Value>, [u16; 3]); 12] = [
+        ("GET", "/v1/links", None, [200, 200, 403]),
+        ("GET", &one, None, [200, 200, 403]),
+        ("POST", "/v1/links", Some(new_link()), [201, 403, 403]),
+        ("PATCH", &one, Some(json!({"title": "x"})), [200, 403, 403]),
+        ("POST", "/v1/conversions", Some(lead()), [201, 403, 201]),
+        ("GET", "/v1/conversions", None, [200, 200, 403]),
+        ("POST", "/v1/query", Some(query), [200, 200, 403]),
+        ("POST", "/v1/live/tickets", None, [201, 201, 403]),
+        ("POST", "/v1/keys", Some(new_key()), [403, 403, 403]),
+        ("GET", "/v1/keys", None, [403, 403, 403]),
+        ("POST", "/v1/webhook-endpoints", Some(endpoint()), [403, 403, 403]),
+        ("DELETE", "/v1/customers/nobody", None, [403, 403, 403]),
+    ];
+    for (at, role) in ["editor", "viewer", "ingest"].into_iter().enumerate() {
+        let (_, secret) = key(&shared, role);
+        for (method, path, body, expected) in &table {
+            let answer = shared.as_key(&secret, method, path, body.as_ref());
+            assert_eq!(answer.status, expected[at], "{role} {method} {path}: {}", answer.text());
+            if answer.status == 403 {
+                refused(&answer, 403, "forbidden");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_shown_once_and_revoked_at_once() {
+    let shared = shared();
+    let (id, secret) = key(&shared, "viewer");
+    let listed = shared.get("/v1/keys");
+    let mine = |listed: &Value| {
+        let data = listed["data"].as_array().expect("data").iter();
+        data.filter(|key| key["id"] == json!(id)).cloned().next().expect("it is listed")
+    };
+    assert!(listed.get("next_cursor").is_some());
+    assert_eq!(mine(&listed)["role"], "viewer");
+    assert!(!listed.to_string().contains(&secret), "never a secret");
+    assert_eq!(shared.as_key(&secret, "GET", "/v1/links", None).status, 200);
+    shared.engine.call("DELETE", &format!("/v1/keys/{id}"), None, 204);
+    refused(&shared.as_key(&secret, "GET", "/v1/links", None), 401, "unauthenticated");
+    assert!(mine(&shared.get("/v1/keys"))["revoked_at"].is_string());
+    refused(&shared.engine.api("DELETE", "/v1/keys/key_0000000000000", None), 404, "not_found");
+}
