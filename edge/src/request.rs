@@ -252,6 +252,19 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Pr
     })
 }
 
+/// Serde's sentences end in Rust's names of types, which mean nothing to callers.
+const TYPE_NAMES: [(&str, &str); 9] = [
+    ("expected i64", "expected an integer"),
+    ("expected u64", "expected a positive integer or 0"),
+    ("expected u32", "expected a positive integer or 0"),
+    ("expected u16", "expected a positive integer or 0"),
+    ("expected u8", "expected a positive integer or 0"),
+    ("expected f64", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a sequence", "expected a list"),
+    ("expected a map", "expected an object"),
+];
+
 fn explain(path: &str, error: &serde_json::Error) -> Problem {
     if error.is_syntax() || error.is_eof() || error.is_io() {
         return problem::malformed(format!("The body is not JSON: {error}."));
@@ -259,6 +272,11 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
     let mut detail = error.to_string();
     if let Some(end) = detail.rfind(" at line ") {
         detail.truncate(end);
+    }
+    for (rust, words) in TYPE_NAMES {
+        if let Some(start) = detail.strip_suffix(rust) {
+            detail = format!("{start}{words}");
+        }
     }
     // Serde names a missing or unknown field only in its sentence; the path ends at what holds it.
     let named = ["missing field `", "unknown field `", "duplicate field `"]
