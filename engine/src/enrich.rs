@@ -19,7 +19,9 @@ pub mod geo;
 mod referrer;
 
 pub use agent::{Agent, Agents};
+pub(crate) use continent::of as continent;
 pub use geo::{Geo, GeoError, Place};
+pub(crate) use referrer::host as referrer_host;
 
 /// Gives the salt by which addresses are hashed on the UTC day of the hit; it is deleted when the day is over.
 pub type SaltOfTheDay = Arc<dyn Fn(i64) -> [u8; 16] + Send + Sync>;

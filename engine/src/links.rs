@@ -9,9 +9,11 @@ use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::link::LinkSpec;
 use weir_schemas::time::Timestamp;
 
+pub mod facts;
 mod prepared;
+pub mod rules;
 
-pub use prepared::Prepared;
+pub use prepared::{Pieces, Prepared};
 
 /// A link with all that its answer needs.
 #[derive(Debug)]

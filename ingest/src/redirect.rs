@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +22,7 @@ use weir_edge::peer::{TrustedProxies, as_v6};
 use weir_edge::response::{Body, Response, headers_only, text};
 use weir_edge::service::Service;
 use weir_engine::enrich::{Agents, Geo, SaltOfTheDay};
+use weir_engine::links::facts::{Facts, Visit};
 use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::{Lane, Recorder};
 use weir_engine::token::{Token, TokenKeys, TokenParts};
@@ -70,7 +71,7 @@ pub struct RedirectConfig {
     pub secure: bool,
     /// Whose forwarding headers are believed.
     pub proxies: TrustedProxies,
-    /// For destinations with the macro `{country}`.
+    /// For rules that ask for places, and for destinations with the macro `{country}`.
     pub geo: Option<Arc<Geo>>,
     /// With `durability.clicks = "power"`: answers wait until it has synced their hit.
     pub durable: Option<Recorder>,
@@ -102,6 +103,8 @@ struct Own {
     lane: Lane,
     tokens: TokenKeys,
     visitors: Visitors,
+    /// What user agents say, once a link has asked.
+    agents: Option<Agents>,
     /// The hit's bytes, then copied into the lane.
     hit: Vec<u8>,
     host: String,
@@ -119,6 +122,20 @@ struct Seen<'a> {
     headers: &'a HeaderMap,
 }
 
+impl<'a> Seen<'a> {
+    fn visit(&self) -> Visit<'a> {
+        Visit {
+            at: self.at,
+            address: self.address,
+            user_agent: header(self.headers, &USER_AGENT),
+            referrer: header(self.headers, &REFERER),
+            language: header(self.headers, &ACCEPT_LANGUAGE),
+            query: self.query,
+            returning: self.flags & FLAG_RETURNING != 0,
+        }
+    }
+}
+
 /// An answer and the hit that is recorded for it.
 struct Decision {
     response: Response,
@@ -132,6 +149,7 @@ impl Redirect {
             lane,
             tokens: TokenKeys::new(&config.token_keys),
             visitors: Visitors::new(config.visitor_key, Arc::clone(&config.salt)),
+            agents: None,
             hit: Vec::with_capacity(HIT_BYTES_MAX),
             host: String::new(),
         };
@@ -268,17 +286,17 @@ impl Redirect {
     ) -> Decision {
         // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
         let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
+        let facts = Facts::new(seen.visit(), self.config.geo.as_deref(), &mut own.agents);
+        let to = link.prepared.rules.decide(&facts).unwrap_or(&link.prepared.destination);
         let parts = TokenParts { click, workspace: link.workspace, link: link.id, variant: 0 };
         let token = own.tokens.mint(&parts);
-        let mut bytes = BytesMut::with_capacity(
-            link.spec.destination.len() + seen.query.len() + link.prepared.utm.len() + 512,
-        );
+        let mut bytes = BytesMut::with_capacity(to.bytes() + seen.query.len() + 512);
         let visit = location::Visit {
             query: if link.spec.forward_query { seen.query } else { "" },
             token: link.spec.track_conversions.then(|| token.as_str()),
         };
-        let macros = Macros { config: &self.config, link, seen, token: &token, click };
-        location::write(&mut bytes, &link.prepared, visit, &macros);
+        let macros = Macros { link, facts: &facts, token: &token, click };
+        location::write(&mut bytes, to, visit, &macros);
         let location = value(bytes.split().freeze());
 
         let mut response = http::Response::new(Body::empty());
@@ -391,13 +409,9 @@ fn prefetches(headers: &HeaderMap) -> bool {
         || says("x-moz", &["prefetch"])
 }
 
-/// For destinations with the macro `{device}`; made when the first such visit comes.
-static AGENTS: LazyLock<Agents> = LazyLock::new(Agents::new);
-
 struct Macros<'a> {
-    config: &'a RedirectConfig,
     link: &'a TrackedLink,
-    seen: &'a Seen<'a>,
+    facts: &'a Facts<'a>,
     token: &'a Token,
     click: ClickId,
 }
@@ -408,21 +422,14 @@ impl location::Macros for Macros<'_> {
             "wclid" => self.token.as_str().into(),
             "click_id" => self.click.to_string().into(),
             "link_id" => self.link.id.to_string().into(),
-            "country" => self.country().into(),
-            "device" => AGENTS.parse(header(self.seen.headers, &USER_AGENT)).device.as_str().into(),
-            utm if utm.starts_with("utm_") => location::parameter(self.seen.query, utm)
+            "country" => self.facts.place().country.as_str().into(),
+            "device" => self.facts.device().as_str().into(),
+            utm if utm.starts_with("utm_") => location::parameter(self.facts.visit().query, utm)
                 .or_else(|| location::parameter(&self.link.prepared.utm, utm))
                 .unwrap_or_default(),
             // `{variant}`: this link has none.
             _ => "".into(),
         }
-    }
-}
-
-impl Macros<'_> {
-    fn country(&self) -> String {
-        let address = std::net::Ipv6Addr::from(self.seen.address).to_canonical();
-        self.config.geo.as_ref().map(|geo| geo.look_up(address).country.clone()).unwrap_or_default()
     }
 }
 

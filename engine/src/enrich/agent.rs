@@ -4,7 +4,7 @@
 //! was found is kept per agent in a bounded cache: traffic repeats its agents.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use lru::LruCache;
 use ua_parser::{os, user_agent};
@@ -32,11 +32,17 @@ pub struct Agent {
     pub bot: bool,
 }
 
-/// The rules and the cache.
-pub struct Agents {
+/// The rules of the program, compiled once for all threads: they take megabytes and a noticeable time.
+static LISTS: LazyLock<Lists> = LazyLock::new(Lists::new);
+
+struct Lists {
     browsers: user_agent::Extractor<'static>,
     systems: os::Extractor<'static>,
     crawlers: regex_filtered::Regexes,
+}
+
+/// One thread's cache before the rules.
+pub struct Agents {
     seen: LruCache<Box<str>, Arc<Agent>, ahash::RandomState>,
 }
 
@@ -46,13 +52,8 @@ struct Rules {
     os_parsers: Vec<os::Parser<'static>>,
 }
 
-impl Agents {
-    /// Compiles the rules that are part of the program.
-    #[allow(
-        clippy::new_without_default,
-        reason = "compiling takes a noticeable time; a default would hide it"
-    )]
-    pub fn new() -> Self {
+impl Lists {
+    fn new() -> Self {
         let rules: Rules = serde_json::from_str(UAP_CORE).expect("the data is part of the program");
         let patterns: Vec<String> = serde_json::from_str(CRAWLERS).expect("the data is part of the program");
         let browsers = rules
@@ -75,12 +76,19 @@ impl Agents {
             .expect("the list's expressions parse")
             .build()
             .expect("the list's expressions compile");
-        Self {
-            browsers,
-            systems,
-            crawlers,
-            seen: LruCache::with_hasher(AGENTS_MAX, ahash::RandomState::new()),
-        }
+        Self { browsers, systems, crawlers }
+    }
+}
+
+impl Agents {
+    /// An empty cache. The first one of a process compiles the rules.
+    #[allow(
+        clippy::new_without_default,
+        reason = "compiling takes a noticeable time; a default would hide it"
+    )]
+    pub fn new() -> Self {
+        LazyLock::force(&LISTS);
+        Self { seen: LruCache::with_hasher(AGENTS_MAX, ahash::RandomState::new()) }
     }
 
     /// What is known of `text`.
@@ -97,9 +105,9 @@ impl Agents {
     pub fn parse(&self, text: &str) -> Agent {
         let family =
             |name: &str| if name == "Other" { String::new() } else { truncate(name, FAMILY_MAX).to_owned() };
-        let browser = self.browsers.extract(text).map(|found| family(&found.family)).unwrap_or_default();
-        let os = self.systems.extract(text).map(|found| family(&found.os)).unwrap_or_default();
-        let bot = text.trim().is_empty() || self.crawlers.is_match(text);
+        let browser = LISTS.browsers.extract(text).map(|found| family(&found.family)).unwrap_or_default();
+        let os = LISTS.systems.extract(text).map(|found| family(&found.os)).unwrap_or_default();
+        let bot = text.trim().is_empty() || LISTS.crawlers.is_match(text);
         Agent { device: device(text, &os), browser, os, bot }
     }
 }

@@ -27,7 +27,7 @@ const BY_CONTINENT: &[(&str, &str)] = &[
 ];
 
 /// The continent's two letters; empty where the country is unknown.
-pub(super) fn of(country: &str) -> &'static str {
+pub(crate) fn of(country: &str) -> &'static str {
     if country.len() != 2 {
         return "";
     }

@@ -3,7 +3,7 @@
 use weir_schemas::hit::NAME_MAX;
 
 /// The referrer's host without port and `www.`; empty where there is none or it is no web address.
-pub(super) fn host(referrer: &str) -> &str {
+pub(crate) fn host(referrer: &str) -> &str {
     let Some((scheme, rest)) = referrer.split_once("://") else { return "" };
     if !["http", "https", "android-app"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return "";

@@ -3,30 +3,29 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use weir_schemas::link::{LinkSpec, Utm};
 
+use super::rules::Rules;
+
 /// A destination cut where a visit's parts are inserted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Prepared {
+pub struct Pieces {
     /// Up to the query or the fragment.
     pub base: Box<str>,
     /// The destination's own query with the link's UTM values, without `?`.
     pub query: Box<str>,
     /// The fragment with its `#`, or empty.
     pub fragment: Box<str>,
-    /// The link's UTM values alone, as a query string: lent to visits that bring none.
-    pub utm: Box<str>,
     /// Whether a macro (`{name}`) stands anywhere.
     pub has_macros: bool,
 }
 
-impl Prepared {
-    /// Cuts the destination of `spec`.
-    pub fn new(spec: &LinkSpec) -> Self {
-        let (rest, fragment) = match spec.destination.find('#') {
-            Some(at) => spec.destination.split_at(at),
-            None => (spec.destination.as_str(), ""),
+impl Pieces {
+    /// Cuts `destination`; `utm` is what the link adds to it.
+    pub(super) fn new(destination: &str, utm: &str) -> Self {
+        let (rest, fragment) = match destination.find('#') {
+            Some(at) => destination.split_at(at),
+            None => (destination, ""),
         };
         let (base, own) = rest.split_once('?').unwrap_or((rest, ""));
-        let utm = utm_query(&spec.utm);
         // A parameter that the link sets replaces the destination's of the same name.
         let mut query: Vec<&str> = own
             .split('&')
@@ -39,7 +38,34 @@ impl Prepared {
             base: base.into(),
             query: query.join("&").into(),
             fragment: fragment.into(),
-            has_macros: spec.destination.contains('{'),
+            has_macros: destination.contains('{'),
+        }
+    }
+
+    /// Bytes of all pieces.
+    pub fn bytes(&self) -> usize {
+        self.base.len() + self.query.len() + self.fragment.len()
+    }
+}
+
+/// What of a link's answer is made ahead.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Where it leads when no rule and no variant says otherwise.
+    pub destination: Pieces,
+    /// The link's UTM values alone, as a query string: lent to visits that bring none.
+    pub utm: Box<str>,
+    /// Where some visits go instead.
+    pub rules: Rules,
+}
+
+impl Prepared {
+    /// Cuts the destinations of `spec` and compiles its rules.
+    pub fn new(spec: &LinkSpec) -> Self {
+        let utm = utm_query(&spec.utm);
+        Self {
+            destination: Pieces::new(&spec.destination, &utm),
+            rules: Rules::new(&spec.rules, &utm),
             utm: utm.into(),
         }
     }
@@ -76,12 +102,13 @@ mod tests {
 
     #[test]
     fn a_destination_is_cut_where_parts_are_inserted() {
-        let cut = prepared("https://shop.example/p?id=1&utm_source=old#top?x");
+        let whole = prepared("https://shop.example/p?id=1&utm_source=old#top?x");
+        let cut = whole.destination;
         assert_eq!(&*cut.base, "https://shop.example/p");
         assert_eq!(&*cut.query, "id=1&utm_source=news%20letter");
         assert_eq!(&*cut.fragment, "#top?x");
-        assert_eq!(&*cut.utm, "utm_source=news%20letter");
+        assert_eq!(&*whole.utm, "utm_source=news%20letter");
         assert!(!cut.has_macros);
-        assert!(prepared("https://shop.example/?c={click_id}").has_macros);
+        assert!(prepared("https://shop.example/?c={click_id}").destination.has_macros);
     }
 }

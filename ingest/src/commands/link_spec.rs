@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 use weir_edge::request::from_value;
+use weir_engine::links::rules;
 use weir_schemas::link::{Allocation, LinkSpec, Utm};
 use weir_schemas::problem::{FieldError, Problem};
 
@@ -66,6 +67,15 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
             Err(why) => errors.add("fallback", why),
         }
     }
+    for fault in rules::check(&spec.rules) {
+        errors.add(fault.field, fault.detail);
+    }
+    for (n, rule) in spec.rules.iter_mut().enumerate() {
+        match canonical(&rule.destination, &hosts) {
+            Ok(to) => rule.destination = to,
+            Err(why) => errors.add(format!("rules[{n}].destination"), why),
+        }
+    }
     if !matches!(spec.status_code, 301 | 302 | 307 | 308) {
         errors.add("status_code", "must be 301, 302, 307 or 308");
     }
@@ -90,7 +100,6 @@ fn refuse_what_has_no_effect(spec: &LinkSpec, errors: &mut Errors) {
         ("daily_click_cap", spec.daily_click_cap.is_some()),
         ("cap_timezone", spec.cap_timezone != "UTC"),
         ("password", spec.password.is_some()),
-        ("rules", !spec.rules.is_empty()),
         ("variants", !spec.variants.is_empty()),
         ("sticky_days", spec.sticky_days != 7),
         ("allocation", spec.allocation != Allocation::Fixed),
@@ -246,14 +255,12 @@ mod tests {
                 json!({"destination": "https://a.example/", "max_clicks": 1,
                     "daily_click_cap": 1, "password": "x",
                 "cap_timezone": "Europe/Berlin", "sticky_days": 1, "allocation": "bandit",
-                "rules": [{"if": {}, "destination": "https://a.example/"}],
                 "variants": [{"name": "a", "destination": "https://a.example/", "weight": 1}]}),
                 vec![
                     "max_clicks",
                     "daily_click_cap",
                     "cap_timezone",
                     "password",
-                    "rules",
                     "variants",
                     "sticky_days",
                     "allocation",
@@ -261,6 +268,32 @@ mod tests {
             ),
         ] {
             assert_eq!(checked(value.clone()).unwrap_err(), fields, "{value}");
+        }
+    }
+
+    #[test]
+    fn every_fault_of_a_rule_is_named_by_its_path() {
+        let link = |rules: Value| json!({"destination": "https://a.example/", "rules": rules});
+        let to = "https://m.example";
+        let spec = checked(link(json!([{"if": {"country": ["de"], "device": "mobile"}, "destination": to}])));
+        assert_eq!(spec.unwrap().rules[0].destination, "https://m.example/");
+        for (rule, fields) in [
+            (json!({"if": {"country": ["XX"]}, "destination": to}), vec!["rules[0].if.country"]),
+            (json!({"if": {"nope": 1}, "destination": to}), vec!["rules[0].if.nope"]),
+            (json!({"if": {}, "destination": to}), vec!["rules[0].if"]),
+            (json!({"if": {"bot": 1}, "destination": to}), vec!["rules[0].if.bot"]),
+            (json!({"if": {"ip": "10.0.0.0/40"}, "destination": to}), vec!["rules[0].if.ip"]),
+            (json!({"if": {"bot": true}, "destination": "javascript:x"}), vec!["rules[0].destination"]),
+            (
+                json!({"if": {"bot": true}, "destination": "https://go.example/x"}),
+                vec!["rules[0].destination"],
+            ),
+            (
+                json!({"if": {"any": [{"device": ["phone"]}, {"not": {"after": "now"}}]}, "destination": ""}),
+                vec!["rules[0].if.any[0].device", "rules[0].if.any[1].not.after", "rules[0].destination"],
+            ),
+        ] {
+            assert_eq!(checked(link(json!([rule]))).unwrap_err(), fields, "{rule}");
         }
     }
 

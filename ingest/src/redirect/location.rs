@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
-use weir_engine::links::Prepared;
+use weir_engine::links::Pieces;
 
 /// Parameters of the engine itself, never forwarded from a visit.
 const INTERNAL: [&str; 2] = ["wclid", "wv"];
@@ -36,12 +36,12 @@ pub(super) struct Visit<'a> {
 }
 
 /// Appends the location to `out`.
-pub(super) fn write(out: &mut BytesMut, link: &Prepared, visit: Visit<'_>, macros: &impl Macros) {
-    let mut sink = Sink { out, macros, expand: link.has_macros };
-    sink.own(&link.base);
+pub(super) fn write(out: &mut BytesMut, to: &Pieces, visit: Visit<'_>, macros: &impl Macros) {
+    let mut sink = Sink { out, macros, expand: to.has_macros };
+    sink.own(&to.base);
     let mut separator = b'?';
     let mut token = visit.token;
-    for pair in pairs(&link.query) {
+    for pair in pairs(&to.query) {
         if visit.query.is_empty()
             || !pairs(visit.query).any(|sent| forwarded(sent) && same(name(sent), name(pair)))
         {
@@ -63,7 +63,7 @@ pub(super) fn write(out: &mut BytesMut, link: &Prepared, visit: Visit<'_>, macro
             sink.out.extend_from_slice(piece.as_bytes());
         }
     }
-    sink.own(&link.fragment);
+    sink.own(&to.fragment);
 }
 
 struct Sink<'a, M> {

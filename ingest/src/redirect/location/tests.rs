@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use weir_engine::links::Prepared;
 use weir_schemas::link::LinkSpec;
 
 use super::*;
@@ -26,7 +27,7 @@ fn prepared(destination: &str, utm: serde_json::Value) -> Prepared {
 
 fn location(destination: &str, utm: serde_json::Value, query: &str, token: Option<&str>) -> String {
     let mut out = BytesMut::new();
-    write(&mut out, &prepared(destination, utm), Visit { query, token }, &Values);
+    write(&mut out, &prepared(destination, utm).destination, Visit { query, token }, &Values);
     String::from_utf8(out.to_vec()).unwrap()
 }
 
@@ -99,7 +100,7 @@ proptest! {
         let Ok(destination) = canonical(&text, &[]) else { return Ok(()) };
         let spec = serde_json::from_value(serde_json::json!({"destination": destination})).unwrap();
         let mut out = BytesMut::new();
-        write(&mut out, &Prepared::new(&spec), Visit { query: &visit, token: Some("T") }, &Values);
+        write(&mut out, &Prepared::new(&spec).destination, Visit { query: &visit, token: Some("T") }, &Values);
         let location = String::from_utf8(out.to_vec()).unwrap();
         prop_assert!(http::HeaderValue::from_str(&location).is_ok(), "{}", location);
         let (before, after) = (url::Url::parse(&destination).unwrap(), url::Url::parse(&location).unwrap());

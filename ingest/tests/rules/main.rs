@@ -1,0 +1,137 @@
+//! What decides where a visit goes, each through the real listener: rules of every kind, in their order.
+
+mod geoip;
+mod listener;
+
+use std::net::Ipv4Addr;
+
+use geoip::Network;
+use listener::Public;
+use serde_json::{Value, json};
+use weir_schemas::time::Timestamp;
+
+const BERLIN: &str = "203.0.113.7";
+const BOSTON: &str = "198.51.100.7";
+
+fn places() -> [Network; 2] {
+    let network = |address, country, region, city| Network { address, bits: 24, country, region, city };
+    [
+        network(Ipv4Addr::new(203, 0, 113, 0), "DE", "Land Berlin", "Berlin"),
+        network(Ipv4Addr::new(198, 51, 100, 0), "US", "Massachusetts", "Boston"),
+    ]
+}
+
+const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 \
+                     (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+const DESKTOP: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                       Chrome/126.0.0.0 Safari/537.36";
+const CRAWLER: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+
+/// A rule, a visit for which it holds and one for which it does not.
+type Case = (Value, Asked, Asked);
+type Asked = (&'static str, &'static [(&'static str, &'static str)]);
+
+#[test]
+fn each_rule_sends_its_visitors_elsewhere() {
+    let public = Public::start(&places());
+    let from_berlin: Asked = ("", &[("X-Forwarded-For", BERLIN)]);
+    let from_boston: Asked = ("", &[("X-Forwarded-For", BOSTON)]);
+    let phone: Asked = ("", &[("User-Agent", PHONE)]);
+    let desktop: Asked = ("", &[("User-Agent", DESKTOP)]);
+    let plain: Asked = ("", &[]);
+    let now = Timestamp::now();
+    let (past, future) = (Timestamp(now.0 - 3_600_000), Timestamp(now.0 + 3_600_000));
+    let cases: Vec<Case> = vec![
+        (json!({"country": ["DE", "AT"]}), from_berlin, from_boston),
+        (json!({"region": "massachusetts"}), from_boston, from_berlin),
+        (json!({"city": ["Berlin"]}), from_berlin, plain),
+        (json!({"continent": ["EU"]}), from_berlin, from_boston),
+        (
+            json!({"language": ["de"]}),
+            ("", &[("Accept-Language", "de-AT,en;q=0.5")]),
+            ("", &[("Accept-Language", "en,de;q=0.5")]),
+        ),
+        (json!({"device": ["mobile"]}), phone, desktop),
+        (json!({"os": ["Windows"]}), desktop, phone),
+        (json!({"browser": ["Chrome"]}), desktop, phone),
+        (json!({"bot": true}), ("", &[("User-Agent", CRAWLER)]), phone),
+        (json!({"ip": ["203.0.113.0/28"]}), from_berlin, ("", &[("X-Forwarded-For", "203.0.113.70")])),
+        (json!({"ip": ["2001:db8::/32"]}), ("", &[("Forwarded", "for=\"[2001:db8::7]:99\"")]), from_berlin),
+        (
+            json!({"referrer": ["news.example"]}),
+            ("", &[("Referer", "https://www.news.example/today")]),
+            ("", &[("Referer", "https://fakenews.example/")]),
+        ),
+        (json!({"query.source": ["mail"]}), ("?source=mail", &[]), ("?source=web", &[])),
+        (json!({"returning": true}), ("", &[("Cookie", "wv=0123456789abcdef")]), plain),
+        (
+            json!({"all": [{"device": "mobile"}, {"country": "DE"}]}),
+            ("", &[("User-Agent", PHONE), ("X-Forwarded-For", BERLIN)]),
+            phone,
+        ),
+        (json!({"any": [{"device": "tv"}, {"country": "US"}]}), from_boston, from_berlin),
+        (json!({"not": {"country": "DE"}}), from_boston, from_berlin),
+    ];
+    for (n, (condition, inside, outside)) in cases.iter().enumerate() {
+        public.link(
+            json!({"slug": format!("r{n}"), "destination": "https://a.example/", "track_conversions": false,
+            "forward_query": false, "rules": [{"if": condition, "destination": "https://b.example/"}]}),
+        );
+        let to = |asked: &Asked| {
+            let answer = public.get(&format!("/r{n}{}", asked.0), asked.1);
+            assert_eq!(answer.status, 302);
+            answer.header("location").to_owned()
+        };
+        assert_eq!(
+            (&*to(inside), &*to(outside)),
+            ("https://b.example/", "https://a.example/"),
+            "{condition}"
+        );
+    }
+    // The clock is the engine's own, so here the rule moves and not the visit.
+    for (n, (condition, expected)) in [
+        (json!({"after": past, "before": future}), "https://b.example/"),
+        (json!({"after": future}), "https://a.example/"),
+        (json!({"before": past}), "https://a.example/"),
+        (json!({"weekday": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}), "https://b.example/"),
+        (json!({"hours": ["00:00-24:00"], "timezone": "Asia/Kathmandu"}), "https://b.example/"),
+        (json!({"not": {"hours": ["00:00-12:00", "12:00-24:00"]}}), "https://a.example/"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        public.link(
+            json!({"slug": format!("t{n}"), "destination": "https://a.example/", "track_conversions": false,
+            "rules": [{"if": condition, "destination": "https://b.example/"}]}),
+        );
+        assert_eq!(public.get(&format!("/t{n}"), &[]).header("location"), expected, "{condition}");
+    }
+    assert!(public.hits().len() > 30, "what a rule decided is a hit like any other");
+}
+
+#[test]
+fn limits_go_before_rules_and_the_first_match_before_the_rest() {
+    let public = Public::start(&places());
+    let rules = json!([
+        {"if": {"country": "DE"}, "destination": "https://de.example/?id=1#top"},
+        {"if": {"continent": "EU"}, "destination": "https://eu.example/"},
+        {"if": {"device": "bot"}, "destination": "https://bot.example/{device}/{country}"},
+    ]);
+    for (slug, enabled) in [("on", true), ("off", false)] {
+        public.link(
+            json!({"slug": slug, "destination": "https://a.example/", "rules": rules, "enabled": enabled,
+            "fallback": "https://closed.example/", "utm": {"source": "news"}, "track_conversions": false}),
+        );
+    }
+    let from_berlin = [("X-Forwarded-For", BERLIN)];
+    let to =
+        |target: &str, headers: &[(&str, &str)]| public.get(target, headers).header("location").to_owned();
+    assert_eq!(to("/off", &from_berlin), "https://closed.example/");
+    // A rule's destination takes the visit's query, the link's UTM values and macros as the link's own does.
+    assert_eq!(to("/on?x=1", &from_berlin), "https://de.example/?id=1&utm_source=news&x=1#top");
+    assert_eq!(to("/on", &[]), "https://bot.example/bot/?utm_source=news");
+    assert_eq!(
+        to("/on", &[("User-Agent", DESKTOP), ("X-Forwarded-For", BOSTON)]),
+        "https://a.example/?utm_source=news"
+    );
+}
