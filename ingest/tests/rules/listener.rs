@@ -1,5 +1,5 @@
-//! The public listener over a real socket, behind a proxy that is trusted (this machine), with a small GeoIP file
-//! and a recorder whose hits can be looked at.
+//! The public listener over a real socket, behind a proxy that is trusted (this machine), with a small GeoIP
+//! file and a recorder whose hits can be looked at.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
