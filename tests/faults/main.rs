@@ -3,5 +3,7 @@
 #[path = "../harness/engine.rs"]
 mod engine;
 
+mod killed;
+mod load;
 mod one_engine;
 mod stopping;
