@@ -3,7 +3,10 @@
 #[path = "../harness/engine.rs"]
 mod engine;
 
+mod clickhouse;
+mod database;
 mod killed;
 mod load;
 mod one_engine;
+mod proxy;
 mod stopping;

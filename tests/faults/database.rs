@@ -1,0 +1,75 @@
+//! A ClickHouse elsewhere that goes away, and a network that breaks.
+
+use serde_json::json;
+
+use crate::clickhouse::{ClickHouse, with_clickhouse};
+use crate::engine::{Settings, exited_with, wait_for};
+use crate::load::{Account, Load, Shop};
+use crate::proxy::Proxy;
+
+#[test]
+fn while_the_database_is_down_everything_is_taken_and_later_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let settings = Settings::new(&folder.path().join("data")).with("warehouse.batch_age_ms", "20");
+    let settings = with_clickhouse(settings, clickhouse.address);
+    let engine = settings.start();
+    assert_eq!(engine.clickhouse_pid(), None, "it needs no other ClickHouse");
+    let shop = Shop::open(&engine);
+    let load = Load::start(&engine, &shop, "before");
+    load.wait_for(100);
+    let away = clickhouse.kill();
+    load.wait_for(300);
+    wait_for("the engine says that the warehouse is away", || {
+        (engine.metric("weir_warehouse_up") == 0.0).then_some(())
+    });
+    assert!(engine.metric("weir_clicks_waiting") > 0.0);
+    let ready = engine.call("GET", "/readyz", None, 200);
+    assert_eq!(ready["warehouse"], json!("away"), "it is ready all the same: {ready}");
+    load.wait_for(100);
+    let mut account = load.stop();
+    assert_eq!(account.failures, Vec::<String>::new(), "nobody may notice");
+
+    // A restart meanwhile: what came before it is not forgotten, and what comes is taken.
+    let (status, log) = engine.stop();
+    assert!(exited_with(status, 0), "{log}");
+    let engine = settings.start();
+    let load = Load::start(&engine, &shop, "restarted");
+    load.wait_for(100);
+    let clickhouse = away.start();
+    load.wait_for(100);
+    account.add(load.stop());
+    assert_eq!(account.failures, Vec::<String>::new(), "nobody may notice");
+    account.assert_exact(&engine, &shop);
+    assert_eq!(clickhouse.run("SELECT count() FROM dead_letter"), "0");
+    wait_for("nothing waits any more", || (engine.metric("weir_clicks_waiting") == 0.0).then_some(()));
+    assert!(!engine.log().contains("panicked"), "{}", engine.log());
+}
+
+#[test]
+fn inserts_whose_end_nobody_knows_are_stored_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let proxy = Proxy::start(clickhouse.address);
+    let settings = Settings::new(&folder.path().join("data")).with("warehouse.batch_age_ms", "10");
+    let engine = with_clickhouse(settings, proxy.address).start();
+    let shop = Shop::open(&engine);
+    proxy.arm(true);
+    let load = Load::start(&engine, &shop, "cut");
+    wait_for("inserts are cut in both ways", || {
+        let (requests, replies) = proxy.cuts();
+        (requests >= 3 && replies >= 6).then_some(())
+    });
+    let account: Account = load.stop();
+    // Still armed: every batch meets its fate until it is through.
+    assert_eq!(account.failures, Vec::<String>::new(), "nobody may notice");
+    account.assert_exact(&engine, &shop);
+    proxy.arm(false);
+    assert_eq!(clickhouse.run("SELECT count() FROM dead_letter"), "0");
+    for table in ["clicks", "effects"] {
+        let sub = if table == "effects" { "sub" } else { "0" };
+        let sql = format!("SELECT count() - uniqExact((node, seq, {sub})) FROM {table}");
+        assert_eq!(clickhouse.run(&sql), "0", "rows of {table} that are there twice");
+    }
+    assert!(engine.metric("weir_warehouse_failures_total") >= 3.0, "{:?}", engine.metrics());
+}
