@@ -5,6 +5,7 @@ mod engine;
 
 mod clickhouse;
 mod database;
+mod full_disk;
 mod killed;
 mod load;
 mod one_engine;
