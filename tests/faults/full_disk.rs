@@ -159,6 +159,20 @@ fn redirects_outlive_a_full_disk_and_payments_are_refused_until_it_has_room() {
             let engine = settings.start();
             assert_eq!(engine.counts("link", "clicks", None), [(link.clone(), kept)].into());
             assert_eq!(engine.counts("link", "conversions", None), [(link, 3)].into());
+
+            // Where only payments come the engine must notice by itself that there is room again: while it says
+            // that it is not ready, nobody sends it anything.
+            disk.fill();
+            let (mut public, mut orders) = (engine.visitor(), 0);
+            wait_for("the disk is full for payments", || {
+                orders += 1;
+                let answer = deliver(&mut public, &hook, &sale(&format!("fill{orders}"))).unwrap();
+                (answer.status == 503).then_some(())
+            });
+            disk.free();
+            wait_for("the engine is ready again", || {
+                (engine.api("GET", "/readyz", None).status == 200).then_some(())
+            });
         },
     );
 }

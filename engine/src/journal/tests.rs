@@ -222,3 +222,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn looking_for_room_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    journal.check_room().unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -11,6 +11,9 @@ use super::recovery::{self, Recovered};
 use super::segment::{self, Family, HEADER_BYTES};
 use super::{JournalError, RecoveryReport};
 
+/// What must fit before a disk that was full counts as having room.
+const ROOM_BYTES: u64 = 1 << 16;
+
 /// How the journal is kept.
 #[derive(Debug, Clone)]
 pub struct JournalConfig {
@@ -219,6 +222,16 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Whether the disk has room again: for when nothing waits to be written that would tell. Leaves nothing behind.
+    pub fn check_room(&self) -> Result<(), JournalError> {
+        let path = self.config.folder.join("room");
+        let room = File::create(&path).and_then(|file| {
+            Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, ROOM_BYTES)?)
+        });
+        let removed = std::fs::remove_file(&path);
+        room.and(removed).map_err(|e| JournalError::failed("make room in", &path, e))
     }
 
     fn take_back(&mut self, family: Family, bytes: u64) -> Result<(), JournalError> {

@@ -245,6 +245,12 @@ impl Worker {
             }
         }
         if hits + refused == 0 && self.facts.is_empty() {
+            // Nothing waits whose writing would tell that there is room again, and as long as the engine says that its
+            // disk is full nobody may send anything.
+            if self.shared.full.load(Ordering::Relaxed) && self.journal.check_room().is_ok() {
+                self.shared.full.store(false, Ordering::Release);
+                tracing::info!("the disk has room again");
+            }
             return false;
         }
         match self.journal.commit() {
