@@ -14,6 +14,7 @@ use weir_engine::enrich::{Enricher, Geo, SaltOfTheDay};
 use weir_engine::journal::JournalConfig;
 use weir_engine::keyring::Keyring;
 use weir_engine::recorder::{Lane, Recorder, RecorderConfig, Refine};
+use weir_engine::warehouse::seen as warehouse_seen;
 use weir_schemas::click::Click;
 
 use crate::config::Config;
@@ -87,7 +88,8 @@ impl Engine {
             lane_bytes: config.lane_bytes,
             pace: config.recorder_pace,
         };
-        let (recorder, lanes, report) = Recorder::start(recorder_config, refine)?;
+        let seen = warehouse_seen(&warehouse_progress(data.path()))?;
+        let (recorder, lanes, report) = Recorder::start_behind(recorder_config, seen, refine)?;
         if report.torn_bytes > 0 {
             tracing::warn!(bytes = report.torn_bytes, "the journal's torn tail was cut");
         }

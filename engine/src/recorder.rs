@@ -115,6 +115,8 @@ impl std::fmt::Debug for Recorder {
 struct Shared {
     facts: Sender<Waiting>,
     durable: Watermark,
+    /// Where the journal ended when it was opened.
+    journal_end: Sequence,
     /// By lane: the last counter that was taken from it and is durable (or could not be read).
     lane_durable: Vec<Watermark>,
     lanes: Vec<lane::LaneCounts>,
@@ -133,12 +135,26 @@ impl Recorder {
         config: RecorderConfig,
         refine: Refine,
     ) -> Result<(Self, Vec<Lane>, RecoveryReport), JournalError> {
-        let (journal, report) = Journal::open(config.journal.clone())?;
+        Self::start_behind(config, 0, refine)
+    }
+
+    /// As [`Self::start`] where a follower has seen everything up to `seen`: sequences go on behind it.
+    pub fn start_behind(
+        config: RecorderConfig,
+        seen: Sequence,
+        refine: Refine,
+    ) -> Result<(Self, Vec<Lane>, RecoveryReport), JournalError> {
+        let (mut journal, report) = Journal::open(config.journal.clone())?;
+        let journal_end = journal.last();
+        if journal.continue_behind(seen) {
+            tracing::error!(journal_end, seen, "the journal has lost entries that its followers have");
+        }
         let (sender, queue) = bounded(FACTS_WAITING_MAX);
         let prepared = thread::prepare(&config, journal, refine, queue)?;
         let shared = Arc::new(Shared {
             facts: sender,
             durable: Watermark::new(prepared.durable()),
+            journal_end,
             lane_durable: prepared.lane_watermarks(),
             lanes: prepared.lane_counts(),
             recovered: AtomicU64::new(prepared.recovered),
@@ -193,6 +209,11 @@ impl Recorder {
     /// Up to where the journal is durable. Followers read no further.
     pub fn durable(&self) -> &Watermark {
         &self.shared.durable
+    }
+
+    /// Where the journal ended when it was opened: no follower can have gone further, unless entries were lost.
+    pub fn journal_end(&self) -> Sequence {
+        self.shared.journal_end
     }
 
     /// Resolves once the hit that was `counter`-th on `lane` is durable (`durability.clicks = "power"`).

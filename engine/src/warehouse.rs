@@ -30,6 +30,7 @@ pub mod rows;
 
 pub use connection::{Connection, Endpoint, Locate, NotRunning};
 pub use follower::{EffectsOf, Sources};
+pub use progress::seen;
 pub use rebuild::{RebuildError, rebuild};
 
 /// How the follower works.

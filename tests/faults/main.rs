@@ -4,6 +4,7 @@
 mod engine;
 
 mod clickhouse;
+mod damage;
 mod database;
 mod full_disk;
 mod killed;

@@ -115,7 +115,7 @@ impl Books {
     /// open.
     pub fn start(config: BooksConfig, recorder: Recorder, keyring: Arc<Keyring>) -> Result<Self, BooksError> {
         let store = Store::open(&config.path)?;
-        let (applied, durable) = (store.applied_seq()?, recorder.durable().get());
+        let (applied, durable) = (store.applied_seq()?, recorder.journal_end());
         if applied > durable {
             return Err(BooksError::Ahead { applied, durable });
         }

@@ -230,3 +230,20 @@ fn looking_for_room_leaves_nothing_behind() {
     journal.check_room().unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn sequences_that_a_follower_has_seen_are_not_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 1 << 20, 10, 10);
+    let (mut journal, _) = open(dir.path());
+    assert!(!journal.continue_behind(10), "it ends there");
+    assert!(journal.continue_behind(20));
+    assert_eq!(journal.last(), 20);
+    assert_eq!(journal.put_traffic(1, 0, 11, &payload(21)).unwrap(), 21);
+    assert_eq!(journal.commit().unwrap(), 21);
+    drop(journal);
+    let (journal, _) = open(dir.path());
+    assert_eq!(journal.last(), 21);
+    let seqs: Vec<u64> = read_all(dir.path(), 21).iter().map(|entry| entry.seq).collect();
+    assert_eq!(seqs, (1..=10).chain([21]).collect::<Vec<_>>());
+}

@@ -103,6 +103,17 @@ impl Journal {
         self.batch_first - 1
     }
 
+    /// Goes on behind `seen`, which a follower has, even where the journal ends before it (a disk lost what it had
+    /// acknowledged): a sequence that meant something to a follower must never mean something else. Tells whether the
+    /// journal ended before. Nothing may be in the batch.
+    pub fn continue_behind(&mut self, seen: Sequence) -> bool {
+        let behind = seen > self.last();
+        if behind {
+            (self.batch_first, self.next) = (seen + 1, seen + 1);
+        }
+        behind
+    }
+
     /// The last counter that is committed of `lane`; 0 where none is.
     pub fn counter(&self, lane: u16) -> u64 {
         self.counters.get(usize::from(lane)).copied().unwrap_or(0)

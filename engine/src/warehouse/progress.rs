@@ -93,6 +93,12 @@ impl ProgressFile {
     }
 }
 
+/// Up to where the follower whose progress is at `path` has seen the journal.
+pub fn seen(path: &Path) -> std::io::Result<Sequence> {
+    let now = ProgressFile::open(path)?.now;
+    Ok(now.stored.max(now.intent.map_or(0, |range| range.upto)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
