@@ -1,6 +1,6 @@
 //! The engine without its sockets: what `serve` and the offline commands share. Order matters: the data
 //! folder first (one engine at a time), then the keyring, the journal with what the lanes still held, the
-//! books.
+//! books, the places of capped links.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_engine::books::{Books, BooksConfig};
+use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::clicks::{RECENT_CLICKS_MAX, RecentClicks, recent_clicks};
 use weir_engine::data_dir::DataDir;
 use weir_engine::enrich::{Enricher, Geo, SaltOfTheDay};
@@ -30,6 +31,7 @@ pub(crate) struct Engine {
     pub lanes: Vec<Lane>,
     pub recent: RecentClicks,
     pub books: Books,
+    pub caps: Caps,
     pub geo: Option<Arc<Geo>>,
     pub salt: SaltOfTheDay,
 }
@@ -111,13 +113,16 @@ impl Engine {
             }
             tracing::info!(applied = books.applied().get(), durable, "the books catch up with the journal");
         }
-        Ok(Self { data, keyring, recorder, lanes, recent, books, geo, salt })
+        let caps = CapsConfig { file: data.join("caps.json"), journal: journal_folder(data.path()) };
+        let caps = Caps::start(&caps, recorder.clone(), books.links())?;
+        Ok(Self { data, keyring, recorder, lanes, recent, books, caps, geo, salt })
     }
 
     /// Ends the threads, what has come in first.
     pub(crate) fn stop(&self) {
         self.recorder.stop();
         self.books.stop();
+        self.caps.stop();
     }
 }
 

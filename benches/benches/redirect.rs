@@ -10,10 +10,11 @@ use tempfile::TempDir;
 use weir_benches::{NODE, USER_AGENT, WORKSPACE};
 use weir_edge::peer::TrustedProxies;
 use weir_edge::service::Service;
+use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::journal::JournalConfig;
 use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::{Recorder, RecorderConfig};
-use weir_ingest::redirect::{Redirect, RedirectConfig, pages};
+use weir_ingest::redirect::{Redirect, RedirectConfig, Visited, pages};
 use weir_schemas::ids::LinkId;
 use weir_schemas::time::Timestamp;
 
@@ -56,8 +57,11 @@ fn redirect(c: &mut Criterion) {
         limiter: None,
         proxies: TrustedProxies::default(),
     };
+    let links = links();
+    let caps = CapsConfig { file: folder.path().join("caps.json"), journal: folder.path().join("journal") };
     let config = RedirectConfig {
-        links: links(),
+        caps: Caps::start(&caps, recorder.clone(), &links).expect("an empty journal is read"),
+        links,
         others: Arc::new(others),
         token_keys: vec![(1, [7; 64])],
         visitor_key: [9; 16],
@@ -95,8 +99,9 @@ fn redirect(c: &mut Criterion) {
                     let burst = left.min(BURST);
                     let started = Instant::now();
                     for _ in 0..burst {
-                        let answer = redirect.visit(&request, peer, "s77", Instant::now());
-                        assert_eq!(answer.expect("a visit").0.status(), 302);
+                        let visited = redirect.visit(&request, peer, "s77", Instant::now(), true);
+                        let Visited::Answered(answer, _) = visited else { panic!("no visit") };
+                        assert_eq!(answer.status(), 302);
                     }
                     spent += started.elapsed();
                     runtime.block_on(recorder.settled());

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod books;
+pub mod caps;
 pub mod clicks;
 pub mod data_dir;
 pub mod endpoints;

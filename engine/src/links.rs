@@ -9,10 +9,12 @@ use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::link::LinkSpec;
 use weir_schemas::time::Timestamp;
 
+mod cap;
 pub mod facts;
 mod prepared;
 pub mod rules;
 
+pub use cap::{Cap, Quarter, quarter};
 pub use prepared::{Pieces, Prepared};
 
 /// A link with all that its answer needs.
@@ -28,13 +30,21 @@ pub struct TrackedLink {
     pub spec: LinkSpec,
     /// What of the answer can be made ahead.
     pub prepared: Prepared,
+    /// Its caps, if it has any.
+    pub cap: Option<Cap>,
 }
 
 impl TrackedLink {
     /// Prepares a link's answer.
     pub fn new(id: LinkId, workspace: WorkspaceId, created_at: Timestamp, spec: LinkSpec) -> Self {
         let prepared = Prepared::new(&spec);
-        Self { id, workspace, created_at, spec, prepared }
+        let cap = Cap::of(&spec);
+        Self { id, workspace, created_at, spec, prepared, cap }
+    }
+
+    /// Whether it is capped and the places taken so far are not known yet ([`Caps::settle`](crate::caps::Caps)).
+    pub fn cap_is_unsettled(&self) -> bool {
+        self.cap.as_ref().is_some_and(|cap| cap.places().is_none())
     }
 }
 
@@ -102,6 +112,11 @@ impl LinkTable {
         if links.get(&place).is_some_and(|link| link.id == id) {
             links.remove(&place);
         }
+    }
+
+    /// Calls `look` with every link.
+    pub fn each(&self, mut look: impl FnMut(&TrackedLink)) {
+        self.links.pin().values().for_each(|link| look(link));
     }
 
     /// How many links there are.

@@ -19,22 +19,25 @@ use hyper::body::Incoming;
 use metrics::Counter;
 use weir_edge::auth::cookie;
 use weir_edge::peer::{TrustedProxies, as_v6};
-use weir_edge::response::{Body, Response, headers_only, text};
+use weir_edge::response::{Body, Response, headers_only};
 use weir_edge::service::Service;
+use weir_engine::caps::Caps;
 use weir_engine::enrich::{Agents, Geo, SaltOfTheDay};
 use weir_engine::links::facts::{Facts, Visit};
 use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::{Lane, Recorder};
 use weir_engine::token::{Token, TokenKeys, TokenParts};
 use weir_schemas::click::Verdict;
-use weir_schemas::hit::{FLAG_HEAD, FLAG_PREFETCH, FLAG_RETURNING, HIT_BYTES_MAX, RawHit};
+use weir_schemas::hit::{FLAG_HEAD, FLAG_PLACE, FLAG_PREFETCH, FLAG_RETURNING, HIT_BYTES_MAX, RawHit};
 use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::link::RESERVED_SLUGS;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
+use limits::{Admission, admit, closed, come_again, refuse};
 use visitor::{VALUE_CHARS, Visitors};
 
+mod limits;
 mod location;
 mod pages;
 mod visitor;
@@ -53,6 +56,8 @@ const SECURE: &str = "; Secure";
 pub struct RedirectConfig {
     /// The links.
     pub links: LinkTable,
+    /// The places of capped links.
+    pub caps: Caps,
     /// Every other path of the public listener.
     pub others: Arc<Service>,
     /// The token keys, the newest last.
@@ -136,6 +141,17 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// What became of a request for a path that may be a link's.
+#[derive(Debug)]
+pub enum Visited {
+    /// Answered; the number of its hit on the lane, where it found room.
+    Answered(Response, Option<u64>),
+    /// The path is one of the public routes.
+    Elsewhere,
+    /// A capped link has just changed: every click before must be known first. Nothing was recorded.
+    Unsettled(Arc<TrackedLink>),
+}
+
 /// An answer and the hit that is recorded for it.
 struct Decision {
     response: Response,
@@ -167,8 +183,15 @@ impl Redirect {
         let path = request.uri().path();
         let slug = decoded_slug(path.strip_prefix('/').unwrap_or(path));
         let visit = matches!(*request.method(), Method::GET | Method::HEAD);
-        let outcome = if visit { self.visit(&request, peer.ip(), &slug, started) } else { None };
-        let Some((response, counter)) = outcome else {
+        let mut visited = Visited::Elsewhere;
+        if visit {
+            visited = self.visit(&request, peer.ip(), &slug, started, false);
+            if let Visited::Unsettled(link) = visited {
+                self.config.caps.settle(&link).await;
+                visited = self.visit(&request, peer.ip(), &slug, started, true);
+            }
+        }
+        let Visited::Answered(response, counter) = visited else {
             let others = &self.config.others;
             if !visit && !reserved(&slug) && !others.router.knows(request.uri().path()) {
                 return only_visits(request.headers());
@@ -184,22 +207,26 @@ impl Redirect {
         response
     }
 
-    /// The answer to a visit and the number of its hit on the lane; `None` where the path is one of the
-    /// public routes.
+    /// Answers a visit and records it. `settled`: a capped link's places were waited for, whether in vain or not.
     pub fn visit<B>(
         &self,
         request: &Request<B>,
         peer: IpAddr,
         slug: &str,
         started: Instant,
-    ) -> Option<(Response, Option<u64>)> {
+        settled: bool,
+    ) -> Visited {
         let own = &mut *self.own.borrow_mut();
         let mut host = std::mem::take(&mut own.host);
         write_host(request, &mut host);
         let link = self.config.links.find(&host, slug);
         if link.is_none() && (reserved(slug) || self.config.others.router.knows(request.uri().path())) {
             own.host = host;
-            return None;
+            return Visited::Elsewhere;
+        }
+        if let Some(link) = link.as_ref().filter(|link| !settled && link.cap_is_unsettled()) {
+            own.host = host;
+            return Visited::Unsettled(Arc::clone(link));
         }
         let headers = request.headers();
         let head = *request.method() == Method::HEAD;
@@ -219,7 +246,7 @@ impl Redirect {
         };
         let (response, counter) = self.decide_and_record(own, link.as_deref(), seen);
         own.host = host;
-        Some((if head { headers_only(response) } else { response }, counter))
+        Visited::Answered(if head { headers_only(response) } else { response }, counter)
     }
 
     fn decide_and_record(
@@ -234,11 +261,22 @@ impl Redirect {
         if visitor.cookie.is_none() {
             seen.flags |= FLAG_RETURNING;
         }
-        let decision = match link {
-            None => refuse(StatusCode::NOT_FOUND, "Not found\n", Verdict::Orphan),
-            Some(link) if !link.spec.enabled => closed(link, Verdict::Disabled),
-            Some(link) if !scheduled(link, seen.at) => closed(link, Verdict::Expired),
-            Some(link) => self.redirect(own, link, &seen, visitor.cookie),
+        let admission = link.map(|link| {
+            let agent = header(seen.headers, &USER_AGENT);
+            (link, admit(link, seen.at, seen.flags, agent, &mut own.agents))
+        });
+        let mut decision = match admission {
+            None => {
+                Decision { response: refuse(StatusCode::NOT_FOUND, "Not found\n"), verdict: Verdict::Orphan }
+            }
+            Some((link, Admission::Closed(verdict))) => Decision { response: closed(link), verdict },
+            Some((link, Admission::Unknown)) => {
+                Decision { response: come_again(link), verdict: Verdict::Capped }
+            }
+            Some((link, Admission::Open(verdict, taken))) => {
+                seen.flags |= taken;
+                Decision { response: self.redirect(own, link, &seen, visitor.cookie), verdict }
+            }
         };
         // Exactly one verdict per hit: what no visitor asked for is never counted, whatever became of it.
         let verdict = match seen.flags {
@@ -273,6 +311,14 @@ impl Redirect {
         let counter = own.lane.append(&own.hit);
         if counter.is_err() {
             self.dropped.increment(1);
+            // A place that is not recorded is not taken: others would find one more than there is.
+            if let Some((link, cap)) = link.and_then(|link| Some((link, link.cap.as_ref()?)))
+                && seen.flags & FLAG_PLACE != 0
+                && let Some(places) = cap.places()
+            {
+                places.give_back(seen.at, seen.flags);
+                decision.response = come_again(link);
+            }
         }
         (decision.response, counter.ok())
     }
@@ -283,7 +329,7 @@ impl Redirect {
         link: &TrackedLink,
         seen: &Seen<'_>,
         new_visitor: Option<[u8; VALUE_CHARS]>,
-    ) -> Decision {
+    ) -> Response {
         // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
         let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
         let facts = Facts::new(seen.visit(), self.config.geo.as_deref(), &mut own.agents);
@@ -305,8 +351,10 @@ impl Redirect {
         let headers = response.headers_mut();
         headers.reserve(6);
         headers.insert(LOCATION, location);
-        let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT);
-        // A permanent answer may be kept, but only by the browser whose token it carries.
+        // A permanent answer may be kept, but only by the browser whose token it carries, and not where each
+        // visit is judged anew.
+        let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT)
+            && link.cap.is_none();
         headers
             .insert(CACHE_CONTROL, HeaderValue::from_static(if permanent { "private" } else { "no-store" }));
         if self.config.cookies {
@@ -322,31 +370,8 @@ impl Redirect {
                 set(visitor::COOKIE, &text, VISITOR_COOKIE);
             }
         }
-        Decision { response, verdict: Verdict::Counted }
+        response
     }
-}
-
-/// Where a link that is switched off or out of its schedule leads.
-fn closed(link: &TrackedLink, verdict: Verdict) -> Decision {
-    let fallback = link.spec.fallback.as_deref().and_then(|to| HeaderValue::from_str(to).ok());
-    let Some(to) = fallback else {
-        return refuse(StatusCode::GONE, "This link is no longer active\n", verdict);
-    };
-    let mut response = http::Response::new(Body::empty());
-    *response.status_mut() = StatusCode::FOUND;
-    response.headers_mut().insert(LOCATION, to);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Decision { response, verdict }
-}
-
-fn refuse(status: StatusCode, why: &'static str, verdict: Verdict) -> Decision {
-    let mut response = text(status, why);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Decision { response, verdict }
-}
-
-fn scheduled(link: &TrackedLink, at: Timestamp) -> bool {
-    link.spec.starts_at.is_none_or(|from| from <= at) && link.spec.expires_at.is_none_or(|until| at < until)
 }
 
 /// 405: a short link is only ever read.

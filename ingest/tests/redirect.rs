@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use weir_edge::listener::{Limits, Listener, serve};
 use weir_edge::peer::TrustedProxies;
 use weir_edge::service::Service;
+use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::journal::JournalConfig;
 use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::lane::LANE_BYTES_MIN;
@@ -47,6 +48,7 @@ fn every_answered_hit_is_in_the_journal_once() {
     let links = LinkTable::default();
     let spec = serde_json::from_value(serde_json::json!({"slug": "a", "destination": "https://a.example/"}));
     links.put(Arc::new(TrackedLink::new(LinkId(7), WorkspaceId(1), Timestamp(0), spec.unwrap())));
+    let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
     let others = Service {
         name: "public",
         router: pages(),
@@ -55,6 +57,7 @@ fn every_answered_hit_is_in_the_journal_once() {
         proxies: TrustedProxies::default(),
     };
     let config = Arc::new(RedirectConfig {
+        caps: Caps::start(&caps, recorder.clone(), &links).unwrap(),
         links,
         others: Arc::new(others),
         token_keys: vec![(1, KEY)],

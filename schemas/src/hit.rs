@@ -35,6 +35,10 @@ pub const FLAG_PREFETCH: u8 = 1;
 pub const FLAG_HEAD: u8 = 2;
 /// The visitor brought the cookie `wv`.
 pub const FLAG_RETURNING: u8 = 4;
+/// The visit took a place under the link's caps before it was answered.
+pub const FLAG_PLACE: u8 = 8;
+/// And one of the link's day.
+pub const FLAG_DAY: u8 = 16;
 
 /// One hit as the edge saw it. Texts are borrowed from the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,7 +58,8 @@ async fn keep_retention(retention: Duration, engine: Arc<Engine>, parts: Arc<Par
     let mut every = tokio::time::interval(RETENTION_EVERY);
     loop {
         every.tick().await;
-        let passed = parts.warehouse.stored_durably().min(engine.books.applied().get());
+        let followers = parts.warehouse.stored_durably().min(engine.books.applied().get());
+        let passed = followers.min(engine.caps.saved().get());
         let folder = journal_folder(engine.data.path());
         let delete = move || journal::delete_expired(&folder, passed, retention, SystemTime::now());
         match tokio::task::spawn_blocking(delete).await {

@@ -66,6 +66,7 @@ pub(super) fn start(
         Service { name: "public", router, authenticator: None, limiter: None, proxies: proxies(config)? };
     let redirect = Arc::new(RedirectConfig {
         links: engine.books.links().clone(),
+        caps: engine.caps.clone(),
         others: Arc::new(others),
         token_keys: engine.keyring.token_keys(),
         visitor_key: engine.keyring.visitor_key(),

@@ -21,6 +21,9 @@ const UTM_MAX: usize = 255;
 /// Longest domain, in bytes (RFC 1035).
 const DOMAIN_MAX: usize = 253;
 
+/// Largest cap, in clicks.
+const CAP_MAX: u64 = 1_000_000_000_000;
+
 const NOT_YET: &str = "is not supported yet: leave it out";
 
 /// The hosts by which the engine itself is reached: no link leads there, and a link on one of them is a link
@@ -89,16 +92,25 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
     {
         errors.add("expires_at", "must be after starts_at");
     }
+    check_caps(&spec, &mut errors);
     refuse_what_has_no_effect(&spec, &mut errors);
     errors.none()?;
     Ok(spec)
 }
 
+fn check_caps(spec: &LinkSpec, errors: &mut Errors) {
+    for (field, cap) in [("max_clicks", spec.max_clicks), ("daily_click_cap", spec.daily_click_cap)] {
+        if cap.is_some_and(|cap| !(1..=CAP_MAX).contains(&cap)) {
+            errors.add(field, format!("must be 1 to {CAP_MAX}; switch a link off with `enabled`"));
+        }
+    }
+    if jiff::tz::TimeZone::get(&spec.cap_timezone).is_err() {
+        errors.add("cap_timezone", "must be the IANA name of a time zone, such as Europe/Berlin");
+    }
+}
+
 fn refuse_what_has_no_effect(spec: &LinkSpec, errors: &mut Errors) {
     let unsupported = [
-        ("max_clicks", spec.max_clicks.is_some()),
-        ("daily_click_cap", spec.daily_click_cap.is_some()),
-        ("cap_timezone", spec.cap_timezone != "UTC"),
         ("password", spec.password.is_some()),
         ("variants", !spec.variants.is_empty()),
         ("sticky_days", spec.sticky_days != 7),
@@ -252,9 +264,9 @@ mod tests {
                 vec!["expires_at"],
             ),
             (
-                json!({"destination": "https://a.example/", "max_clicks": 1,
-                    "daily_click_cap": 1, "password": "x",
-                "cap_timezone": "Europe/Berlin", "sticky_days": 1, "allocation": "bandit",
+                json!({"destination": "https://a.example/", "max_clicks": 0,
+                    "daily_click_cap": 0, "password": "x",
+                "cap_timezone": "Europe/Berlim", "sticky_days": 1, "allocation": "bandit",
                 "variants": [{"name": "a", "destination": "https://a.example/", "weight": 1}]}),
                 vec![
                     "max_clicks",
@@ -322,7 +334,8 @@ mod tests {
             (json!({"destination": null}), "destination"),
             (json!({"id": "lnk_1"}), "id"),
             (json!({"slug": "a b"}), "slug"),
-            (json!({"max_clicks": 5}), "max_clicks"),
+            (json!({"max_clicks": 0}), "max_clicks"),
+            (json!({"cap_timezone": "Mars/Base"}), "cap_timezone"),
         ] {
             let problem = patch(bad).unwrap_err();
             assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, field));

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use weir_edge::route::Router;
+use weir_engine::caps::CapsConfig;
 use weir_engine::journal::JournalConfig;
 use weir_engine::recorder::{RecorderConfig, lane::LANE_BYTES_MIN};
 use weir_schemas::link::LinkSpec;
@@ -36,6 +37,7 @@ fn edge(cookies: bool) -> Edge {
         Ok(())
     });
     let (recorder, mut lanes, _) = Recorder::start(config, refine).unwrap();
+    let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
     let others = Service {
         name: "public",
         router: pages().merge(
@@ -46,6 +48,7 @@ fn edge(cookies: bool) -> Edge {
         proxies: TrustedProxies::default(),
     };
     let config = RedirectConfig {
+        caps: Caps::start(&caps, recorder.clone(), &LinkTable::default()).unwrap(),
         links: LinkTable::default(),
         others: Arc::new(others),
         token_keys: vec![(1, KEY)],
@@ -91,7 +94,10 @@ impl Edge {
         let path = request.uri().path().to_owned();
         let slug = decoded_slug(path.strip_prefix('/').unwrap()).into_owned();
         let peer = "192.0.2.1".parse().unwrap();
-        self.redirect.visit(&request, peer, &slug, Instant::now()).map(|(response, _)| response)
+        match self.redirect.visit(&request, peer, &slug, Instant::now(), true) {
+            Visited::Answered(response, _) => Some(response),
+            _ => None,
+        }
     }
 
     fn get(&self, target: &str) -> Response {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use weir_edge::listener::{Limits, Listener, serve};
 use weir_edge::peer::TrustedProxies;
 use weir_edge::service::Service;
+use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::enrich::Geo;
 use weir_engine::journal::JournalConfig;
 use weir_engine::links::{LinkTable, TrackedLink};
@@ -84,7 +85,9 @@ impl Public {
             proxies: trusted(),
         };
         let links = LinkTable::default();
+        let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
         let config = Arc::new(RedirectConfig {
+            caps: Caps::start(&caps, recorder.clone(), &links).unwrap(),
             links: links.clone(),
             others: Arc::new(others),
             token_keys: vec![(1, KEY)],
