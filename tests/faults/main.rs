@@ -7,6 +7,7 @@ mod clickhouse;
 mod damage;
 mod database;
 mod full_disk;
+mod hostile;
 mod killed;
 mod load;
 mod one_engine;
