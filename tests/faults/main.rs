@@ -6,6 +6,7 @@ mod engine;
 mod clickhouse;
 mod damage;
 mod database;
+mod dead_letter;
 mod full_disk;
 mod hostile;
 mod killed;

@@ -1,0 +1,74 @@
+//! Rows that ClickHouse can never take: they are put aside, the rest is stored.
+
+use serde_json::json;
+
+use crate::clickhouse::{ClickHouse, with_clickhouse};
+use crate::engine::{BROWSER, Settings, token_of, wait_for};
+
+const CLICKS: u64 = 300;
+/// Every so many clicks one is poisoned.
+const POISON_EVERY: u64 = 37;
+
+#[test]
+fn exactly_the_rows_that_cannot_be_stored_are_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    // One batch holds good rows and bad ones.
+    let settings = Settings::new(&folder.path().join("data")).with("warehouse.batch_age_ms", "500");
+    let settings = with_clickhouse(settings, clickhouse.address);
+    let engine = settings.start();
+    let link = engine.make_link("shop");
+    assert_eq!(engine.counts("link", "clicks", None), [].into());
+    clickhouse.run("ALTER TABLE clicks ADD CONSTRAINT no_poison CHECK utm_content NOT LIKE 'poison%'");
+    clickhouse.run("ALTER TABLE effects ADD CONSTRAINT no_poison CHECK order_id NOT LIKE 'poison%'");
+
+    let mut visitor = engine.visitor();
+    let (mut poisoned, mut token) = (0_u64, String::new());
+    for n in 0..CLICKS {
+        let mark = if n % POISON_EVERY == 5 { "poison" } else { "fine" };
+        poisoned += u64::from(mark == "poison");
+        let answer =
+            visitor.send("GET", &format!("/shop?utm_content={mark}{n}"), &[("user-agent", BROWSER)], b"");
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 302);
+        token = token_of(&answer);
+    }
+    for order in ["fine-1", "poison-1", "fine-2", "poison-2", "poison-3", "fine-3"] {
+        let body = json!({"event": "sale", "order_id": order, "wclid": token, "amount": {"amount": 100, "currency": "EUR"}});
+        engine.call("POST", "/v1/conversions", Some(&body), 201);
+    }
+    assert_eq!(engine.counts("link", "clicks", None), [(link.clone(), (CLICKS - poisoned) as i64)].into());
+    assert_eq!(engine.counts("link", "conversions", None), [(link, 3)].into());
+
+    let dead =
+        |source: &str| clickhouse.run(&format!("SELECT count() FROM dead_letter WHERE source = '{source}'"));
+    assert_eq!(dead("clicks"), poisoned.to_string());
+    assert_eq!(dead("effects"), "3");
+    // By which constraint, and with all that is needed to store them once it is gone.
+    let known = "reason LIKE '%no_poison%' AND length(payload) > 0";
+    let unknown = format!("SELECT count() FROM dead_letter WHERE NOT ({known})");
+    assert_eq!(clickhouse.run(&unknown), "0");
+    let poison = "SELECT countIf(position(payload, 'poison') = 0) FROM dead_letter";
+    assert_eq!(clickhouse.run(poison), "0", "a good row was put aside");
+
+    let conserved = wait_for("nothing waits", || {
+        let metrics = engine.metrics();
+        (metrics["weir_clicks_waiting"] == 0.0).then_some(metrics)
+    });
+    let of = |name: &str| conserved[&format!("weir_clicks_{name}_total")];
+    assert_eq!(of("accepted"), CLICKS as f64);
+    assert_eq!(of("answered"), of("accepted") + of("dropped"));
+    assert_eq!(of("dead_lettered"), poisoned as f64);
+    assert_eq!(of("stored"), (CLICKS - poisoned) as f64);
+    // What was put aside is not tried again by the next run.
+    let (status, log) = engine.stop();
+    assert!(status.success(), "{log}");
+    let engine = settings.start();
+    engine.click("shop");
+    assert_eq!(
+        engine.counts("utm_content", "clicks", Some(json!(["is", "utm_content", ["", "(none)"]]))).len(),
+        1
+    );
+    assert_eq!(dead("clicks"), poisoned.to_string());
+    assert_eq!(dead("effects"), "3");
+}
