@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::response::Response;
+use crate::response::{Body, Response};
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 4_096;
@@ -31,6 +31,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long, and for how many bytes, a refused client may go on sending before its connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
+/// Once the shutdown has begun, a connection without a request to answer is cut when this has passed twice: a client that
+/// has sent half a request would hold the drain up to its deadline.
+const UNFINISHED: Duration = Duration::from_secs(1);
 /// How often a drain looks whether the last connection has closed.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
@@ -205,16 +208,26 @@ async fn connection<S, A>(
 {
     // Fails only when the peer is gone already, which the first read will tell.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let answer = service(request, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
+    let work = Rc::new(Work::default());
+    let service = service_fn(|request| {
+        let (answer, work) = (service(request, peer), Rc::clone(&work));
+        work.0.set(true);
+        async move {
+            let response = answer.await;
+            // A stream goes on after its head was given; what is whole is the socket's.
+            work.0.set(matches!(response.body(), Body::Stream(_)));
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut served = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let ended = tokio::select! {
         ended = &mut served => ended,
         _ = shutdown.wait_for(|stop| *stop) => {
             Pin::new(&mut served).graceful_shutdown();
-            (&mut served).await
+            tokio::select! {
+                ended = &mut served => ended,
+                () = work.rests() => return,
+            }
         }
     };
     if let Err(error) = &ended {
@@ -222,6 +235,25 @@ async fn connection<S, A>(
     }
     if let Some(parts) = served.into_parts() {
         linger(parts.io.into_inner(), *shutdown.borrow()).await;
+    }
+}
+
+/// Whether a connection has something to answer.
+#[derive(Default)]
+struct Work(Cell<bool>);
+
+impl Work {
+    /// Resolves when there was nothing to answer at two looks.
+    async fn rests(&self) {
+        let mut rested = false;
+        loop {
+            tokio::time::sleep(UNFINISHED).await;
+            let rests = !self.0.get();
+            if rested && rests {
+                return;
+            }
+            rested = rests;
+        }
     }
 }
 

@@ -287,3 +287,16 @@ fn a_drain_lets_open_requests_finish_and_refuses_new_ones() {
     open.write_all(b"{}").unwrap();
     assert_eq!(status(&read_all(open)), "200");
 }
+
+#[test]
+fn half_a_request_does_not_hold_the_drain_up() {
+    let long = Duration::from_secs(600);
+    let server = start(Limits { header_timeout: long, drain: long, ..limits() }, None);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    first.write_all(b"GET /hello/a HTTP/1.1\r\nHo").unwrap();
+    second.write_all(b"GET /hello/a HTTP/1.1\r\nHost: a\r\n\r\nGET /hel").unwrap();
+    assert_eq!(status(&server.send(b"GET /hello/a HTTP/1.1\r\nHost: a\r\n\r\n")), "200");
+    server.stop.send(true).unwrap();
+    assert_eq!(read_all(first), "");
+    assert_eq!(status(&read_all(second)), "200", "what was whole is answered");
+}
