@@ -202,7 +202,7 @@ impl Values {
                     return self.fail("durability.clicks", format!("`{other}` is not process or power"));
                 }
             },
-            lane_bytes: self.within("recorder.lane_bytes", 32 << 20, 1 << 16, 1 << 32)?,
+            lane_bytes: self.within("recorder.lane_bytes", 16 << 20, 1 << 16, 1 << 32)?,
             recorder_pace: Duration::from_millis(self.within("recorder.pace_ms", 5, 1, 1_000)?),
             segment_bytes: self.within("journal.segment_bytes", 64 << 20, 1 << 20, 1 << 32)?,
             traffic_retention: Duration::from_secs(

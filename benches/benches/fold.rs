@@ -35,7 +35,7 @@ fn clicks() -> Vec<Click<'static>> {
         asn: 64_500,
         dims: Dims {
             country: COUNTRIES[n % 8].into(),
-            device: if n % 3 == 0 { "mobile" } else { "desktop" }.into(),
+            device: if n.is_multiple_of(3) { "mobile" } else { "desktop" }.into(),
             ..Dims::default()
         },
         slug: "spring".into(),

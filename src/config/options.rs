@@ -54,7 +54,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("public.threads", "N", "Edge threads, each with a lane [one per core]"),
     option("public.max_connections", "N", "Open connections on the public listener [20000]"),
     option("durability.clicks", "process|power", "What an answered click survives [process]"),
-    option("recorder.lane_bytes", "BYTES", "Size of each lane [33554432]"),
+    option("recorder.lane_bytes", "BYTES", "Size of each lane [16777216]"),
     option("recorder.pace_ms", "MS", "Least time between syncs of clicks alone [5]"),
     option("journal.segment_bytes", "BYTES", "Size of a journal segment [67108864]"),
     option("journal.traffic_retention_hours", "HOURS", "How long clicks stay in the journal at least [48]"),

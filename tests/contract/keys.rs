@@ -57,7 +57,7 @@ fn a_key_is_shown_once_and_revoked_at_once() {
     let listed = shared.get("/v1/keys");
     let mine = |listed: &Value| {
         let data = listed["data"].as_array().expect("data").iter();
-        data.filter(|key| key["id"] == json!(id)).cloned().next().expect("it is listed")
+        data.filter(|key| key["id"] == json!(id)).next().cloned().expect("it is listed")
     };
     assert!(listed.get("next_cursor").is_some());
     assert_eq!(mine(&listed)["role"], "viewer");

@@ -155,7 +155,7 @@ fn device(agent: &str, os: &str) -> Device {
         "Fedora",
         "Debian",
     ];
-    if desktop.iter().any(|system| os == *system) || has("X11") { Device::Desktop } else { Device::Unknown }
+    if desktop.contains(&os) || has("X11") { Device::Desktop } else { Device::Unknown }
 }
 
 #[cfg(test)]

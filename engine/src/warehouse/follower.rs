@@ -211,10 +211,11 @@ impl Follower {
 
     /// Stores a batch, however long it takes. `false`: the engine stops and ClickHouse is away.
     fn store(&mut self, batch: &Batch, range: Range, ambiguous: bool) -> bool {
-        if batch.len() > 0 && self.progress.now.intent != Some(range) {
-            if let Err(error) = self.progress.begin(range) {
-                tracing::warn!(%error, "the warehouse's progress cannot be saved; it is asked for at the next start");
-            }
+        if batch.len() > 0
+            && self.progress.now.intent != Some(range)
+            && let Err(error) = self.progress.begin(range)
+        {
+            tracing::warn!(%error, "the warehouse's progress cannot be saved; it is asked for at the next start");
         }
         let ambiguous = ambiguous || range.after < self.progress.now.ask_until;
         let inserted = if batch.len() == 0 {

@@ -38,7 +38,7 @@ impl Map {
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
         let size = file.metadata()?.len() as usize;
         if size > HEAD_BYTES {
-            let map = Self::map(&file, size)?;
+            let map = Self::mapped(&file, size)?;
             if map.word(MAGIC_AT).load(Ordering::Acquire) == MAGIC
                 && map.word(CAPACITY_AT).load(Ordering::Acquire) as usize == map.capacity
             {
@@ -49,7 +49,7 @@ impl Map {
         }
         let size = HEAD_BYTES + capacity;
         fallocate(&file, FallocateFlags::empty(), 0, size as u64)?;
-        let map = Self::map(&file, size)?;
+        let map = Self::mapped(&file, size)?;
         // The magic comes last: a lane with it is complete.
         map.word(CAPACITY_AT).store(capacity as u64, Ordering::Release);
         map.word(MAGIC_AT).store(MAGIC, Ordering::Release);
@@ -57,7 +57,7 @@ impl Map {
         Ok(map)
     }
 
-    fn map(file: &File, size: usize) -> std::io::Result<Self> {
+    fn mapped(file: &File, size: usize) -> std::io::Result<Self> {
         // Populated: the first click on each page must not pay for a page fault.
         let mmap = MmapOptions::new().len(size).populate().map_raw(file)?;
         Ok(Self { mmap, capacity: size - HEAD_BYTES })
