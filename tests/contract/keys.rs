@@ -56,8 +56,8 @@ fn a_key_is_shown_once_and_revoked_at_once() {
     let (id, secret) = key(&shared, "viewer");
     let listed = shared.get("/v1/keys");
     let mine = |listed: &Value| {
-        let data = listed["data"].as_array().expect("data").iter();
-        data.filter(|key| key["id"] == json!(id)).next().cloned().expect("it is listed")
+        let mut data = listed["data"].as_array().expect("data").iter();
+        data.find(|key| key["id"] == json!(id)).cloned().expect("it is listed")
     };
     assert!(listed.get("next_cursor").is_some());
     assert_eq!(mine(&listed)["role"], "viewer");
