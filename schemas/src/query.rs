@@ -52,6 +52,8 @@ vocabulary! {
         OrphanClicks = "orphan_clicks",
         /// Hits by robots.
         BotClicks = "bot_clicks",
+        /// Every recorded hit whatever became of it: what `verdict` is asked with.
+        Hits = "hits",
         /// Leads.
         Leads = "leads",
         /// Sales and renewals.

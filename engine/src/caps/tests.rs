@@ -196,16 +196,29 @@ async fn the_file_is_needed_once_the_journals_traffic_is_gone() {
 }
 
 #[test]
-fn a_file_ahead_of_the_journal_is_not_believed() {
+fn clicks_that_the_journal_has_lost_stay_counted() {
     let dir = tempfile::tempdir().unwrap();
     fs_write(dir.path(), r#"{"version":1,"seq":99,"totals":[[7,50]],"days":[]}"#);
-    let mut run = Run::start(dir.path(), Some(link(serde_json::json!({"max_clicks": 1}))));
-    assert_eq!([run.visit(0), run.visit(0)], [true, false]);
+    let capped = || Some(link(serde_json::json!({"max_clicks": 52})));
+    for _ in 0..2 {
+        let mut run = Run::start(dir.path(), capped());
+        assert!(run.visit(0));
+        run.stop();
+    }
+    let mut run = Run::start(dir.path(), capped());
+    assert!(!run.visit(0));
     run.stop();
-    fs_write(dir.path(), "{");
-    let config = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
-    let error = thread::Keeper::open(&config, Watermark::new(1)).err().unwrap();
-    assert!(error.to_string().contains("caps.json"), "{error}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in ["{", r#"{"version":9,"seq":0,"totals":[],"days":[]}"#] {
+        fs_write(dir.path(), text);
+        let config = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
+        let error = thread::Keeper::open(&config, Watermark::new(1)).err().unwrap();
+        assert!(error.to_string().contains("caps.json"), "{error}");
+    }
 }
 
 fn fs_write(dir: &Path, text: &str) {

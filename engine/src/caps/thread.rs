@@ -11,7 +11,7 @@ use weir_schemas::time::Timestamp;
 
 use super::tally::Tally;
 use super::{CapsConfig, CapsError, Order, Places};
-use crate::journal::{Family, JournalReader, oldest_traffic};
+use crate::journal::{Family, JournalReader};
 use crate::links::quarter;
 use crate::watermark::Watermark;
 
@@ -41,22 +41,25 @@ impl Keeper {
     pub(super) fn open(config: &CapsConfig, durable: Watermark) -> Result<Self, CapsError> {
         let failed = |source| CapsError::File { path: config.file.display().to_string(), source };
         let found = Tally::load(&config.file).map_err(failed)?;
-        let first = oldest_traffic(&config.journal)?.unwrap_or(1);
-        let tally = match found {
-            // The journal was set back: the file knows more than there is.
-            Some(found) if found.seq > durable.get() => {
-                tracing::error!(
-                    file = found.seq,
-                    journal = durable.get(),
-                    "caps.json is ahead of the journal; clicks are counted anew from what the journal holds"
+        let known = found.is_some();
+        let mut tally = found.unwrap_or_default();
+        if tally.seq > durable.get() {
+            // The journal lost its end (a power failure, an older copy). Its visitors had their clicks all the same:
+            // they stay counted, and what comes now is new.
+            tracing::error!(
+                file = tally.seq,
+                journal = durable.get(),
+                "caps.json knows clicks that the journal has lost; they stay counted under their caps"
+            );
+            tally.seq = durable.get();
+        }
+        if !known {
+            if durable.get() > 0 {
+                tracing::warn!(
+                    "no caps.json: clicks that are no longer in the journal are not counted by caps"
                 );
-                Tally::default()
             }
-            Some(found) => found,
-            None => Tally::default(),
-        };
-        if first > tally.seq + 1 && tally.seq == 0 {
-            tracing::warn!(first, "clicks before the journal's oldest are not counted by caps: no caps.json");
+            tally.save(&config.file).map_err(failed)?;
         }
         let mut keeper = Self {
             file: config.file.clone(),

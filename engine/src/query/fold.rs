@@ -132,7 +132,8 @@ impl RowStates {
             _ => None,
         };
         let other = other.filter(|sum| plan.needs.sums.contains(sum));
-        if !(counted || other.is_some())
+        let hit = plan.needs.sums.contains(&Sum::Hits);
+        if !(counted || hit || other.is_some())
             || click.workspace != plan.workspace
             || !plan.range.contains(click.at)
             || plan.partner.is_some_and(|partner| partner != click.partner)
@@ -147,6 +148,9 @@ impl RowStates {
         let add = |states: &mut States| {
             if let Some(sum) = other {
                 states.add(sum, 1);
+            }
+            if hit {
+                states.add(Sum::Hits, 1);
             }
             if counted {
                 states.add(Sum::Clicks, 1);

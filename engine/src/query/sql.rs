@@ -218,6 +218,7 @@ fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
             Sum::Clicks => counted,
             Sum::OrphanClicks => "verdict = 'orphan'",
             Sum::BotClicks => "verdict = 'bot'",
+            Sum::Hits => "true",
             _ => {
                 columns.push(format!("toInt128(0) AS {}", sum_name(*sum)));
                 continue;

@@ -15,6 +15,7 @@ pub(super) enum Sum {
     Clicks,
     OrphanClicks,
     BotClicks,
+    Hits,
     Leads,
     Conversions,
     Orders,
@@ -26,18 +27,18 @@ pub(super) enum Sum {
 }
 
 /// How many there are.
-pub(super) const SUMS: usize = 11;
+pub(super) const SUMS: usize = 12;
 
 impl Sum {
     /// Whether clicks make it, else effects do.
     pub(super) const fn of_clicks(self) -> bool {
-        matches!(self, Self::Clicks | Self::OrphanClicks | Self::BotClicks)
+        matches!(self, Self::Clicks | Self::OrphanClicks | Self::BotClicks | Self::Hits)
     }
 
     /// Its column in `effects`.
     pub(super) const fn column(self) -> &'static str {
         match self {
-            Self::Clicks | Self::OrphanClicks | Self::BotClicks => "",
+            Self::Clicks | Self::OrphanClicks | Self::BotClicks | Self::Hits => "",
             Self::Leads => "leads",
             Self::Conversions => "conversions",
             Self::Orders => "orders",
@@ -65,6 +66,7 @@ pub(super) const fn parts(metric: Metric) -> &'static [Sum] {
         Metric::Clicks => &[Sum::Clicks],
         Metric::OrphanClicks => &[Sum::OrphanClicks],
         Metric::BotClicks => &[Sum::BotClicks],
+        Metric::Hits => &[Sum::Hits],
         Metric::Leads => &[Sum::Leads],
         Metric::Conversions => &[Sum::Conversions],
         Metric::Orders => &[Sum::Orders],
@@ -232,6 +234,7 @@ pub(super) fn finish(metric: Metric, states: &States) -> Number {
         Metric::Clicks
         | Metric::OrphanClicks
         | Metric::BotClicks
+        | Metric::Hits
         | Metric::Leads
         | Metric::Conversions
         | Metric::Orders

@@ -168,6 +168,7 @@ const METRICS: &[&str] = &[
     "visitors",
     "orphan_clicks",
     "bot_clicks",
+    "hits",
     "leads",
     "conversions",
     "orders",

@@ -273,6 +273,7 @@ fn ingredients(metric: Metric) -> &'static [&'static str] {
         Metric::LatencyP50 | Metric::LatencyP99 | Metric::Visitors | Metric::Clicks => &["clicks"],
         Metric::OrphanClicks => &["orphan"],
         Metric::BotClicks => &["bot"],
+        Metric::Hits => &["hits"],
         Metric::Leads => &["leads"],
         Metric::Conversions => &["conversions"],
         Metric::Orders => &["orders"],
@@ -290,6 +291,7 @@ fn amount(part: &str, group: &Group<'_>, bots: bool) -> i64 {
         "clicks" => counted(group, bots).len() as i64,
         "orphan" => of(Verdict::Orphan),
         "bot" => of(Verdict::Bot),
+        "hits" => group.clicks.len() as i64,
         other => summed(group, other),
     }
 }
