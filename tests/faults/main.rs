@@ -1,7 +1,5 @@
 //! What bad input and faults get, end to end: the real binary, the real ClickHouse, `kill -9`.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 #[path = "../harness/engine.rs"]
 mod engine;
 
