@@ -9,11 +9,14 @@ use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::link::LinkSpec;
 use weir_schemas::time::Timestamp;
 
+pub mod allocation;
 mod cap;
 pub mod facts;
 mod prepared;
 pub mod rules;
+pub mod variants;
 
+use allocation::Allocations;
 pub use cap::{Cap, Quarter, quarter};
 pub use prepared::{Pieces, Prepared};
 
@@ -86,6 +89,8 @@ pub struct LinkTable {
     links: Arc<HashMap<Place, Arc<TrackedLink>, ahash::RandomState>>,
     /// Hosts with links of their own: there the engine's own links do not answer.
     hosts: Arc<HashSet<Box<str>, ahash::RandomState>>,
+    /// The splits that follow their results.
+    allocations: Allocations,
 }
 
 impl LinkTable {
@@ -102,6 +107,7 @@ impl LinkTable {
         if !place.host.is_empty() {
             self.hosts.pin().insert(place.host.clone());
         }
+        self.allocations.note(&link);
         self.links.pin().insert(place, link);
     }
 
@@ -112,6 +118,17 @@ impl LinkTable {
         if links.get(&place).is_some_and(|link| link.id == id) {
             links.remove(&place);
         }
+        self.allocations.forget(id);
+    }
+
+    /// The splits that follow their results.
+    pub fn allocations(&self) -> &Allocations {
+        &self.allocations
+    }
+
+    /// Whether links live on `host` (lower case, without port).
+    pub fn is_host(&self, host: &str) -> bool {
+        self.hosts.pin().contains(host)
     }
 
     /// Calls `look` with every link.

@@ -24,7 +24,8 @@ use weir_edge::service::Service;
 use weir_engine::caps::Caps;
 use weir_engine::enrich::{Agents, Geo, SaltOfTheDay};
 use weir_engine::links::facts::{Facts, Visit};
-use weir_engine::links::{LinkTable, TrackedLink};
+use weir_engine::links::variants::Draw;
+use weir_engine::links::{LinkTable, Pieces, TrackedLink};
 use weir_engine::recorder::{Lane, Recorder};
 use weir_engine::token::{Token, TokenKeys, TokenParts};
 use weir_schemas::click::Verdict;
@@ -35,7 +36,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use limits::{Admission, admit, closed, come_again, refuse};
-use visitor::{VALUE_CHARS, Visitors};
+use visitor::{Visitor, Visitors};
 
 mod limits;
 mod location;
@@ -153,9 +154,11 @@ pub enum Visited {
 }
 
 /// An answer and the hit that is recorded for it.
-struct Decision {
+struct Decision<'l> {
     response: Response,
     verdict: Verdict,
+    /// The variant's name, empty where there is none.
+    variant: &'l str,
 }
 
 impl Redirect {
@@ -265,17 +268,15 @@ impl Redirect {
             let agent = header(seen.headers, &USER_AGENT);
             (link, admit(link, seen.at, seen.flags, agent, &mut own.agents))
         });
+        let decision = |response, verdict| Decision { response, verdict, variant: "" };
         let mut decision = match admission {
-            None => {
-                Decision { response: refuse(StatusCode::NOT_FOUND, "Not found\n"), verdict: Verdict::Orphan }
-            }
-            Some((link, Admission::Closed(verdict))) => Decision { response: closed(link), verdict },
-            Some((link, Admission::Unknown)) => {
-                Decision { response: come_again(link), verdict: Verdict::Capped }
-            }
+            None => decision(refuse(StatusCode::NOT_FOUND, "Not found\n"), Verdict::Orphan),
+            Some((link, Admission::Closed(verdict))) => decision(closed(link), verdict),
+            Some((link, Admission::Unknown)) => decision(come_again(link), Verdict::Capped),
             Some((link, Admission::Open(verdict, taken))) => {
                 seen.flags |= taken;
-                Decision { response: self.redirect(own, link, &seen, visitor.cookie), verdict }
+                let (response, variant) = self.redirect(own, link, &seen, visitor);
+                Decision { response, verdict, variant }
             }
         };
         // Exactly one verdict per hit: what no visitor asked for is never counted, whatever became of it.
@@ -298,7 +299,7 @@ impl Redirect {
             address: seen.address,
             domain: seen.host,
             slug: seen.slug,
-            variant: "",
+            variant: decision.variant,
             user_agent: std::str::from_utf8(agent).unwrap_or(""),
             referrer: header(seen.headers, &REFERER),
             language: header(seen.headers, &ACCEPT_LANGUAGE),
@@ -323,25 +324,26 @@ impl Redirect {
         (decision.response, counter.ok())
     }
 
-    fn redirect(
+    /// The answer, and the name of the variant chosen.
+    fn redirect<'l>(
         &self,
         own: &mut Own,
-        link: &TrackedLink,
+        link: &'l TrackedLink,
         seen: &Seen<'_>,
-        new_visitor: Option<[u8; VALUE_CHARS]>,
-    ) -> Response {
+        visitor: Visitor,
+    ) -> (Response, &'l str) {
         // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
         let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
         let facts = Facts::new(seen.visit(), self.config.geo.as_deref(), &mut own.agents);
-        let to = link.prepared.rules.decide(&facts).unwrap_or(&link.prepared.destination);
-        let parts = TokenParts { click, workspace: link.workspace, link: link.id, variant: 0 };
+        let (to, variant, number) = self.destination(link, &facts, visitor.id, click);
+        let parts = TokenParts { click, workspace: link.workspace, link: link.id, variant: number };
         let token = own.tokens.mint(&parts);
         let mut bytes = BytesMut::with_capacity(to.bytes() + seen.query.len() + 512);
         let visit = location::Visit {
             query: if link.spec.forward_query { seen.query } else { "" },
             token: link.spec.track_conversions.then(|| token.as_str()),
         };
-        let macros = Macros { link, facts: &facts, token: &token, click };
+        let macros = Macros { link, facts: &facts, token: &token, click, variant };
         location::write(&mut bytes, to, visit, &macros);
         let location = value(bytes.split().freeze());
 
@@ -354,7 +356,9 @@ impl Redirect {
         // A permanent answer may be kept, but only by the browser whose token it carries, and not where each
         // visit is judged anew.
         let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT)
-            && link.cap.is_none();
+            && link.cap.is_none()
+            && link.prepared.rules.is_empty()
+            && link.prepared.variants.is_empty();
         headers
             .insert(CACHE_CONTROL, HeaderValue::from_static(if permanent { "private" } else { "no-store" }));
         if self.config.cookies {
@@ -366,11 +370,36 @@ impl Redirect {
                 headers.append(SET_COOKIE, value(bytes.split().freeze()));
             };
             set("wclid", token.as_str().as_bytes(), TOKEN_COOKIE);
-            if let Some(text) = new_visitor {
+            if let Some(text) = visitor.cookie {
                 set(visitor::COOKIE, &text, VISITOR_COOKIE);
             }
         }
-        response
+        (response, variant)
+    }
+
+    /// Where a visit goes: the first rule that holds, else the visitor's variant, else the link's destination.
+    /// With the variant's name and its number in the link's list, from 1.
+    fn destination<'l>(
+        &self,
+        link: &'l TrackedLink,
+        facts: &Facts<'_>,
+        visitor: u64,
+        click: ClickId,
+    ) -> (&'l Pieces, &'l str, u8) {
+        let prepared = &link.prepared;
+        if let Some(to) = prepared.rules.decide(facts) {
+            return (to, "", 0);
+        }
+        if prepared.variants.is_empty() {
+            return (&prepared.destination, "", 0);
+        }
+        let follows = prepared.variants.follow_results();
+        let allocated = if follows { self.config.links.allocations().of(link.id) } else { None };
+        let draw = Draw { visitor, link: link.id, at: facts.visit().at, click };
+        match prepared.variants.choose(draw, allocated.as_ref().map(|allocated| &*allocated.weights)) {
+            Some(chosen) => (chosen.destination, chosen.name, chosen.number),
+            None => (&prepared.destination, "", 0),
+        }
     }
 }
 
@@ -439,6 +468,7 @@ struct Macros<'a> {
     facts: &'a Facts<'a>,
     token: &'a Token,
     click: ClickId,
+    variant: &'a str,
 }
 
 impl location::Macros for Macros<'_> {
@@ -452,7 +482,7 @@ impl location::Macros for Macros<'_> {
             utm if utm.starts_with("utm_") => location::parameter(self.facts.visit().query, utm)
                 .or_else(|| location::parameter(&self.link.prepared.utm, utm))
                 .unwrap_or_default(),
-            // `{variant}`: this link has none.
+            "variant" => self.variant.into(),
             _ => "".into(),
         }
     }

@@ -15,6 +15,7 @@ use weir_schemas::problem::Problem;
 
 use crate::analytics::Analytics;
 
+mod allocation;
 mod conversions;
 mod customers;
 mod endpoints;
@@ -62,9 +63,10 @@ pub fn routes(management: Management) -> Router {
         let management = Arc::clone(&management);
         router.route(Method::GET, path, move |context| read(context, Arc::clone(&management)))
     };
-    let table: [(&str, Read); 11] = [
+    let table: [(&str, Read); 12] = [
         ("/v1/links", |context, of| Box::pin(links::list(context, of))),
         ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
+        ("/v1/links/{id}/allocation", |context, of| Box::pin(allocation::one(context, of))),
         ("/v1/links/{id}/qr", |context, of| Box::pin(qr::code(context, of))),
         ("/v1/conversions", |context, of| Box::pin(conversions::list(context, of))),
         ("/v1/conversions/{id}", |context, of| Box::pin(conversions::one(context, of))),

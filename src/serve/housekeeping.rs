@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use weir_engine::journal;
+use weir_engine::links::allocation::reallocate;
 use weir_schemas::fact::{Actor, ClickFacts, Fact, Recorded};
 use weir_schemas::ids::{ClickId, WorkspaceId};
 use weir_schemas::time::Timestamp;
@@ -13,6 +14,7 @@ use super::Parts;
 use crate::config::Config;
 use crate::engine::{Engine, journal_folder};
 
+const REALLOCATE_EVERY: Duration = Duration::from_secs(60);
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 /// Claims looked at in one round.
 const RESOLVE_MAX: u32 = 200;
@@ -24,8 +26,23 @@ pub(super) fn start(
     parts: &Arc<Parts>,
     runtime: &tokio::runtime::Handle,
 ) {
+    runtime.spawn(follow_results(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(keep_retention(config.traffic_retention, Arc::clone(engine), Arc::clone(parts)));
+}
+
+/// Decides anew how visits are split over the variants of links with `allocation: "bandit"`.
+async fn follow_results(engine: Arc<Engine>, parts: Arc<Parts>) {
+    let mut every = tokio::time::interval(REALLOCATE_EVERY);
+    loop {
+        every.tick().await;
+        let Ok(client) = parts.warehouse.client() else { continue };
+        let (allocations, as_of) = (engine.books.links().allocations(), parts.warehouse.stored().get());
+        if let Err(error) = reallocate(allocations, &client, Timestamp::now(), as_of).await {
+            metrics::counter!("weir_allocation_failures_total").increment(1);
+            tracing::warn!(%error, "variants keep their shares: results could not be read");
+        }
+    }
 }
 
 async fn resolve_clicks(engine: Arc<Engine>, parts: Arc<Parts>) {

@@ -61,6 +61,8 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/links/{id}" "Links" readLink "Reads a link" (None) -> 200 "Link";
     patch "/v1/links/{id}" "Links" changeLink "Changes the fields given" (Some("Any")) -> 200 "Link";
     delete "/v1/links/{id}" "Links" deleteLink "Deletes a link; its history stays" (None) -> 204 "";
+    get "/v1/links/{id}/allocation" "Links" linkAllocation
+        "How visits are split over variants, and the decisions that led there" (None) -> 200 "Any";
     get "/v1/links/{id}/qr" "Links" linkCode "The short URL as a QR code, an image" (None) -> 200 "",
         &[("format", "`svg` (the default) or `png`")];
     post "/v1/conversions" "Conversions" reportConversion

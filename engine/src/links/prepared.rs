@@ -4,6 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use weir_schemas::link::{LinkSpec, Utm};
 
 use super::rules::Rules;
+use super::variants::Variants;
 
 /// A destination cut where a visit's parts are inserted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Prepared {
     pub utm: Box<str>,
     /// Where some visits go instead.
     pub rules: Rules,
+    /// Among what all others are split.
+    pub variants: Variants,
 }
 
 impl Prepared {
@@ -66,6 +69,7 @@ impl Prepared {
         Self {
             destination: Pieces::new(&spec.destination, &utm),
             rules: Rules::new(&spec.rules, &utm),
+            variants: Variants::new(spec, &utm),
             utm: utm.into(),
         }
     }

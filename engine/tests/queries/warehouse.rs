@@ -6,6 +6,8 @@ use clickhouse::Client;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::{Value, json};
+use weir_engine::links::allocation::{RESULTS_WINDOW_MS, reallocate};
+use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::query::VISITORS_EXACT_MAX;
 use weir_engine::query::execute::{QueryError, execute, snapshot};
 use weir_engine::query::fold::RowStates;
@@ -14,7 +16,8 @@ use weir_engine::query::plan::Plan;
 use weir_engine::warehouse::migrate;
 use weir_engine::warehouse::rows::{ClickRow, EffectRow};
 use weir_schemas::click::{Click, Dims, Verdict};
-use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::effect::{Change, Effect};
+use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::migrations::ALL;
 use weir_schemas::query::Query;
 use weir_schemas::time::Timestamp;
@@ -223,6 +226,83 @@ async fn links_have_their_counted_clicks_as_of_a_sequence() {
     assert_eq!(ask(1, 3).await, [(LinkId(7), 2)].into());
     assert_eq!(ask(2, 5).await, [].into());
     assert!(link_clicks(&client, WorkspaceId(1), &[], 5).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn splits_follow_what_is_stored_of_their_variants() {
+    let server = Server::start();
+    let client = server.migrated().await;
+    let spec = json!({"slug": "a", "destination": "https://a.example/", "allocation": "bandit", "variants": [
+        {"name": "a", "destination": "https://a.example/", "weight": 1},
+        {"name": "b", "destination": "https://b.example/", "weight": 1},
+        {"name": "paused", "destination": "https://c.example/", "weight": 0}]});
+    let link =
+        TrackedLink::new(LinkId(7), WorkspaceId(1), Timestamp(0), serde_json::from_value(spec).unwrap());
+    let table = LinkTable::default();
+    table.put(Arc::new(link));
+
+    let mut all = Vec::new();
+    for n in 0..600u64 {
+        let Entry::Click(mut click) = click(n, n, 1, "Bonn") else { unreachable!() };
+        click.dims.variant = if n % 2 == 0 { "a" } else { "b" }.into();
+        // Of another link, not counted, too old: three that must not matter.
+        match n {
+            596 => click.link = LinkId(8),
+            597 => click.verdict = Verdict::Bot,
+            598 => click.at = Timestamp(click.at.0 - RESULTS_WINDOW_MS),
+            _ => {}
+        }
+        if n % 6 == 1 {
+            all.push(Entry::Effect(Box::new(sale(&click, all.len() as u64 + 2, 1))));
+        }
+        all.push(Entry::Click(click));
+    }
+    // A sale that is given back leaves nothing.
+    let Entry::Click(last) = all.last().unwrap() else { unreachable!() };
+    let last = last.clone();
+    for change in [1, -1] {
+        all.push(Entry::Effect(Box::new(sale(&last, all.len() as u64 + 1, change))));
+    }
+    store(&client, &all).await;
+
+    let at = Timestamp(1_792_900_001_000);
+    let allocations = table.allocations();
+    assert_eq!(reallocate(allocations, &client, at, all.len() as u64).await.unwrap(), 1);
+    let allocated = allocations.of(LinkId(7)).unwrap();
+    let seen: Vec<_> = allocated.decisions[0]
+        .variants
+        .iter()
+        .map(|share| (share.name.as_str(), share.clicks, share.conversions))
+        .collect();
+    assert_eq!(seen, [("a", 298, 0), ("b", 299, 100), ("paused", 0, 0)]);
+    assert_eq!((&*allocated.weights, allocated.decisions[0].as_of), (&[500, 9_500, 0][..], all.len() as u64));
+    // As of an earlier sequence less was known.
+    let early = LinkTable::default();
+    early.put(table.find("h", "a").unwrap());
+    reallocate(early.allocations(), &client, at, 10).await.unwrap();
+    assert!(early.allocations().of(LinkId(7)).unwrap().decisions[0].variants[0].clicks < 10);
+}
+
+fn sale(click: &Click<'static>, seq: u64, change: i64) -> Effect {
+    Effect {
+        seq,
+        sub: 0,
+        workspace: WorkspaceId(1),
+        at: click.at,
+        event: "sale".to_owned(),
+        conversion: ConversionId(seq),
+        order_id: String::new(),
+        customer: CustomerId(0),
+        provider: String::new(),
+        currency: "EUR".parse().unwrap(),
+        click: Some(click.id),
+        link: click.link,
+        program: ProgramId::NONE,
+        partner: PartnerId::NONE,
+        visitor: click.visitor,
+        dims: click.dims.clone(),
+        change: Change { conversions: change, ..Change::default() },
+    }
 }
 
 #[tokio::test]

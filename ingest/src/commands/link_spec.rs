@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 use weir_edge::request::from_value;
-use weir_engine::links::rules;
-use weir_schemas::link::{Allocation, LinkSpec, Utm};
+use weir_engine::links::{rules, variants};
+use weir_schemas::link::{LinkSpec, Utm};
 use weir_schemas::problem::{FieldError, Problem};
 
 use super::destination::canonical;
@@ -70,13 +70,19 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
             Err(why) => errors.add("fallback", why),
         }
     }
-    for fault in rules::check(&spec.rules) {
+    for fault in rules::check(&spec.rules).into_iter().chain(variants::check(&spec)) {
         errors.add(fault.field, fault.detail);
     }
     for (n, rule) in spec.rules.iter_mut().enumerate() {
         match canonical(&rule.destination, &hosts) {
             Ok(to) => rule.destination = to,
             Err(why) => errors.add(format!("rules[{n}].destination"), why),
+        }
+    }
+    for (n, variant) in spec.variants.iter_mut().enumerate() {
+        match canonical(&variant.destination, &hosts) {
+            Ok(to) => variant.destination = to,
+            Err(why) => errors.add(format!("variants[{n}].destination"), why),
         }
     }
     if !matches!(spec.status_code, 301 | 302 | 307 | 308) {
@@ -110,12 +116,7 @@ fn check_caps(spec: &LinkSpec, errors: &mut Errors) {
 }
 
 fn refuse_what_has_no_effect(spec: &LinkSpec, errors: &mut Errors) {
-    let unsupported = [
-        ("password", spec.password.is_some()),
-        ("variants", !spec.variants.is_empty()),
-        ("sticky_days", spec.sticky_days != 7),
-        ("allocation", spec.allocation != Allocation::Fixed),
-    ];
+    let unsupported = [("password", spec.password.is_some())];
     for (field, present) in unsupported {
         if present {
             errors.add(field, NOT_YET);
@@ -266,16 +267,16 @@ mod tests {
             (
                 json!({"destination": "https://a.example/", "max_clicks": 0,
                     "daily_click_cap": 0, "password": "x",
-                "cap_timezone": "Europe/Berlim", "sticky_days": 1, "allocation": "bandit",
-                "variants": [{"name": "a", "destination": "https://a.example/", "weight": 1}]}),
+                "cap_timezone": "Europe/Berlim", "sticky_days": 366,
+                "variants": [{"name": "", "destination": "ftp://a.example/", "weight": 1}]}),
                 vec![
+                    "variants[0].name",
+                    "sticky_days",
+                    "variants[0].destination",
                     "max_clicks",
                     "daily_click_cap",
                     "cap_timezone",
                     "password",
-                    "variants",
-                    "sticky_days",
-                    "allocation",
                 ],
             ),
         ] {

@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 use geoip::Network;
 use listener::Public;
 use serde_json::{Value, json};
+use weir_engine::links::allocation::thompson::Arm;
+use weir_engine::token::TokenKeys;
 use weir_schemas::time::Timestamp;
 
 const BERLIN: &str = "203.0.113.7";
@@ -134,4 +136,61 @@ fn limits_go_before_rules_and_the_first_match_before_the_rest() {
         to("/on", &[("User-Agent", DESKTOP), ("X-Forwarded-For", BOSTON)]),
         "https://a.example/?utm_source=news"
     );
+}
+
+fn variants(weights: [u32; 2]) -> Value {
+    let arm = |name: &str, weight| {
+        let destination = format!("https://{name}.example/?v={{variant}}");
+        json!({"name": name, "destination": destination, "weight": weight})
+    };
+    json!([arm("one", weights[0]), arm("two", weights[1])])
+}
+
+#[test]
+fn a_visitor_keeps_a_variant_that_the_hit_and_the_token_name() {
+    let public = Public::start(&places());
+    public.link(json!({"slug": "v", "destination": "https://a.example/", "variants": variants([50, 50]),
+        "rules": [{"if": {"query.admin": true}, "destination": "https://rule.example/"}]}));
+    let mut seen = Vec::new();
+    for visitor in 0..60 {
+        let cookie = format!("wv={visitor:016x}");
+        let visit = || {
+            let answer = public.get("/v", &[("Cookie", &cookie)]);
+            assert_eq!(answer.header("cache-control"), "no-store");
+            let location = answer.header("location").to_owned();
+            let (to, token) = location.split_once("&wclid=").unwrap();
+            let number = TokenKeys::new(&[(1, listener::KEY)]).open(token).unwrap().variant;
+            (to.to_owned(), number)
+        };
+        let (to, number) = visit();
+        let name = if number == 1 { "one" } else { "two" };
+        assert_eq!(to, format!("https://{name}.example/?v={name}"));
+        assert_eq!(visit(), (to, number), "the same visitor");
+        seen.extend([name, name]);
+    }
+    assert!(seen.contains(&"one") && seen.contains(&"two"));
+    let ruled = public.get("/v?admin=1", &[]).header("location").to_owned();
+    assert!(ruled.starts_with("https://rule.example/"), "rules go before variants: {ruled}");
+    let hits = public.hits();
+    let names: Vec<&str> = hits.iter().map(|(_, variant, _)| variant.as_str()).collect();
+    assert_eq!(names[..120], seen[..]);
+    assert_eq!(names[120], "", "a rule's destination is no variant");
+}
+
+#[test]
+fn published_shares_reach_the_redirect() {
+    let public = Public::start(&places());
+    let id = public
+        .link(json!({"slug": "v", "destination": "https://a.example/", "variants": variants([1, 1]),
+        "allocation": "bandit", "sticky_days": 0, "status_code": 301}));
+    let ones =
+        || (0..200).filter(|_| public.get("/v", &[]).header("location").contains("one.example")).count();
+    let before = ones();
+    assert!((60..140).contains(&before), "without results the weights given stand: {before}");
+    let link = public.links.find("go.example", "v").unwrap();
+    let arm = |clicks, conversions| Arm { clicks, conversions, paused: false };
+    public.links.allocations().decide(&link, &[arm(1_000, 5), arm(1_000, 90)], Timestamp(1), 1);
+    let after = ones();
+    assert!(after < 30, "one twentieth is the floor: {after}");
+    assert_eq!(public.links.allocations().of(id).unwrap().weights[1], 9_500);
 }

@@ -1,0 +1,199 @@
+//! Splits that follow their results (`allocation: "bandit"`): which links have one, the shares decided for
+//! them, and why. Decided behind the path ([`reallocate`], once a minute), read by the redirect without a
+//! lock. Shares live in memory alone: at a start they are decided anew from what is stored, and until then
+//! the weights given stand.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use papaya::HashMap;
+use serde::Serialize;
+use weir_schemas::ids::{LinkId, Sequence, WorkspaceId};
+use weir_schemas::time::Timestamp;
+
+use super::TrackedLink;
+use thompson::Arm;
+
+mod results;
+pub mod thompson;
+
+pub use results::{LINKS_PER_QUERY, RESULTS_WINDOW_MS, reallocate};
+
+/// Decisions remembered of one link. One is remembered when the results have changed.
+pub const DECISIONS_MAX: usize = 100;
+
+/// What a variant has brought and what it gets for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Its name.
+    pub name: String,
+    /// Counted clicks within the window.
+    pub clicks: u64,
+    /// Conversions within the window.
+    pub conversions: u64,
+    /// Its share from then on, in basis points.
+    pub share: u32,
+}
+
+/// One decision, with all that it was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// When.
+    pub at: Timestamp,
+    /// The last sequence whose clicks and conversions were considered.
+    pub as_of: Sequence,
+    /// The seed of the draws: the same results and seed give the same shares.
+    pub seed: u64,
+    /// In the link's order.
+    pub variants: Vec<Share>,
+}
+
+/// What was decided for a link.
+#[derive(Debug, Default)]
+pub struct Allocated {
+    /// In the link's order, for the redirect.
+    pub weights: Box<[u32]>,
+    /// The last decisions, the newest first.
+    pub decisions: VecDeque<Decision>,
+}
+
+/// All splits that follow their results. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Allocations {
+    links: Arc<HashMap<LinkId, Arc<TrackedLink>, ahash::RandomState>>,
+    decided: Arc<HashMap<LinkId, Arc<Allocated>, ahash::RandomState>>,
+}
+
+impl Allocations {
+    /// What was decided for a link last.
+    pub fn of(&self, link: LinkId) -> Option<Arc<Allocated>> {
+        self.decided.pin().get(&link).cloned()
+    }
+
+    /// Takes note of a link as it is now. Shares that were decided among other variants are forgotten.
+    pub(super) fn note(&self, link: &Arc<TrackedLink>) {
+        let variants = &link.prepared.variants;
+        let links = self.links.pin();
+        if !variants.follow_results() {
+            self.forget(link.id);
+            return;
+        }
+        let before = links.insert(link.id, Arc::clone(link));
+        if before.is_some_and(|before| !before.prepared.variants.given().eq(variants.given())) {
+            self.decided.pin().remove(&link.id);
+        }
+    }
+
+    /// Forgets a link.
+    pub(super) fn forget(&self, link: LinkId) {
+        if self.links.pin().remove(&link).is_some() {
+            self.decided.pin().remove(&link);
+        }
+    }
+
+    /// The links of each workspace, in the order of their ids.
+    fn by_workspace(&self) -> Vec<(WorkspaceId, Vec<Arc<TrackedLink>>)> {
+        let mut all: Vec<_> = self.links.pin().values().cloned().collect();
+        all.sort_by_key(|link| (link.workspace.0, link.id));
+        let chunks = all.chunk_by(|a, b| a.workspace == b.workspace);
+        chunks.map(|links| (links[0].workspace, links.to_vec())).collect()
+    }
+
+    /// Decides for `link` from what its variants brought, and publishes it.
+    pub fn decide(&self, link: &TrackedLink, arms: &[Arm], at: Timestamp, as_of: Sequence) {
+        let before = self.of(link.id);
+        let unchanged = before.as_ref().and_then(|before| before.decisions.front()).is_some_and(|last| {
+            last.variants
+                .iter()
+                .zip(arms)
+                .all(|(share, arm)| (share.clicks, share.conversions) == (arm.clicks, arm.conversions))
+        });
+        if unchanged {
+            return;
+        }
+        let seed = link.id.0 ^ at.0 as u64;
+        let weights = thompson::shares(arms, seed);
+        let shares =
+            link.prepared.variants.given().zip(arms).zip(&weights).map(|(((name, _), arm), share)| Share {
+                name: name.to_owned(),
+                clicks: arm.clicks,
+                conversions: arm.conversions,
+                share: *share,
+            });
+        let decision = Decision { at, as_of, seed, variants: shares.collect() };
+        tracing::debug!(link = %link.id, ?decision, "the shares of variants were decided");
+        let mut decisions = before.map(|before| before.decisions.clone()).unwrap_or_default();
+        decisions.push_front(decision);
+        decisions.truncate(DECISIONS_MAX);
+        // The link may have changed meanwhile: shares are only for the variants that they were decided among.
+        let current = self.links.pin().get(&link.id).cloned();
+        if current.is_some_and(|now| now.prepared.variants.given().eq(link.prepared.variants.given())) {
+            self.decided.pin().insert(link.id, Arc::new(Allocated { weights: weights.into(), decisions }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::LinkTable;
+    use super::*;
+
+    fn link(allocation: &str, names: &[&str]) -> Arc<TrackedLink> {
+        let variants: Vec<_> = names
+            .iter()
+            .map(|name| json!({"name": name, "destination": "https://v.example/", "weight": 1}))
+            .collect();
+        let spec = json!({"slug": "a", "destination": "https://a.example/", "variants": variants,
+            "allocation": allocation});
+        let spec = serde_json::from_value(spec).unwrap();
+        Arc::new(TrackedLink::new(LinkId(1), WorkspaceId(1), Timestamp(0), spec))
+    }
+
+    fn arms(results: [(u64, u64); 2]) -> Vec<Arm> {
+        results.map(|(clicks, conversions)| Arm { clicks, conversions, paused: false }).to_vec()
+    }
+
+    #[test]
+    fn decisions_are_published_and_remembered_when_results_change() {
+        let table = LinkTable::default();
+        let link = link("bandit", &["a", "b"]);
+        table.put(Arc::clone(&link));
+        let allocations = table.allocations();
+        assert!(allocations.of(link.id).is_none());
+        for minute in 0..3 {
+            allocations.decide(&link, &arms([(1_000, 10), (1_000, 90)]), Timestamp(minute), 7);
+        }
+        let allocated = allocations.of(link.id).unwrap();
+        assert_eq!(allocated.decisions.len(), 1, "nothing new was seen");
+        assert!(allocated.weights[1] > 9_000);
+        assert_eq!(allocated.decisions[0].variants[1].share, allocated.weights[1]);
+        for n in 0..DECISIONS_MAX as u64 + 5 {
+            allocations.decide(&link, &arms([(1_000 + n, 10), (1_000, 90)]), Timestamp(9), 8);
+        }
+        assert_eq!(allocations.of(link.id).unwrap().decisions.len(), DECISIONS_MAX);
+    }
+
+    #[test]
+    fn shares_are_forgotten_with_the_variants_they_were_decided_among() {
+        let table = LinkTable::default();
+        let allocations = table.allocations();
+        let first = link("bandit", &["a", "b"]);
+        let decide = |link: &TrackedLink| allocations.decide(link, &arms([(9, 1), (9, 2)]), Timestamp(1), 1);
+        for changed in [link("bandit", &["b", "a"]), link("fixed", &["a", "b"])] {
+            table.put(Arc::clone(&first));
+            decide(&first);
+            assert!(allocations.of(first.id).is_some());
+            table.put(changed);
+            assert!(allocations.of(first.id).is_none());
+            // A decision that was under way when the link changed.
+            decide(&first);
+            assert!(allocations.of(first.id).is_none());
+        }
+        table.put(Arc::clone(&first));
+        decide(&first);
+        table.remove(first.id, &first.spec);
+        assert!(allocations.of(first.id).is_none() && allocations.by_workspace().is_empty());
+    }
+}
