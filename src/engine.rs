@@ -17,6 +17,7 @@ use weir_engine::keyring::Keyring;
 use weir_engine::recorder::{Lane, Recorder, RecorderConfig, Refine};
 use weir_engine::warehouse::seen as warehouse_seen;
 use weir_schemas::click::Click;
+use weir_schemas::fact::kind;
 
 use crate::config::Config;
 
@@ -73,11 +74,13 @@ impl Engine {
         let mut enricher = Enricher::new(config.node, geo.clone(), Arc::clone(&salt));
         let refine: Refine = Box::new(move |lane, counter, raw, out| {
             let start = out.len();
-            enricher.refine(lane, counter, raw, out).map_err(|error| error.to_string())?;
-            let bytes = &out[start..];
-            let click = Click::read(bytes).map_err(|error| error.to_string())?;
-            remember.remember(click.id, bytes);
-            Ok(())
+            let kind = enricher.refine(lane, counter, raw, out).map_err(|error| error.to_string())?;
+            if kind == kind::CLICK {
+                let bytes = &out[start..];
+                let click = Click::read(bytes).map_err(|error| error.to_string())?;
+                remember.remember(click.id, bytes);
+            }
+            Ok(kind)
         });
         let recorder_config = RecorderConfig {
             journal: JournalConfig {

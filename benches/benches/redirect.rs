@@ -73,6 +73,7 @@ fn redirect(c: &mut Criterion) {
         proxies: TrustedProxies::default(),
         geo: None,
         durable: None,
+        collect: Default::default(),
     };
     let redirect = Redirect::new(Arc::new(config), lanes.remove(0));
     let peer = [203, 0, 113, 9].into();

@@ -32,6 +32,7 @@ mod rebuild;
 mod refunds;
 mod returns;
 mod schema;
+mod sites;
 mod store;
 mod tables;
 mod waiting;
@@ -49,6 +50,7 @@ pub use reads::{
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;
 pub use returns::RETURNS_MAX;
+pub use sites::{SITES_MAX, Site};
 pub use store::{Fact, Store};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Enrichment: what a hit says of itself becomes the dimensions that people ask for. It runs once per hit, on the
-//! recorder's thread, between the lane and the journal: so every follower sees the same facts, a replay needs
-//! no database of yesterday, and the visitor's address ends here. The redirect pays for none of it.
+//! Enrichment: what a hit says of itself becomes the dimensions that people ask for. It runs once per hit,
+//! on the recorder's thread, between the lane and the journal: so every follower sees the same facts, a
+//! replay needs no database of yesterday, and the visitor's address ends here. The redirect pays for none
+//! of it.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,8 +9,11 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 use weir_schemas::click::{Click, Device, Dims, Verdict};
+use weir_schemas::event::{Event, RawEvent};
+use weir_schemas::fact::kind;
 use weir_schemas::hit::RawHit;
-use weir_schemas::ids::ClickId;
+use weir_schemas::ids::{ClickId, PartnerId, ProgramId};
+use weir_schemas::time::Timestamp;
 use weir_schemas::wire::WireError;
 
 pub mod agent;
@@ -23,7 +27,8 @@ pub(crate) use continent::of as continent;
 pub use geo::{Geo, GeoError, Place};
 pub(crate) use referrer::host as referrer_host;
 
-/// Gives the salt by which addresses are hashed on the UTC day of the hit; it is deleted when the day is over.
+/// Gives the salt by which addresses are hashed on the UTC day of the hit; it is deleted when the day is
+/// over.
 pub type SaltOfTheDay = Arc<dyn Fn(i64) -> [u8; 16] + Send + Sync>;
 
 /// Turns hits into clicks. Owned by the recorder's thread; its caches need no lock.
@@ -50,16 +55,21 @@ impl Enricher {
         Self { node, agents: Agents::new(), geo, salt, salted: None }
     }
 
-    /// Refines the hit that was `counter`-th on `lane` and appends the click's bytes to `out`.
+    /// Refines the record that was `counter`-th on `lane`, appends the bytes of its click or event to `out`
+    /// and gives the `kind` of the entry.
     pub fn refine(
         &mut self,
         lane: u16,
         counter: u64,
         raw: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), WireError> {
+    ) -> Result<u8, WireError> {
+        if RawEvent::is_in(raw) {
+            self.refine_event(lane, counter, raw, out)?;
+            return Ok(kind::EVENT);
+        }
         let hit = RawHit::read(raw)?;
-        let network = self.network(&hit);
+        let network = self.network(hit.at, &hit.address);
         let agent = self.agents.look_up(hit.user_agent);
         let place = self.geo.as_ref().map(|geo| geo.look_up(address(hit.address))).unwrap_or_default();
         let from = referrer::host(hit.referrer);
@@ -103,15 +113,64 @@ impl Enricher {
             slug: hit.slug.into(),
         };
         click.write(out);
+        Ok(kind::CLICK)
+    }
+
+    fn refine_event(
+        &mut self,
+        lane: u16,
+        counter: u64,
+        raw: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        let raw = RawEvent::read(raw)?;
+        let at = raw.told.at;
+        let network = self.network(at, &raw.address);
+        let agent = self.agents.look_up(raw.user_agent);
+        let place = self.geo.as_ref().map(|geo| geo.look_up(address(raw.address))).unwrap_or_default();
+        let from = referrer::host(raw.referrer);
+        // From one page of the site to the next is no referral.
+        let from = if from == referrer::without_www(raw.host) { "" } else { from };
+        let campaign = campaign::Campaign::read(raw.query, "");
+        let medium = referrer::medium(from, &campaign.medium, campaign.has_ad_click_id).to_owned();
+        let event = Event {
+            id: ClickId::new(at.0, self.node, lane, counter),
+            bot: agent.bot,
+            network,
+            asn: place.asn,
+            program: ProgramId::NONE,
+            partner: PartnerId::NONE,
+            told: raw.told,
+            dims: Dims {
+                domain: raw.host.into(),
+                variant: "".into(),
+                country: place.country.as_str().into(),
+                region: place.region.as_str().into(),
+                city: place.city.as_str().into(),
+                continent: continent::of(&place.country).into(),
+                device: if agent.bot { Device::Bot } else { agent.device }.as_str().into(),
+                browser: agent.browser.as_str().into(),
+                os: agent.os.as_str().into(),
+                referrer: from.into(),
+                medium: medium.into(),
+                utm_source: campaign.source,
+                utm_medium: campaign.medium,
+                utm_campaign: campaign.campaign,
+                utm_term: campaign.term,
+                utm_content: campaign.content,
+                language: language(raw.language),
+            },
+        };
+        event.write(out);
         Ok(())
     }
 
-    fn network(&mut self, hit: &RawHit<'_>) -> u64 {
-        let day = hit.at.utc_day();
+    fn network(&mut self, at: Timestamp, address: &[u8; 16]) -> u64 {
+        let day = at.utc_day();
         if self.salted.as_ref().is_none_or(|(of, _)| *of != day) {
             self.salted = Some((day, SipHasher13::new_with_key(&(self.salt)(day))));
         }
-        self.salted.as_ref().expect("set just above").1.hash(&hit.address)
+        self.salted.as_ref().expect("set just above").1.hash(address)
     }
 }
 

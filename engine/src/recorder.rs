@@ -41,8 +41,9 @@ pub struct RecorderConfig {
     pub pace: Duration,
 }
 
-/// Turns the hit that was `counter`-th on `lane` into what is journaled; appends it to the buffer.
-pub type Refine = Box<dyn FnMut(u16, u64, &[u8], &mut Vec<u8>) -> Result<(), String> + Send>;
+/// Turns the record that was `counter`-th on `lane` (a hit, a browser event) into what is journaled;
+/// appends it to the buffer and gives the `kind` of its entry.
+pub type Refine = Box<dyn FnMut(u16, u64, &[u8], &mut Vec<u8>) -> Result<u8, String> + Send>;
 
 /// Why a fact was not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -211,7 +212,8 @@ impl Recorder {
         &self.shared.durable
     }
 
-    /// Where the journal ended when it was opened: no follower can have gone further, unless entries were lost.
+    /// Where the journal ended when it was opened: no follower can have gone further, unless entries were
+    /// lost.
     pub fn journal_end(&self) -> Sequence {
         self.shared.journal_end
     }
@@ -256,7 +258,8 @@ impl Recorder {
         }
     }
 
-    /// Journals what is in the lanes and the queue, then ends the thread. Facts that come later are told `Stopped`.
+    /// Journals what is in the lanes and the queue, then ends the thread. Facts that come later are told
+    /// `Stopped`.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,5 +1,5 @@
-//! The warehouse: ClickHouse, over its HTTP interface. A follower of the journal stores every click and every
-//! effect of the books there, exactly once.
+//! The warehouse: ClickHouse, over its HTTP interface. A follower of the journal stores every click, browser
+//! event and effect of the books there, exactly once.
 //!
 //! A batch is a range of sequences. Before it is inserted its range is written down; after a restart or an ambiguous
 //! reply ClickHouse is asked which rows of the range it has (`node`, `seq`), and only the others are inserted.
@@ -57,12 +57,12 @@ pub enum WarehouseState {
     Away(String),
 }
 
-/// Clicks of this run, by what became of them.
+/// Clicks and browser events of this run, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Conservation {
     /// Read from the journal.
     pub read: u64,
-    /// In `clicks`.
+    /// In `clicks` or `events`.
     pub stored: u64,
     /// In `dead_letter`.
     pub dead_lettered: u64,
@@ -90,9 +90,9 @@ struct Shared {
     saved: Watermark,
     durable: Watermark,
     requested: AtomicU64,
-    read_clicks: AtomicU64,
-    stored_clicks: AtomicU64,
-    dead_clicks: AtomicU64,
+    read_traffic: AtomicU64,
+    stored_traffic: AtomicU64,
+    dead_traffic: AtomicU64,
     state: Mutex<WarehouseState>,
     stop: AtomicBool,
     give_up_at: Mutex<Option<Instant>>,
@@ -145,9 +145,9 @@ impl Warehouse {
             saved: Watermark::new(stored),
             durable: sources.durable.clone(),
             requested: AtomicU64::new(0),
-            read_clicks: AtomicU64::new(0),
-            stored_clicks: AtomicU64::new(0),
-            dead_clicks: AtomicU64::new(0),
+            read_traffic: AtomicU64::new(0),
+            stored_traffic: AtomicU64::new(0),
+            dead_traffic: AtomicU64::new(0),
             state: Mutex::new(WarehouseState::Starting),
             stop: AtomicBool::new(false),
             give_up_at: Mutex::new(None),
@@ -218,12 +218,12 @@ impl Warehouse {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What became of the clicks of this run.
+    /// What became of the clicks and browser events of this run.
     pub fn conservation(&self) -> Conservation {
         Conservation {
-            stored: self.shared.stored_clicks.load(Ordering::Acquire),
-            dead_lettered: self.shared.dead_clicks.load(Ordering::Acquire),
-            read: self.shared.read_clicks.load(Ordering::Acquire),
+            stored: self.shared.stored_traffic.load(Ordering::Acquire),
+            dead_lettered: self.shared.dead_traffic.load(Ordering::Acquire),
+            read: self.shared.read_traffic.load(Ordering::Acquire),
         }
     }
 

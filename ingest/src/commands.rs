@@ -17,6 +17,8 @@ pub mod keys;
 
 mod endpoints;
 
+mod sites;
+
 pub mod claim;
 mod conversions;
 
@@ -29,5 +31,6 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
     links::routes(commands)
         .merge(keys::routes(commands))
         .merge(endpoints::routes(commands))
+        .merge(sites::routes(commands))
         .merge(conversions::routes(commands))
 }

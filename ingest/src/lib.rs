@@ -7,4 +7,5 @@ pub mod redirect;
 pub mod hooks;
 pub mod providers;
 
+pub mod collect;
 pub mod commands;

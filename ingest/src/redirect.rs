@@ -6,7 +6,7 @@
 //! link goes to the public routes (webhooks, probes, the snippet …); what is neither is an orphan.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use weir_schemas::link::RESERVED_SLUGS;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
+use crate::collect::{self, Collect};
 use limits::{Admission, admit, closed, come_again, refuse};
 use visitor::{Visitor, Visitors};
 
@@ -44,6 +45,7 @@ mod pages;
 mod visitor;
 
 pub use pages::pages;
+pub(crate) use visitor::COOKIE as VISITOR_COOKIE_NAME;
 
 /// How long a redirect waits for the disk with `durability.clicks = "power"` before it goes out without.
 const POWER_WAIT: Duration = Duration::from_secs(2);
@@ -81,6 +83,8 @@ pub struct RedirectConfig {
     pub geo: Option<Arc<Geo>>,
     /// With `durability.clicks = "power"`: answers wait until it has synced their hit.
     pub durable: Option<Recorder>,
+    /// What browser events need.
+    pub collect: Collect,
 }
 
 impl std::fmt::Debug for RedirectConfig {
@@ -105,10 +109,10 @@ impl std::fmt::Debug for Redirect {
 }
 
 /// What belongs to the thread. Never borrowed across an await.
-struct Own {
-    lane: Lane,
-    tokens: TokenKeys,
-    visitors: Visitors,
+pub(crate) struct Own {
+    pub(crate) lane: Lane,
+    pub(crate) tokens: TokenKeys,
+    pub(crate) visitors: Visitors,
     /// What user agents say, once a link has asked.
     agents: Option<Agents>,
     /// The hit's bytes, then copied into the lane.
@@ -195,6 +199,9 @@ impl Redirect {
             }
         }
         let Visited::Answered(response, counter) = visited else {
+            if collect::is_path(request.uri().path()) {
+                return collect::answer(self, request, peer).await;
+            }
             let others = &self.config.others;
             if !visit && !reserved(&slug) && !others.router.knows(request.uri().path()) {
                 return only_visits(request.headers());
@@ -208,6 +215,23 @@ impl Redirect {
             }
         }
         response
+    }
+
+    pub(crate) fn config(&self) -> &RedirectConfig {
+        &self.config
+    }
+
+    /// What belongs to the thread; not to be held across an await.
+    pub(crate) fn own(&self) -> RefMut<'_, Own> {
+        self.own.borrow_mut()
+    }
+
+    /// Copies a browser event into the lane; counted like a hit.
+    pub(crate) fn append(&self, own: &mut Own, event: &[u8]) {
+        self.answered.increment(1);
+        if own.lane.append(event).is_err() {
+            self.dropped.increment(1);
+        }
     }
 
     /// Answers a visit and records it. `settled`: a capped link's places were waited for, whether in vain or not.

@@ -16,6 +16,7 @@ use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::lane::LANE_BYTES_MIN;
 use weir_engine::recorder::{Recorder, RecorderConfig};
 use weir_engine::token::TokenKeys;
+use weir_ingest::collect::Collect;
 use weir_ingest::redirect::{Redirect, RedirectConfig, pages};
 use weir_schemas::click::Verdict;
 use weir_schemas::hit::RawHit;
@@ -42,7 +43,7 @@ fn every_answered_hit_is_in_the_journal_once() {
         let hit = RawHit::read(raw).map_err(|error| error.to_string())?;
         seen.lock().unwrap().push((ClickId::new(hit.at.0, 0, lane, counter), hit.verdict));
         out.extend_from_slice(raw);
-        Ok(())
+        Ok(weir_schemas::fact::kind::CLICK)
     });
     let (recorder, lanes, _) = Recorder::start(recorder, refine).unwrap();
     let links = LinkTable::default();
@@ -70,6 +71,7 @@ fn every_answered_hit_is_in_the_journal_once() {
         proxies: TrustedProxies::default(),
         geo: None,
         durable: Some(recorder.clone()),
+        collect: Collect::default(),
     });
     let listeners =
         Listener::bind_group(SocketAddr::from(([127, 0, 0, 1], 0)), usize::from(THREADS)).unwrap();

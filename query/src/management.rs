@@ -1,4 +1,4 @@
-//! What operators read of the books: links, conversions, customers, keys and webhook endpoints. Lists are
+//! What operators read of the books: links, conversions, customers, keys, sites and webhook endpoints. Lists are
 //! pages, the newest first: `?limit&cursor` → `{"data": […], "next_cursor": …}`.
 
 use std::sync::Arc;
@@ -22,6 +22,7 @@ mod endpoints;
 mod keys;
 mod links;
 mod qr;
+mod sites;
 
 /// Who may read what belongs to the whole workspace.
 const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer];
@@ -63,7 +64,7 @@ pub fn routes(management: Management) -> Router {
         let management = Arc::clone(&management);
         router.route(Method::GET, path, move |context| read(context, Arc::clone(&management)))
     };
-    let table: [(&str, Read); 12] = [
+    let table: &[(&str, Read)] = &[
         ("/v1/links", |context, of| Box::pin(links::list(context, of))),
         ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
         ("/v1/links/{id}/allocation", |context, of| Box::pin(allocation::one(context, of))),
@@ -73,11 +74,13 @@ pub fn routes(management: Management) -> Router {
         ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),
         ("/v1/customers/{id}", |context, of| Box::pin(customers::one(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
+        ("/v1/sites", |context, of| Box::pin(sites::list(context, of))),
+        ("/v1/sites/{id}", |context, of| Box::pin(sites::one(context, of))),
         ("/v1/webhook-endpoints", |context, of| Box::pin(endpoints::list(context, of))),
         ("/v1/webhook-endpoints/{id}", |context, of| Box::pin(endpoints::one(context, of))),
         ("/v1/webhook-endpoints/{id}/deliveries", |context, of| Box::pin(endpoints::deliveries(context, of))),
     ];
-    table.into_iter().fold(Router::new(), |router, (path, read)| route(router, path, read))
+    table.iter().fold(Router::new(), |router, (path, read)| route(router, path, *read))
 }
 
 type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;

@@ -47,6 +47,8 @@ macro_rules! names {
     };
 }
 
+pub(crate) use names;
+
 names! {
     /// What became of a hit. Exactly one per hit; only `Counted` is a click.
     Verdict {
@@ -162,7 +164,7 @@ impl<'a> Dims<'a> {
         ]
     }
 
-    fn from_texts(texts: [&'a str; DIMS]) -> Self {
+    pub(crate) fn from_texts(texts: [&'a str; DIMS]) -> Self {
         let [
             domain,
             variant,

@@ -2,6 +2,8 @@
 //! the fact; the warehouse stores them as rows and the live windows add them, so both do the same arithmetic and a
 //! restatement (a late click, a refund, a merged order) is a pair of changes, never an update.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::click::Dims;
@@ -45,6 +47,9 @@ pub struct Effect {
     pub visitor: u64,
     /// The click's dimensions.
     pub dims: Dims<'static>,
+    /// The conversion's properties, as texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
     /// What it adds.
     pub change: Change,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::click::Dims;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
-    ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, WorkspaceId,
+    ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId, WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
@@ -19,6 +19,8 @@ use crate::time::Timestamp;
 pub mod kind {
     /// Traffic: a [`Click`](crate::click::Click).
     pub const CLICK: u8 = 1;
+    /// Traffic: an [`Event`](crate::event::Event).
+    pub const EVENT: u8 = 2;
     /// Facts: a [`Recorded`](super::Recorded).
     pub const FACT: u8 = 16;
 }
@@ -133,6 +135,20 @@ pub enum Fact {
     EndpointDeleted {
         /// Which.
         id: EndpointId,
+    },
+    /// A site was registered.
+    SiteCreated {
+        /// Its id.
+        id: SiteId,
+        /// For people.
+        name: String,
+        /// Canonical: `https://shop.example`.
+        origins: Vec<String>,
+    },
+    /// A site was deleted: its pages may send no more.
+    SiteDeleted {
+        /// Which.
+        id: SiteId,
     },
     /// A conversion was reported through the API.
     Conversion {

@@ -132,6 +132,7 @@ id!(/** A webhook endpoint by which a provider reports. */ EndpointId, "whk_");
 id!(/** An export job. */ ExportId, "exp_");
 id!(/** An API key (its name, never its secret). */ KeyId, "key_");
 id!(/** A delivery received at a webhook endpoint. */ DeliveryId, "dlv_");
+id!(/** A site whose pages send browser events. */ SiteId, "ste_");
 
 /// A workspace: the tenant. In every row, key, topic and query. The first is 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

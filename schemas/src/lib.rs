@@ -11,6 +11,7 @@ pub mod cidr;
 pub mod click;
 pub mod conversion;
 pub mod effect;
+pub mod event;
 pub mod fact;
 pub mod hit;
 pub mod ids;

@@ -23,6 +23,12 @@ pub const ALL: &[Migration] = &[
     Migration { number: 1, name: "clicks", sql: include_str!("../sql/0001_clicks.sql") },
     Migration { number: 2, name: "effects", sql: include_str!("../sql/0002_effects.sql") },
     Migration { number: 3, name: "dead_letter", sql: include_str!("../sql/0003_dead_letter.sql") },
+    Migration { number: 4, name: "events", sql: include_str!("../sql/0004_events.sql") },
+    Migration {
+        number: 5,
+        name: "effect_properties",
+        sql: include_str!("../sql/0005_effect_properties.sql"),
+    },
 ];
 
 impl Migration {

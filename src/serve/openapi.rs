@@ -86,6 +86,11 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
     get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
         "What came in there, and what became of it" (None) -> 200 "Page", PAGE;
+    post "/v1/sites" "Sites" createSite "Registers a site, so that its pages may send events; answers its snippet"
+        (Some("NewSite")) -> 201 "Site";
+    get "/v1/sites" "Sites" listSites "Lists the sites" (None) -> 200 "Page";
+    get "/v1/sites/{id}" "Sites" readSite "Reads a site" (None) -> 200 "Site";
+    delete "/v1/sites/{id}" "Sites" deleteSite "Deletes a site: its pages may send no more" (None) -> 204 "";
     post "/v1/query" "Query" query "Answers a query over all facts" (Some("Query")) -> 200 "Answer",
         &[("format", "`csv` or `ndjson` instead of JSON")];
     get "/v1/live" "Live" live "A WebSocket of the subprotocol weir.v1.json" (None) -> 101 "";
@@ -122,6 +127,8 @@ pub(super) fn document() -> Value {
     schema_of::<Answer>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
     schemas.insert("Query".to_owned(), query_schema());
+    schemas.insert("NewSite".to_owned(), site_schema(false));
+    schemas.insert("Site".to_owned(), site_schema(true));
     schemas.insert("Page".to_owned(), page_schema());
     schemas.insert("Problem".to_owned(), problem_schema());
     let mut paths = Map::new();
@@ -214,6 +221,22 @@ fn query_schema() -> Value {
             "include": {"type": "object", "properties": {"total": {"type": "boolean"}, "compare": {}}},
         },
     })
+}
+
+fn site_schema(answered: bool) -> Value {
+    let mut properties = json!({
+        "name": {"type": "string", "minLength": 1, "maxLength": 255},
+        "origins": {"type": "array", "minItems": 1, "maxItems": 20, "items": {"type": "string",
+            "description": "As browsers send it: `https://shop.example`"}},
+    });
+    let mut required = vec!["name", "origins"];
+    if answered {
+        properties["id"] = json!({"type": "string"});
+        properties["created_at"] = json!({"type": "string", "format": "date-time"});
+        properties["snippet"] = json!({"type": "string", "description": "What the site's pages are to hold"});
+        required.extend(["id", "created_at", "snippet"]);
+    }
+    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
 }
 
 fn page_schema() -> Value {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::watch;
-use weir_edge::limit::Limiter;
+use weir_edge::limit::{DEFAULT_PER_SECOND, Limiter};
 use weir_edge::listener::{self, Limits, Listener};
 use weir_edge::peer::TrustedProxies;
 use weir_edge::route::Router;
 use weir_edge::service::Service;
 use weir_engine::recorder::Lane;
+use weir_ingest::collect::Collect;
 use weir_ingest::commands::{Claims, FindClick};
 use weir_ingest::hooks::{self, Hooks};
 use weir_ingest::redirect::{Redirect, RedirectConfig, pages};
@@ -77,6 +78,7 @@ pub(super) fn start(
         secure: parts.addresses.public_url.starts_with("https://"),
         proxies: proxies(config)?,
         geo: engine.geo.clone(),
+        collect: Collect::new(engine.books.sites().clone(), DEFAULT_PER_SECOND),
         durable: (config.durability_clicks == ClickDurability::Power).then(|| engine.recorder.clone()),
     });
     // Each accept loop bears its share.

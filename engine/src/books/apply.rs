@@ -5,12 +5,12 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
-use weir_schemas::ids::{EndpointId, KeyId, LinkId, Sequence, WorkspaceId};
+use weir_schemas::ids::{EndpointId, KeyId, LinkId, Sequence, SiteId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
-use super::{access, clicks, conversions, customers, deliveries, links, refunds};
+use super::{access, clicks, conversions, customers, deliveries, links, refunds, sites};
 
 /// What of the in-memory tables a fact made stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(super) enum Touched {
     Link(LinkId),
     Key(KeyId),
     Endpoint(EndpointId),
+    Site(SiteId),
 }
 
 /// One fact being applied.
@@ -110,6 +111,8 @@ impl Applying<'_> {
                 access::create_endpoint(self, *id, provider, secrets, *program_id)
             }
             Fact::EndpointDeleted { id } => access::delete_endpoint(self, *id),
+            Fact::SiteCreated { id, name, origins } => sites::create(self, *id, name, origins),
+            Fact::SiteDeleted { id } => sites::delete(self, *id),
             Fact::Conversion { id, conversion, person, click } => {
                 conversions::report(self, *id, conversion, person.as_ref(), click)
             }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 use weir_schemas::effect::{Change, Effect};
+use weir_schemas::event::property_texts;
 use weir_schemas::money::Currency;
 use weir_schemas::time::Timestamp;
 
@@ -48,6 +49,7 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         partner: Default::default(),
         visitor: 0,
         dims: Default::default(),
+        properties: property_texts(&serde_json::from_str(&conversion.properties)?),
         change: Change::default(),
     };
     if let Some(credit) = credit {

@@ -20,6 +20,7 @@ use crate::keyring::Keyring;
 use crate::keys::KeyTable;
 use crate::links::LinkTable;
 use crate::recorder::{RecordError, Recorder};
+use crate::sites::SiteTable;
 use crate::watermark::Watermark;
 
 /// Where the books and their journal are.
@@ -96,6 +97,7 @@ struct Shared {
     links: LinkTable,
     keys: KeyTable,
     endpoints: EndpointTable,
+    sites: SiteTable,
     applied: Watermark,
     waiting: Arc<Waiting>,
     stop: Arc<AtomicBool>,
@@ -125,6 +127,7 @@ impl Books {
             links: tables.links.clone(),
             keys: tables.keys.clone(),
             endpoints: tables.endpoints.clone(),
+            sites: tables.sites.clone(),
             applied: Watermark::new(applied),
             waiting: Arc::default(),
             stop: Arc::default(),
@@ -196,6 +199,11 @@ impl Books {
     /// API keys.
     pub fn keys(&self) -> &KeyTable {
         &self.shared.keys
+    }
+
+    /// Registered sites.
+    pub fn sites(&self) -> &SiteTable {
+        &self.shared.sites
     }
 
     /// Webhook endpoints, their secrets opened.

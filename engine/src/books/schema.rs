@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -12,6 +12,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("api_keys", "id"),
     ("links", "id"),
     ("endpoints", "id"),
+    ("sites", "id"),
     ("requests", "workspace, key"),
     ("customers", "id"),
     ("clicks", "workspace, click"),
@@ -56,6 +57,11 @@ CREATE INDEX links_workspace ON links (workspace, id) WHERE deleted_at IS NULL;
 CREATE TABLE endpoints (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, provider TEXT NOT NULL, secrets TEXT NOT NULL,
     program INTEGER, livemode INTEGER, created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+
+CREATE TABLE sites (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, origins TEXT NOT NULL,
+    created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+CREATE INDEX sites_workspace ON sites (workspace, id) WHERE deleted_at IS NULL;
 
 CREATE TABLE requests (
     workspace INTEGER NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL,

@@ -1,5 +1,5 @@
 //! The in-memory tables that other threads read: links by host and slug, API keys by secret, webhook
-//! endpoints by id. Loaded from the books at the start, and brought up to date after each commit by the ids
+//! endpoints and sites by id. Loaded from the books at the start, and brought up to date after each commit by the ids
 //! that it touched.
 
 use std::collections::HashMap;
@@ -7,21 +7,23 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use weir_schemas::fact::Sealed;
-use weir_schemas::ids::{EndpointId, KeyId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::ids::{EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId, WorkspaceId};
 
 use super::apply::Touched;
 use super::outcome::StoreError;
-use super::{links, reads};
+use super::{links, reads, sites};
 use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
 use crate::keyring::Keyring;
 use crate::keys::{KeyTable, Principal};
 use crate::links::{LinkTable, TrackedLink};
+use crate::sites::SiteTable;
 
 /// The tables and what is needed to keep them.
 pub(super) struct Tables {
     pub(super) links: LinkTable,
     pub(super) keys: KeyTable,
     pub(super) endpoints: EndpointTable,
+    pub(super) sites: SiteTable,
     keyring: Arc<Keyring>,
     /// Where each live link is in the table.
     placed: HashMap<LinkId, Arc<TrackedLink>>,
@@ -33,6 +35,7 @@ impl Tables {
             links: LinkTable::default(),
             keys: KeyTable::default(),
             endpoints: EndpointTable::default(),
+            sites: SiteTable::default(),
             keyring,
             placed: HashMap::new(),
         };
@@ -48,6 +51,9 @@ impl Tables {
         for id in ids(db, "SELECT id FROM endpoints WHERE deleted_at IS NULL")? {
             tables.load_endpoint(db, EndpointId(id))?;
         }
+        for id in ids(db, "SELECT id FROM sites WHERE deleted_at IS NULL")? {
+            tables.load_site(db, SiteId(id))?;
+        }
         Ok(tables)
     }
 
@@ -58,6 +64,7 @@ impl Tables {
                 Touched::Link(id) => self.load_link(db, id)?,
                 Touched::Key(id) => self.load_key(db, id)?,
                 Touched::Endpoint(id) => self.load_endpoint(db, id)?,
+                Touched::Site(id) => self.load_site(db, id)?,
             }
         }
         Ok(())
@@ -134,6 +141,14 @@ impl Tables {
             secrets: sealed.iter().filter_map(|sealed| self.unseal(id, sealed)).collect(),
             program: program.map(|id| ProgramId(id as u64)),
         });
+        Ok(())
+    }
+
+    fn load_site(&mut self, db: &Connection, id: SiteId) -> Result<(), StoreError> {
+        match sites::live(db, id)? {
+            Some(site) => self.sites.put(site),
+            None => self.sites.remove(id),
+        }
         Ok(())
     }
 

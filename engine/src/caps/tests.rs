@@ -68,7 +68,7 @@ impl Run {
         };
         let refine = Box::new(|_, _, raw: &[u8], out: &mut Vec<u8>| {
             out.extend_from_slice(raw);
-            Ok(())
+            Ok(weir_schemas::fact::kind::CLICK)
         });
         let (recorder, mut lanes, _) = Recorder::start(config, refine).unwrap();
         let links = LinkTable::default();

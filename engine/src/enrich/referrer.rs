@@ -11,9 +11,14 @@ pub(crate) fn host(referrer: &str) -> &str {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
-    let host = host.strip_prefix("www.").unwrap_or(host);
+    let host = without_www(host);
     let sane = host.len() <= NAME_MAX && host.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'<');
     if sane { host } else { "" }
+}
+
+/// The host by which its pages are one site.
+pub(super) fn without_www(host: &str) -> &str {
+    host.strip_prefix("www.").unwrap_or(host)
 }
 
 /// First labels of hosts whose country domains are many (`google.de`, `yandex.ru`).

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
+use weir_schemas::event::Event;
 
 /// Events of one tick that are shown.
 pub(super) const EVENTS_PER_TICK: usize = 20;
@@ -25,6 +26,20 @@ impl Tail {
                 "slug": click.slug, "verdict": click.verdict.as_str(), "country": click.dims.country,
                 "city": click.dims.city, "device": click.dims.device, "browser": click.dims.browser,
                 "os": click.dims.os, "referrer": click.dims.referrer,
+            })
+        });
+    }
+
+    pub(super) fn add_event(&mut self, event: &Event<'_>) {
+        if !event.counts() {
+            return;
+        }
+        self.push(|| {
+            json!({
+                "kind": "event", "at": event.told.at, "event": event.told.name, "id": event.id,
+                "site": event.told.site.some(), "link": event.told.link.some(), "path": event.told.path,
+                "country": event.dims.country, "city": event.dims.city, "device": event.dims.device,
+                "browser": event.dims.browser, "os": event.dims.os, "referrer": event.dims.referrer,
             })
         });
     }

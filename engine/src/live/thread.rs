@@ -9,6 +9,8 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use weir_schemas::click::Click;
 use weir_schemas::effect::Effect;
+use weir_schemas::event::Event;
+use weir_schemas::fact::kind;
 use weir_schemas::ids::{Sequence, WorkspaceId};
 use weir_schemas::live::{CloseCode, Recover};
 use weir_schemas::problem::Problem;
@@ -400,6 +402,16 @@ impl Worker {
             .collect();
         for entry in &entries {
             // What cannot be read is dead-lettered by the warehouse, so it counts nowhere.
+            if entry.kind == kind::EVENT {
+                let Ok(event) = Event::read(&entry.payload) else { continue };
+                for topic in &mut kept {
+                    topic.add_event(entry.seq, &event);
+                }
+                if let Some((tail, _)) = self.tails.get_mut(&event.told.workspace) {
+                    tail.add_event(&event);
+                }
+                continue;
+            }
             let Ok(click) = Click::read(&entry.payload) else { continue };
             for topic in &mut kept {
                 topic.add_click(entry.seq, &click);
@@ -566,7 +578,11 @@ fn add_between(
             .read_batch(upto, BATCH_ENTRIES, BATCH_BYTES, &mut entries)
             .map_err(|error| error.to_string())?;
         for entry in &entries {
-            if let Ok(click) = Click::read(&entry.payload) {
+            if entry.kind == kind::EVENT {
+                if let Ok(event) = Event::read(&entry.payload) {
+                    states.add_event(&event);
+                }
+            } else if let Ok(click) = Click::read(&entry.payload) {
                 states.add_click(&click);
             }
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use weir_schemas::click::Click;
 use weir_schemas::effect::Effect;
+use weir_schemas::event::Event;
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Cell, Column, Query};
 
@@ -55,6 +56,12 @@ impl Kept {
     pub(super) fn add_click(&mut self, seq: Sequence, click: &Click<'_>) {
         if seq > self.since {
             self.states.add_click(click);
+        }
+    }
+
+    pub(super) fn add_event(&mut self, seq: Sequence, event: &Event<'_>) {
+        if seq > self.since {
+            self.states.add_event(event);
         }
     }
 

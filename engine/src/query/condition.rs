@@ -1,11 +1,13 @@
-//! Filters as they are evaluated: checked, typed, in a normal form, over clicks and over effects.
+//! Filters as they are evaluated: checked, typed, in a normal form, over clicks, browser events and effects.
 //!
 //! A fact that does not have a column is not restricted by a filter on it, wherever the filter stands in the
-//! tree: clicks have no event, provider and currency, and effects that concern no money (leads) have no
-//! currency. So `currency = EUR` chooses which money is counted and leaves clicks and leads as they are.
+//! tree: clicks have no event, provider, currency and properties, and effects that concern no money (leads), as
+//! browser events, have no currency. So `currency = EUR` chooses which money is counted and leaves clicks and
+//! leads as they are.
 
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
+use weir_schemas::event::Event;
 use weir_schemas::ids::{LinkId, PartnerId, ProgramId};
 use weir_schemas::money::Currency;
 use weir_schemas::query::{Comparison, Dimension, Field, Filter};
@@ -30,6 +32,12 @@ pub(super) enum Condition {
     Less(Field, u64),
     /// A robot, or not.
     Bot(bool),
+    /// The property is one of these; one that is not there is the empty text.
+    PropertyIn(String, Vec<String>),
+    /// One of these is part of the property, ASCII letters in any case.
+    PropertyContains(String, Vec<String>),
+    /// One of these RE2 patterns matches the property.
+    PropertyMatches(String, Vec<String>),
 }
 
 /// How a field's values are compared.
@@ -87,8 +95,29 @@ pub(super) fn compile(filter: &Filter) -> Result<Condition, String> {
             metric.as_str()
         )),
         Filter::Where(comparison, Dimension::Field(field), values) => leaf(*comparison, *field, values),
-        Filter::Where(_, dimension, _) => {
-            Err(format!("`{}` cannot be filtered by: there are no browser events yet", dimension.name()))
+        Filter::Where(comparison, Dimension::Property(name), values) => property(*comparison, name, values),
+        Filter::Where(_, Dimension::Time(_), _) => Err("time is filtered by `date_range`".to_owned()),
+    }
+}
+
+fn property(comparison: Comparison, name: &str, values: &[serde_json::Value]) -> Result<Condition, String> {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) if text.contains('\0') => {
+            Err(format!("`property:{name}`: a value has a NUL character"))
+        }
+        serde_json::Value::String(text) => Ok(text.clone()),
+        // As events keep them.
+        other => Ok(other.to_string()),
+    };
+    let texts = sorted(values.iter().map(text).collect::<Result<Vec<_>, _>>()?);
+    let name = name.to_owned();
+    match comparison {
+        Comparison::Is => Ok(Condition::PropertyIn(name, texts)),
+        Comparison::IsNot => Ok(Condition::Not(Box::new(Condition::PropertyIn(name, texts)))),
+        Comparison::Contains => Ok(Condition::PropertyContains(name, texts)),
+        Comparison::Matches => Ok(Condition::PropertyMatches(name, texts)),
+        Comparison::Gt | Comparison::Lt => {
+            Err(format!("`property:{name}` is a text: it cannot be compared by `{}`", comparison.as_str()))
         }
     }
 }
@@ -155,9 +184,25 @@ fn numbers(field: Field, values: &[serde_json::Value]) -> Result<Vec<u64>, Strin
 }
 
 impl Condition {
-    /// The same without what speaks of fields for which `has` is false; `None` where nothing is left.
-    pub(super) fn without(&self, has: &dyn Fn(Field) -> bool) -> Option<Self> {
-        let keep = |parts: &[Self]| parts.iter().filter_map(|part| part.without(has)).collect::<Vec<_>>();
+    /// The same as clicks are restricted by it; `None` where nothing is left.
+    pub(super) fn of_clicks(&self) -> Option<Self> {
+        self.with_only(&|leaf| {
+            !leaf.speaks_of_properties() && leaf.field().is_none_or(|f| !of_effects_only(f))
+        })
+    }
+
+    /// The same as what concerns no money is restricted by it; `None` where nothing is left.
+    pub(super) fn of_unpaid(&self) -> Option<Self> {
+        self.with_only(&|leaf| leaf.field() != Some(Field::Currency))
+    }
+
+    fn speaks_of_properties(&self) -> bool {
+        matches!(self, Self::PropertyIn(..) | Self::PropertyContains(..) | Self::PropertyMatches(..))
+    }
+
+    /// Only the leaves that `has` accepts.
+    fn with_only(&self, has: &dyn Fn(&Self) -> bool) -> Option<Self> {
+        let keep = |parts: &[Self]| parts.iter().filter_map(|part| part.with_only(has)).collect::<Vec<_>>();
         match self {
             Self::All(parts) => {
                 let kept = keep(parts);
@@ -167,8 +212,8 @@ impl Condition {
                 let kept = keep(parts);
                 (!kept.is_empty()).then_some(Self::Any(kept))
             }
-            Self::Not(part) => part.without(has).map(|part| Self::Not(Box::new(part))),
-            leaf => leaf.field().is_none_or(has).then(|| leaf.clone()),
+            Self::Not(part) => part.with_only(has).map(|part| Self::Not(Box::new(part))),
+            leaf => has(leaf).then(|| leaf.clone()),
         }
     }
 
@@ -182,6 +227,7 @@ impl Condition {
             | Self::Less(field, _) => Some(*field),
             Self::Bot(_) => Some(Field::Bot),
             Self::All(_) | Self::Any(_) | Self::Not(_) => None,
+            Self::PropertyIn(..) | Self::PropertyContains(..) | Self::PropertyMatches(..) => None,
         }
     }
 
@@ -203,8 +249,10 @@ impl Condition {
     /// case, of which libraries differ.
     pub(super) fn is_evaluable(&self) -> bool {
         !self.any_leaf(&|leaf| match leaf {
-            Self::TextMatches(..) => true,
-            Self::TextContains(_, parts) => !parts.iter().all(|part| part.is_ascii()),
+            Self::TextMatches(..) | Self::PropertyMatches(..) => true,
+            Self::TextContains(_, parts) | Self::PropertyContains(_, parts) => {
+                !parts.iter().all(|part| part.is_ascii())
+            }
             _ => false,
         })
     }
@@ -222,7 +270,16 @@ impl Condition {
             Self::TextContains(field, parts) => {
                 parts.iter().any(|part| contains_in_any_case(row.text(*field), part))
             }
-            Self::TextMatches(..) => unreachable!("plans with patterns are not evaluated in memory"),
+            Self::PropertyIn(name, values) => {
+                let text = row.property(name);
+                values.binary_search_by(|value| value.as_str().cmp(text)).is_ok()
+            }
+            Self::PropertyContains(name, parts) => {
+                parts.iter().any(|part| contains_in_any_case(row.property(name), part))
+            }
+            Self::TextMatches(..) | Self::PropertyMatches(..) => {
+                unreachable!("plans with patterns are not evaluated in memory")
+            }
             Self::NumberIn(field, values) => values.binary_search(&row.number(*field)).is_ok(),
             Self::Greater(field, value) => row.number(*field) > *value,
             Self::Less(field, value) => row.number(*field) < *value,
@@ -240,8 +297,12 @@ fn contains_in_any_case(text: &str, part: &str) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Row<'a> {
     Click(&'a Click<'a>),
+    Event(&'a Event<'a>),
     Effect(&'a Effect),
 }
+
+/// The provider of browser events, in queries.
+pub(super) const BROWSER: &str = "browser";
 
 impl<'a> Row<'a> {
     /// The text of a text field; empty where the fact has none.
@@ -252,6 +313,14 @@ impl<'a> Row<'a> {
                 Field::Verdict => return click.verdict.as_str(),
                 Field::Event | Field::Provider | Field::Currency => return "",
                 _ => &click.dims,
+            },
+            Self::Event(event) => match field {
+                Field::Verdict if event.bot => return Verdict::Bot.as_str(),
+                Field::Verdict => return Verdict::Counted.as_str(),
+                Field::Event => return event.told.name,
+                Field::Provider => return BROWSER,
+                Field::Currency => return "",
+                _ => &event.dims,
             },
             Self::Effect(effect) => match field {
                 // Only counted clicks earn a credit.
@@ -298,6 +367,10 @@ impl<'a> Row<'a> {
             (Self::Click(click), Field::Partner) => click.partner.0,
             (Self::Click(click), Field::Program) => click.program.0,
             (Self::Click(click), Field::Asn) => u64::from(click.asn),
+            (Self::Event(event), Field::Link) => event.told.link.0,
+            (Self::Event(event), Field::Partner) => event.partner.0,
+            (Self::Event(event), Field::Program) => event.program.0,
+            (Self::Event(event), Field::Asn) => u64::from(event.asn),
             (Self::Effect(effect), Field::Link) => effect.link.0,
             (Self::Effect(effect), Field::Partner) => effect.partner.0,
             (Self::Effect(effect), Field::Program) => effect.program.0,
@@ -306,11 +379,22 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// A property's text; empty where the fact has none of that name.
+    #[inline]
+    pub(super) fn property(&self, name: &str) -> &'a str {
+        match *self {
+            Self::Click(_) => "",
+            Self::Event(event) => event.told.property(name),
+            Self::Effect(effect) => effect.properties.get(name).map_or("", String::as_str),
+        }
+    }
+
     /// Whether a robot came; robots' clicks earn no credit.
     #[inline]
     pub(super) fn bot(&self) -> bool {
         match self {
             Self::Click(click) => click.bot,
+            Self::Event(event) => event.bot,
             Self::Effect(_) => false,
         }
     }
@@ -337,7 +421,11 @@ mod tests {
         assert!(condition(r#"["is","link",["ptn_04hq2m8x7k9ab"]]"#).unwrap_err().contains("lnk_"));
         assert!(condition(r#"["contains","link",["a"]]"#).unwrap_err().contains("`contains`"));
         assert!(condition(r#"["gt","country",["a"]]"#).unwrap_err().contains("`gt`"));
-        assert!(condition(r#"["is","property:plan",["a"]]"#).unwrap_err().contains("browser events"));
+        assert!(condition(r#"["gt","property:plan",[1]]"#).unwrap_err().contains("`gt`"));
+        assert_eq!(
+            condition(r#"["is","property:seats",[7, "a"]]"#),
+            Ok(Condition::PropertyIn("seats".to_owned(), vec!["7".to_owned(), "a".to_owned()]))
+        );
         assert!(condition(r#"["or",[["gt","clicks",[1]]]]"#).unwrap_err().contains("metric"));
     }
 
@@ -353,10 +441,11 @@ mod tests {
     #[test]
     fn a_field_that_a_fact_does_not_have_restricts_nothing() {
         let all = condition(r#"["and",[["is","country",["DE"]],["not",["is","event",["sale"]]]]]"#).unwrap();
-        let for_clicks = all.without(&|field| !of_effects_only(field)).unwrap();
+        let for_clicks = all.of_clicks().unwrap();
         assert_eq!(for_clicks, condition(r#"["and",[["is","country",["DE"]]]]"#).unwrap());
         let only = condition(r#"["or",[["is","event",["sale"]]]]"#).unwrap();
-        assert_eq!(only.without(&|field| !of_effects_only(field)), None);
+        assert_eq!(only.of_clicks(), None);
+        assert_eq!(condition(r#"["is","property:plan",["a"]]"#).unwrap().of_clicks(), None);
     }
 
     #[test]

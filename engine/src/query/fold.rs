@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
+use weir_schemas::event::Event;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, Dimension, Field};
 
@@ -170,6 +171,29 @@ impl RowStates {
         self.mark(at);
     }
 
+    /// Adds a browser event, if the plan counts it.
+    pub fn add_event(&mut self, event: &Event<'_>) {
+        let plan = Arc::clone(&self.plan);
+        if !plan.needs.events()
+            || !event.counts()
+            || (event.bot && !plan.with_bots)
+            || event.told.workspace != plan.workspace
+            || !plan.range.contains(event.told.at)
+            || plan.partner.is_some_and(|partner| partner != event.partner)
+        {
+            return;
+        }
+        let row = Row::Event(event);
+        if plan.filters.unpaid.as_ref().is_some_and(|condition| !condition.holds(&row)) {
+            return;
+        }
+        let Some(at) = self.group_of(&plan, &row, event.told.at.0) else { return };
+        self.groups[at as usize].states.add(Sum::Events, 1);
+        self.total.add(Sum::Events, 1);
+        self.total_changed = true;
+        self.mark(at);
+    }
+
     /// Adds an effect, if the plan counts it.
     pub fn add_effect(&mut self, effect: &Effect) {
         let plan = Arc::clone(&self.plan);
@@ -203,7 +227,7 @@ impl RowStates {
             match dimension {
                 Dimension::Time(_) => self.buffer.extend_from_slice(&bucket(plan, at).to_le_bytes()),
                 Dimension::Field(field) => encode_field(*field, row, &mut self.buffer),
-                Dimension::Property(_) => unreachable!("refused by Plan::build"),
+                Dimension::Property(name) => encode_text(row.property(name), &mut self.buffer),
             }
         }
         self.find(|| plan.dimensions.iter().map(|dimension| key(plan, dimension, row, at)).collect())
@@ -342,7 +366,7 @@ fn key(plan: &Plan, dimension: &Dimension, row: &Row<'_>, at: i64) -> Key {
             FieldKind::Id | FieldKind::Number => Key::Number(row.number(*field)),
             FieldKind::Flag => Key::Flag(row.bot()),
         },
-        Dimension::Property(_) => unreachable!("refused by Plan::build"),
+        Dimension::Property(name) => Key::Text(row.property(name).into()),
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) struct Filters {
     pub(super) clicks: Option<Condition>,
     /// Effects that concern money.
     pub(super) paid: Option<Condition>,
-    /// Effects that concern none.
+    /// Effects that concern none, and browser events.
     pub(super) unpaid: Option<Condition>,
 }
 
@@ -272,8 +272,6 @@ fn check_dimensions(dimensions: &[Dimension], wrong: &mut Wrong<'_>) {
             wrong(&field, format!("`{}` is named twice", dimension.name()));
         } else if is_time(dimension) && dimensions[..index].iter().any(is_time) {
             wrong(&field, "one time dimension is allowed".to_owned());
-        } else if let Dimension::Property(_) = dimension {
-            wrong(&field, "properties belong to browser events, of which there are none yet".to_owned());
         }
     }
 }
@@ -282,7 +280,11 @@ fn check_metrics(metrics: &[Metric], dimensions: &[Dimension], wrong: &mut Wrong
     if metrics.is_empty() {
         wrong("metrics", format!("name at least one of {}", Metric::names()));
     }
-    let by_effects_only = dimensions.iter().find(|d| matches!(d, Dimension::Field(f) if of_effects_only(*f)));
+    let by_effects_only = dimensions.iter().find(|dimension| match dimension {
+        Dimension::Field(field) => of_effects_only(*field),
+        Dimension::Property(_) => true,
+        Dimension::Time(_) => false,
+    });
     let by_asn = dimensions.contains(&Dimension::Field(Field::Asn));
     for (index, metric) in metrics.iter().enumerate() {
         let (field, name) = (format!("metrics[{index}]"), metric.as_str());
@@ -309,7 +311,7 @@ fn check_metrics(metrics: &[Metric], dimensions: &[Dimension], wrong: &mut Wrong
         let by = dimension.name();
         wrong(
             "dimensions",
-            format!("`{by}` is known of conversions and money only, and no such metric is asked for"),
+            format!("`{by}` is known of events, conversions and money only, and no such metric is asked for"),
         );
     }
 }
@@ -381,11 +383,7 @@ fn order(query: &Query, wrong: &mut Wrong<'_>) -> Vec<(OrderBy, Direction)> {
 impl Filters {
     fn of(condition: Option<&Condition>) -> Self {
         let Some(condition) = condition else { return Self::default() };
-        Self {
-            clicks: condition.without(&|field| !of_effects_only(field)),
-            paid: Some(condition.clone()),
-            unpaid: condition.without(&|field| field != Field::Currency),
-        }
+        Self { clicks: condition.of_clicks(), paid: Some(condition.clone()), unpaid: condition.of_unpaid() }
     }
 }
 

@@ -10,7 +10,7 @@
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Direction, Field};
 
-use super::condition::{Condition, FieldKind, kind, of_effects_only};
+use super::condition::{BROWSER, Condition, FieldKind, kind, of_effects_only};
 use super::fold::GROUPS_MAX;
 use super::plan::{OrderBy, Plan};
 use super::states::{Needs, Sum, parts};
@@ -86,6 +86,9 @@ pub fn statement(plan: &Plan, upto: Sequence, mode: Mode) -> Statement {
     }
     if plan.needs.effects() {
         sources.push(effects(plan, dimensions, upto, &mut statement));
+    }
+    if plan.needs.events() {
+        sources.push(events(plan, dimensions, upto, &mut statement));
     }
     let keys: Vec<String> = (0..dimensions.len()).map(|index| format!("k{index}")).collect();
     let columns: Vec<String> = keys.iter().cloned().chain(outer(&plan.needs, mode)).collect();
@@ -173,7 +176,7 @@ fn order(plan: &Plan) -> Vec<String> {
     plan.order.iter().map(term).collect()
 }
 
-/// What both sources say about a row's place in the plan.
+/// What all sources say about a row's place in the plan.
 fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     let mut terms = vec![
         format!("workspace = {}", plan.workspace.0),
@@ -209,7 +212,7 @@ fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
         verdicts.push(counted);
     }
     let mut columns = Vec::new();
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Clicks)).collect();
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Clicks, statement)).collect();
     for (index, key) in keys.iter().enumerate() {
         columns.push(format!("{key} AS k{index}"));
     }
@@ -265,7 +268,7 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         (None, _) => {}
     }
     let needs = &plan.needs;
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects)).collect();
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects, statement)).collect();
     let mut columns: Vec<String> =
         keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
     for sum in &needs.sums {
@@ -275,6 +278,17 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
             false => format!("sum(toInt128({})) AS {name}", sum.column()),
         });
     }
+    columns.extend(states_of_clicks(needs));
+    if needs.currencies {
+        columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
+    }
+    let (columns, terms) = (columns.join(", "), terms.join(" AND "));
+    format!("SELECT {columns} FROM effects WHERE {terms}{}", group_by(&numbered(&keys)))
+}
+
+/// The columns of what only clicks have, empty.
+fn states_of_clicks(needs: &Needs) -> Vec<String> {
+    let mut columns = Vec::new();
     if needs.visitors {
         columns.push("CAST([], 'Array(UInt64)') AS v".to_owned());
         columns.push("CAST([], 'Array(UInt32)') AS r".to_owned());
@@ -283,21 +297,47 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         columns.push("CAST([], 'Array(UInt32)') AS lb".to_owned());
         columns.push("CAST([], 'Array(UInt64)') AS lc".to_owned());
     }
-    if needs.currencies {
-        columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
+    columns
+}
+
+fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+    let mut terms = wheres(plan, upto, statement);
+    terms.push("kind != 'engagement'".to_owned());
+    if !plan.with_bots {
+        terms.push("NOT bot".to_owned());
+    }
+    if let Some(condition) = &plan.filters.unpaid {
+        terms.push(predicate(condition, Table::Events, statement));
+    }
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Events, statement)).collect();
+    let mut columns: Vec<String> =
+        keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
+    for sum in &plan.needs.sums {
+        let count = if *sum == Sum::Events { "toInt128(count())" } else { "toInt128(0)" };
+        columns.push(format!("{count} AS {}", sum_name(*sum)));
+    }
+    columns.extend(states_of_clicks(&plan.needs));
+    if plan.needs.currencies {
+        columns.push("CAST([], 'Array(String)') AS c".to_owned());
     }
     let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    format!("SELECT {columns} FROM effects WHERE {terms}{}", group_by(&numbered(&keys)))
+    format!("SELECT {columns} FROM events WHERE {terms}{}", group_by(&numbered(&keys)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Table {
     Clicks,
     Effects,
+    Events,
 }
 
-/// A dimension as an expression; both tables give it the same type.
-fn key(plan: &Plan, dimension: &Dimension, table: Table) -> String {
+/// A property as an expression; the name is the caller's text, so it travels as a parameter.
+fn property(name: &str, statement: &mut Statement) -> String {
+    format!("properties[{}[1]]", statement.bind(Parameter::Texts(vec![name.to_owned()])))
+}
+
+/// A dimension as an expression; every table gives it the same type.
+fn key(plan: &Plan, dimension: &Dimension, table: Table, statement: &mut Statement) -> String {
     match dimension {
         Dimension::Time(_) => {
             plan.buckets.as_ref().expect("a plan with a time dimension has buckets").sql("at")
@@ -308,13 +348,18 @@ fn key(plan: &Plan, dimension: &Dimension, table: Table) -> String {
             FieldKind::Number => number(*field, table),
             FieldKind::Flag => format!("toUInt8({})", flag(table)),
         },
-        Dimension::Property(_) => unreachable!("refused by Plan::build"),
+        Dimension::Property(_) if table == Table::Clicks => "CAST('', 'String')".to_owned(),
+        Dimension::Property(name) => property(name, statement),
     }
 }
 
 fn text(field: Field, table: Table) -> String {
     match (table, field) {
         (Table::Clicks, field) if of_effects_only(field) => "''".to_owned(),
+        (Table::Events, Field::Verdict) => "if(bot, 'bot', 'counted')".to_owned(),
+        (Table::Events, Field::Provider) => format!("'{BROWSER}'"),
+        // What a page says its value is in is no money of the books.
+        (Table::Events, Field::Currency) => "''".to_owned(),
         (Table::Effects, Field::Verdict) => "if(click = 0, '', 'counted')".to_owned(),
         (_, field) => field.as_str().to_owned(),
     }
@@ -330,7 +375,7 @@ fn number(field: Field, table: Table) -> String {
 
 fn flag(table: Table) -> &'static str {
     match table {
-        Table::Clicks => "bot",
+        Table::Clicks | Table::Events => "bot",
         Table::Effects => "false",
     }
 }
@@ -375,5 +420,21 @@ fn predicate(condition: &Condition, table: Table, statement: &mut Statement) -> 
             format!("({} < {value})", number(*field, table))
         }
         Condition::Bot(robot) => format!("({} = {robot})", flag(table)),
+        Condition::PropertyIn(name, values) => {
+            let values = statement.bind(Parameter::Texts(values.clone()));
+            format!("has({values}, {})", property(name, statement))
+        }
+        Condition::PropertyContains(name, values) => {
+            let ascii = values.iter().all(|value| value.is_ascii());
+            let find = if ascii { "positionCaseInsensitive" } else { "positionCaseInsensitiveUTF8" };
+            let values = statement.bind(Parameter::Texts(values.clone()));
+            format!("arrayExists(n -> {find}({}, n) > 0, {values})", property(name, statement))
+        }
+        Condition::PropertyMatches(name, patterns) => {
+            let values = statement.bind(Parameter::Texts(patterns.clone()));
+            let text = property(name, statement);
+            let one = |index: usize| format!("match({text}, {values}[{index}])");
+            format!("({})", (1..=patterns.len()).map(one).collect::<Vec<_>>().join(" OR "))
+        }
     }
 }

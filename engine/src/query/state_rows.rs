@@ -95,7 +95,7 @@ fn key(dimension: &Dimension, bytes: &mut Bytes<'_>) -> Result<Key, BadAnswer> {
             FieldKind::Id | FieldKind::Number => bytes.u64().map(Key::Number),
             FieldKind::Flag => Ok(Key::Flag(bytes.array::<1>()? != [0])),
         },
-        Dimension::Property(_) => unreachable!("refused by Plan::build"),
+        Dimension::Property(_) => bytes.text().map(|text| Key::Text(text.into())),
     }
 }
 

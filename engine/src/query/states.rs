@@ -104,6 +104,11 @@ impl Needs {
         self.visitors || self.latency || self.sums.contains(&Sum::Clicks)
     }
 
+    /// Whether the table of browser events is read.
+    pub(super) fn events(&self) -> bool {
+        self.sums.contains(&Sum::Events)
+    }
+
     /// Whether the table of effects is read.
     pub(super) fn effects(&self) -> bool {
         self.sums.iter().any(|sum| !sum.of_clicks())

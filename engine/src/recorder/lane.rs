@@ -2,12 +2,12 @@
 //! (the edge thread) and one consumer (the recorder); appending is a copy and one store.
 //!
 //! ```text
-//! record  = commit u64 · counter u64 · bytes · padding to 8       commit: length u32 | crc32c u32 << 32, stored last
-//! ```
-//! The length of a commit word counts the bytes; the CRC covers counter and bytes, so that after a power failure (when
-//! pages reach the disk in any order) half a record is not taken for a whole one. `WRAP` as length sends the
-//! reader to the ring's beginning. Consumed bytes are zeroed before they are given back: a zero commit word
-//! is "nothing yet", and a visitor's address does not outlive its refining.
+//! record  = commit u64 · counter u64 · bytes · padding to 8       commit: length u32 | crc32c u32 << 32,
+//! stored last ``` The length of a commit word counts the bytes; the CRC covers counter and bytes, so that
+//! after a power failure (when pages reach the disk in any order) half a record is not taken for a whole
+//! one. `WRAP` as length sends the reader to the ring's beginning. Consumed bytes are zeroed before they
+//! are given back: a zero commit word is "nothing yet", and a visitor's address does not outlive its
+//! refining.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -103,8 +103,18 @@ impl Lane {
         self.shared.index
     }
 
-    /// Copies `bytes` into the ring and publishes them. Never waits. The counter is used up even where the lane is
-    /// full, as a token may already carry it.
+    /// Whether `records` of `bytes` in all fit while half of the ring stays free for hits: what may wait is
+    /// refused before it costs a click.
+    pub fn has_room_beside_hits(&mut self, bytes: usize, records: usize) -> bool {
+        let capacity = self.shared.map.capacity() as u64;
+        self.consumed = self.shared.map.consumed().load(Ordering::Acquire);
+        // Each record has its head, its padding and at most one skipped end of the ring of its own size.
+        let needed = 2 * (bytes + records * (RECORD_HEAD + 2 * WORD)) as u64;
+        self.position + needed <= self.consumed + capacity / 2
+    }
+
+    /// Copies `bytes` into the ring and publishes them. Never waits. The counter is used up even where the
+    /// lane is full, as a token may already carry it.
     pub fn append(&mut self, bytes: &[u8]) -> Result<u64, LaneFull> {
         let counter = self.next_counter;
         self.next_counter += 1;
@@ -202,7 +212,8 @@ impl LaneReader {
         self.read = self.shared.map.consumed().load(Ordering::Acquire);
     }
 
-    /// Forgets whatever is in the ring, and gives the producer's end, whose counters begin with `next_counter`.
+    /// Forgets whatever is in the ring, and gives the producer's end, whose counters begin with
+    /// `next_counter`.
     pub(super) fn restart(&mut self, next_counter: u64) -> Lane {
         let map = &self.shared.map;
         map.zero(0, map.capacity());

@@ -17,7 +17,7 @@ fn start(dir: &Path, lanes: u16) -> (Recorder, Vec<Lane>) {
     let refine: Refine = Box::new(|lane, counter, raw, out| {
         out.extend_from_slice(format!("{lane}/{counter}/").as_bytes());
         out.extend_from_slice(raw);
-        Ok(())
+        Ok(weir_schemas::fact::kind::CLICK)
     });
     let (recorder, lanes, report) = Recorder::start(config(dir, lanes), refine).unwrap();
     assert!(report.quarantined.is_empty());

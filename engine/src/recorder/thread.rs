@@ -63,7 +63,7 @@ pub(super) fn prepare(
         pace: config.pace,
         recovered: 0,
         refused: 0,
-        refine: Box::new(|_, _, _, _| Ok(())),
+        refine: Box::new(|_, _, _, _| Ok(kind::CLICK)),
         journal: {
             journal.abandon();
             journal
@@ -87,8 +87,8 @@ pub(super) fn prepare(
             prepared.recovered += 1;
             refined.clear();
             match refine(index, record.counter, &buffer[record.start..record.end], &mut refined) {
-                Ok(()) => {
-                    prepared.journal.put_traffic(kind::CLICK, index, record.counter, &refined)?;
+                Ok(kind) => {
+                    prepared.journal.put_traffic(kind, index, record.counter, &refined)?;
                 }
                 Err(why) => {
                     tracing::error!(
@@ -225,9 +225,9 @@ impl Worker {
                 let Some(record) = reader.next(&mut self.buffer) else { break };
                 self.refined.clear();
                 let raw = &self.buffer[record.start..record.end];
-                let put = (self.refine)(index, record.counter, raw, &mut self.refined).and_then(|()| {
+                let put = (self.refine)(index, record.counter, raw, &mut self.refined).and_then(|kind| {
                     self.journal
-                        .put_traffic(kind::CLICK, index, record.counter, &self.refined)
+                        .put_traffic(kind, index, record.counter, &self.refined)
                         .map_err(|error| error.to_string())
                 });
                 match put {

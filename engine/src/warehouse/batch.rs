@@ -8,16 +8,19 @@ use clickhouse::error::Error as ClickHouseError;
 use siphasher::sip::SipHasher13;
 use weir_schemas::click::Click;
 use weir_schemas::effect::Effect;
+use weir_schemas::event::Event;
+use weir_schemas::fact::kind;
 use weir_schemas::ids::Sequence;
 
 use super::progress::Range;
-use super::rows::{ClickRow, DeadLetterRow, EffectRow};
+use super::rows::{ClickRow, DeadLetterRow, EffectRow, EventRow};
 use crate::journal::Entry;
 
-/// The rows of a range. Clicks stay the journal's bytes until they are inserted.
+/// The rows of a range. Clicks and browser events stay the journal's bytes until they are inserted.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub clicks: Vec<Entry>,
+    /// Clicks and events, in the journal's order.
+    pub traffic: Vec<Entry>,
     pub effects: Vec<Effect>,
 }
 
@@ -25,22 +28,32 @@ pub(super) struct Batch {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Inserted {
     pub clicks: u64,
+    pub events: u64,
     pub effects: u64,
-    pub dead_clicks: u64,
+    pub dead_traffic: u64,
     pub dead_effects: u64,
 }
 
-/// One row of either table, as something to insert or to give up.
+/// How many rows each table has of a range.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub clicks: u64,
+    pub events: u64,
+    pub effects: u64,
+}
+
+/// One row of any table, as something to insert or to give up.
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Click(Sequence, &'a [u8]),
+    Event(Sequence, &'a [u8]),
     Effect(&'a Effect),
 }
 
 impl Item<'_> {
     fn identity(&self) -> (Sequence, u16) {
         match self {
-            Self::Click(seq, _) => (*seq, 0),
+            Self::Click(seq, _) | Self::Event(seq, _) => (*seq, 0),
             Self::Effect(effect) => (effect.seq, effect.sub),
         }
     }
@@ -48,11 +61,11 @@ impl Item<'_> {
 
 impl Batch {
     pub(super) fn len(&self) -> usize {
-        self.clicks.len() + self.effects.len()
+        self.traffic.len() + self.effects.len()
     }
 
     pub(super) fn clear(&mut self) {
-        self.clicks.clear();
+        self.traffic.clear();
         self.effects.clear();
     }
 
@@ -66,9 +79,13 @@ impl Batch {
         ambiguous: bool,
     ) -> Result<Inserted, ClickHouseError> {
         let mut inserted = Inserted::default();
-        let clicks: Vec<Item<'_>> = self.clicks.iter().map(|e| Item::Click(e.seq, &e.payload)).collect();
+        // What is of no known kind was written by a later version; as a click it cannot be read, and is buried.
+        let (events, clicks): (Vec<&Entry>, Vec<&Entry>) =
+            self.traffic.iter().partition(|entry| entry.kind == kind::EVENT);
+        let clicks: Vec<Item<'_>> = clicks.iter().map(|e| Item::Click(e.seq, &e.payload)).collect();
+        let events: Vec<Item<'_>> = events.iter().map(|e| Item::Event(e.seq, &e.payload)).collect();
         let effects: Vec<Item<'_>> = self.effects.iter().map(Item::Effect).collect();
-        for (table, items) in [("clicks", clicks), ("effects", effects)] {
+        for (table, items) in [("clicks", clicks), ("events", events), ("effects", effects)] {
             if items.is_empty() {
                 continue;
             }
@@ -76,7 +93,8 @@ impl Batch {
             let missing = if ambiguous { missing(client, node, table, range, items).await? } else { items };
             let dead = insert_items(client, node, table, &missing).await?;
             let (alive, lost) = match table {
-                "clicks" => (&mut inserted.clicks, &mut inserted.dead_clicks),
+                "clicks" => (&mut inserted.clicks, &mut inserted.dead_traffic),
+                "events" => (&mut inserted.events, &mut inserted.dead_traffic),
                 _ => (&mut inserted.effects, &mut inserted.dead_effects),
             };
             *alive += total - dead;
@@ -86,14 +104,18 @@ impl Batch {
     }
 }
 
-/// How many rows of the range the tables have: clicks, effects.
-pub(super) async fn count(client: &Client, node: u16, range: Range) -> Result<(u64, u64), ClickHouseError> {
+/// How many rows of the range the tables have.
+pub(super) async fn count(client: &Client, node: u16, range: Range) -> Result<Counts, ClickHouseError> {
     let count = |table: &str| {
         let sql = format!("SELECT count() FROM {table} WHERE {BETWEEN}");
         let query = client.query(&sql).param("node", node);
         query.param("after", range.after).param("upto", range.upto).fetch_one::<u64>()
     };
-    Ok((count("clicks").await?, count("effects").await?))
+    Ok(Counts {
+        clicks: count("clicks").await?,
+        events: count("events").await?,
+        effects: count("effects").await?,
+    })
 }
 
 const BETWEEN: &str = "node = {node:UInt16} AND seq > {after:UInt64} AND seq <= {upto:UInt64}";
@@ -140,6 +162,7 @@ async fn insert_items(
         }
         let result = match table {
             "clicks" => insert_clicks(client, node, part).await,
+            "events" => insert_events(client, node, part).await,
             _ => insert_effects(client, node, part).await,
         };
         match result {
@@ -194,6 +217,18 @@ async fn insert_clicks(client: &Client, node: u16, items: &[Item<'_>]) -> Result
     insert.end().await
 }
 
+async fn insert_events(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+    let client = settings(client, node, "events", items);
+    let mut insert = client.insert::<EventRow<'_>>("events").await?;
+    for item in items {
+        let Item::Event(seq, bytes) = item else { unreachable!("only events go to events") };
+        let event = Event::read(bytes)
+            .map_err(|error| ClickHouseError::BadResponse(format!("{UNREADABLE}: {error}")))?;
+        insert.write(&EventRow::new(node, *seq, &event)).await?;
+    }
+    insert.end().await
+}
+
 async fn insert_effects(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
     let client = settings(client, node, "effects", items);
     let mut insert = client.insert::<EffectRow<'_>>("effects").await?;
@@ -215,7 +250,7 @@ async fn bury(
     tracing::error!(table, seq, sub, reason, "a row was put into dead_letter");
     let effect_bytes;
     let payload = match item {
-        Item::Click(_, bytes) => *bytes,
+        Item::Click(_, bytes) | Item::Event(_, bytes) => *bytes,
         Item::Effect(effect) => {
             effect_bytes = serde_json::to_vec(effect).expect("an effect is JSON");
             &effect_bytes

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use weir_schemas::effect::Effect;
 use weir_schemas::ids::Sequence;
 
-use super::batch::{self, Batch, Inserted};
+use super::batch::{self, Batch, Counts, Inserted};
 use super::progress::{ProgressFile, Range, Stored};
 use super::{Connection, Shared, WarehouseState};
 use crate::journal::{Family, JournalReader};
 use crate::watermark::Watermark;
 
-/// Bytes of clicks in a batch, whatever its rows.
+/// Bytes of traffic in a batch, whatever its rows.
 const BATCH_BYTES_MAX: usize = 64 << 20;
-/// Sequences read at once: bounds the effects that are held where there are few clicks.
+/// Sequences read at once: bounds the effects that are held where there is little traffic.
 const RANGE_MAX: Sequence = 100_000;
 /// Between the first tries after a failure; doubled up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
@@ -105,13 +105,13 @@ impl Follower {
             return;
         }
         let upto = upto.min(range.upto + RANGE_MAX);
-        let before = batch.clicks.len();
+        let before = batch.traffic.len();
         let room = self.shared.batch_rows - batch.len();
-        let passed = match self.reader.read_batch(upto, room, BATCH_BYTES_MAX, &mut batch.clicks) {
+        let passed = match self.reader.read_batch(upto, room, BATCH_BYTES_MAX, &mut batch.traffic) {
             Ok(passed) => passed,
             Err(error) => {
                 tracing::error!(%error, "the warehouse cannot read the journal");
-                batch.clicks.truncate(before);
+                batch.traffic.truncate(before);
                 std::thread::sleep(BACK_OFF_MAX);
                 self.reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], range.upto);
                 return;
@@ -125,13 +125,13 @@ impl Follower {
             Ok(mut effects) => batch.effects.append(&mut effects),
             Err(error) => {
                 tracing::error!(error, "the warehouse cannot read the books");
-                batch.clicks.truncate(before);
+                batch.traffic.truncate(before);
                 self.reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], range.upto);
                 std::thread::sleep(LOOK_AROUND);
                 return;
             }
         }
-        self.shared.read_clicks.fetch_add((batch.clicks.len() - before) as u64, Ordering::AcqRel);
+        self.shared.read_traffic.fetch_add((batch.traffic.len() - before) as u64, Ordering::AcqRel);
         range.upto = passed;
     }
 
@@ -142,11 +142,12 @@ impl Follower {
         self.progress.now.ask_until = self.progress.now.ask_until.min(durable);
         let remembered: Vec<Stored> = self.progress.now.remembered.iter().copied().collect();
         for stored in remembered {
-            let Some((clicks, effects)) = self.count_until_answered(stored.range) else { return };
-            if (clicks, effects) == (stored.clicks, stored.effects) {
+            let Some(counts) = self.count_until_answered(stored.range) else { return };
+            let Stored { clicks, events, effects, .. } = stored;
+            if counts == (Counts { clicks, events, effects }) {
                 continue;
             }
-            tracing::warn!(?stored, clicks, effects, "the warehouse has lost rows; they are stored again");
+            tracing::warn!(?stored, ?counts, "the warehouse has lost rows; they are stored again");
             let Some(batch) = self.read_again(stored.range) else { continue };
             if batch.len() > 0 && !self.attempt_until_done(&batch, stored.range, true).1 {
                 return;
@@ -155,7 +156,7 @@ impl Follower {
         if let Some(range) = self.progress.now.intent
             && let Some(batch) = self.read_again(range)
         {
-            self.shared.read_clicks.fetch_add(batch.clicks.len() as u64, Ordering::AcqRel);
+            self.shared.read_traffic.fetch_add(batch.traffic.len() as u64, Ordering::AcqRel);
             if !self.store(&batch, range, true) {
                 return;
             }
@@ -167,7 +168,7 @@ impl Follower {
     fn read_again(&self, range: Range) -> Option<Batch> {
         let mut batch = Batch::default();
         let mut reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], range.after);
-        let read = reader.read_batch(range.upto, usize::MAX, usize::MAX, &mut batch.clicks);
+        let read = reader.read_batch(range.upto, usize::MAX, usize::MAX, &mut batch.traffic);
         while self.sources.applied.wait_reached(range.upto, LOOK_AROUND) < range.upto {
             if self.shared.stop.load(Ordering::Acquire) {
                 return None;
@@ -186,7 +187,7 @@ impl Follower {
         }
     }
 
-    fn count_until_answered(&mut self, range: Range) -> Option<(u64, u64)> {
+    fn count_until_answered(&mut self, range: Range) -> Option<Counts> {
         loop {
             let counted = match self.connection.client() {
                 Err(error) => Err(error.to_string()),
@@ -233,8 +234,8 @@ impl Follower {
             self.progress.now.intent = None;
             Ok(())
         } else {
-            let Inserted { clicks, effects, .. } = inserted;
-            self.progress.finish(Stored { range, clicks, effects })
+            let Inserted { clicks, events, effects, .. } = inserted;
+            self.progress.finish(Stored { range, clicks, events, effects })
         };
         if let Err(error) = saved {
             tracing::warn!(%error, "the warehouse's progress cannot be saved; it is asked for at the next start");
@@ -242,11 +243,12 @@ impl Follower {
             self.shared.saved.advance(range.upto);
         }
         let shared = &self.shared;
-        shared.stored_clicks.fetch_add(inserted.clicks, Ordering::AcqRel);
-        shared.dead_clicks.fetch_add(inserted.dead_clicks, Ordering::AcqRel);
-        metrics::counter!("weir_warehouse_stored_rows_total").increment(inserted.clicks + inserted.effects);
+        let traffic = inserted.clicks + inserted.events;
+        shared.stored_traffic.fetch_add(traffic, Ordering::AcqRel);
+        shared.dead_traffic.fetch_add(inserted.dead_traffic, Ordering::AcqRel);
+        metrics::counter!("weir_warehouse_stored_rows_total").increment(traffic + inserted.effects);
         metrics::counter!("weir_warehouse_dead_lettered_rows_total")
-            .increment(inserted.dead_clicks + inserted.dead_effects);
+            .increment(inserted.dead_traffic + inserted.dead_effects);
         shared.stored.advance(range.upto);
         true
     }

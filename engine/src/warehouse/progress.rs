@@ -25,6 +25,9 @@ pub(super) struct Range {
 pub(super) struct Stored {
     pub range: Range,
     pub clicks: u64,
+    /// 0 in a progress from before there were browser events.
+    #[serde(default)]
+    pub events: u64,
     pub effects: u64,
 }
 
@@ -113,7 +116,7 @@ mod tests {
         assert_eq!(ProgressFile::open(&path).unwrap().now.intent, Some(Range { after: 0, upto: 9 }));
         for n in 0..100 {
             let range = Range { after: n, upto: n + 1 };
-            file.finish(Stored { range, clicks: 1, effects: 0 }).unwrap();
+            file.finish(Stored { range, clicks: 1, events: 0, effects: 0 }).unwrap();
         }
         let again = ProgressFile::open(&path).unwrap().now;
         assert_eq!((again.stored, again.intent, again.remembered.len()), (100, None, REMEMBERED_MAX));

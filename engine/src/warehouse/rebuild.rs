@@ -43,6 +43,7 @@ pub async fn rebuild(
     match oldest {
         Some(oldest) => {
             delete("clicks", &format!(" AND seq >= {oldest}")).await?;
+            delete("events", &format!(" AND seq >= {oldest}")).await?;
             delete("dead_letter", &format!(" AND seq >= {oldest}")).await?;
         }
         None => delete("dead_letter", " AND source = 'effects'").await?,

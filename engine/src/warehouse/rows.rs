@@ -1,10 +1,13 @@
 //! The warehouse's rows, one Rust type per table; the order of fields is of no importance, their names are
 //! the columns'. Tests against a real ClickHouse tie them to `schemas/sql`.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Row;
 use serde::Serialize;
 use weir_schemas::click::{Click, Dims};
 use weir_schemas::effect::Effect;
+use weir_schemas::event::{Event, Pointer};
 use weir_schemas::ids::Sequence;
 
 macro_rules! row_with_dims {
@@ -106,6 +109,7 @@ row_with_dims! {
         program: u64,
         partner: u64,
         visitor: u64,
+        properties: &'a BTreeMap<String, String>,
         leads: i64,
         conversions: i64,
         orders: i64,
@@ -117,6 +121,47 @@ row_with_dims! {
         refunds: i64,
         /// Minor units.
         commission: i64,
+    }
+}
+
+row_with_dims! {
+    /// A row of `events`.
+    EventRow {
+        node: u16,
+        seq: u64,
+        id: u128,
+        /// Unix milliseconds.
+        at: i64,
+        kind: &'a str,
+        event: &'a str,
+        bot: bool,
+        workspace: u32,
+        site: u64,
+        /// 0 where no click is known.
+        click: u128,
+        link: u64,
+        program: u64,
+        partner: u64,
+        visitor: u64,
+        network: u64,
+        asn: u32,
+        view: u64,
+        path: &'a str,
+        title: &'a str,
+        engaged_ms: u32,
+        scroll: u8,
+        selector: &'a str,
+        href: &'a str,
+        x: u32,
+        y: u32,
+        element_x: u32,
+        element_y: u32,
+        page_width: u32,
+        page_height: u32,
+        /// Millionths: a `Decimal(18, 6)`'s own bytes.
+        value: i64,
+        currency: &'a str,
+        properties: &'a [(&'a str, &'a str)],
     }
 }
 
@@ -170,6 +215,49 @@ impl<'a> ClickRow<'a> {
     }
 }
 
+impl<'a> EventRow<'a> {
+    /// The row of the event at `seq` of `node`'s journal.
+    pub fn new(node: u16, seq: Sequence, event: &'a Event<'_>) -> Self {
+        let told = &event.told;
+        let Pointer { x, y, element_x, element_y, page_width, page_height } = told.pointer;
+        Self::with_dims(
+            &event.dims,
+            node,
+            seq,
+            event.id.0,
+            told.at.0,
+            told.kind.as_str(),
+            told.name,
+            event.bot,
+            told.workspace.0,
+            told.site.0,
+            told.click.0,
+            told.link.0,
+            event.program.0,
+            event.partner.0,
+            told.visitor,
+            event.network,
+            event.asn,
+            told.view,
+            told.path,
+            told.title,
+            told.engaged_ms,
+            told.scroll,
+            told.selector,
+            told.href,
+            x,
+            y,
+            element_x,
+            element_y,
+            page_width,
+            page_height,
+            told.value,
+            told.currency,
+            &told.properties,
+        )
+    }
+}
+
 impl<'a> EffectRow<'a> {
     /// The row of an effect of `node`'s books.
     pub fn new(node: u16, effect: &'a Effect) -> Self {
@@ -191,6 +279,7 @@ impl<'a> EffectRow<'a> {
             effect.program.0,
             effect.partner.0,
             effect.visitor,
+            &effect.properties,
             effect.change.leads,
             effect.change.conversions,
             effect.change.orders,

@@ -6,7 +6,10 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 use weir_schemas::click::{Click, Dims, Verdict};
 use weir_schemas::effect::{Change, Effect};
-use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::event::{Event, EventKind, Pointer, Told};
+use weir_schemas::ids::{
+    ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, SiteId, WorkspaceId,
+};
 use weir_schemas::money::Currency;
 use weir_schemas::query::Query;
 use weir_schemas::time::Timestamp;
@@ -15,6 +18,7 @@ use weir_schemas::time::Timestamp;
 #[derive(Debug, Clone)]
 pub(crate) enum Entry {
     Click(Box<Click<'static>>),
+    Event(Box<Event<'static>>),
     Effect(Box<Effect>),
 }
 
@@ -26,6 +30,9 @@ const TEXTS: &[&str] =
 const ZONES: &[&str] =
     &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo"];
 const EVENTS: &[&str] = &["lead", "sale", "refund"];
+const BROWSER_EVENTS: &[&str] = &["sale", "signup"];
+/// Names and values that a careless statement would stumble over are among these too.
+const PROPERTIES: &[&str] = &["plan", "it's", "a b"];
 /// 2026-10-24T20:00Z and 2026-04-23T18:00Z: Berlin's autumn and Cairo's spring follow within a day.
 const TIMES: &[i64] = &[1_792_872_000_000, 1_776_967_200_000];
 
@@ -86,6 +93,51 @@ fn click() -> impl Strategy<Value = Entry> {
     )
 }
 
+/// Sorted, each name once, as both records keep them.
+fn properties() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let some = prop::collection::btree_map(select(PROPERTIES), select(&TEXTS[1..]), 0..3);
+    some.prop_map(|map| map.into_iter().collect())
+}
+
+fn event() -> impl Strategy<Value = Entry> {
+    let numbers = (0..6_u64, select(&[0_u32, 64_500][..]), any::<u32>(), any::<u64>());
+    let what = (select(EventKind::ALL), select(BROWSER_EVENTS), prop::bool::weighted(0.2));
+    (at(), what, (id(), id()), numbers, properties(), dims()).prop_map(
+        |(at, (kind, name, bot), (link, partner), (visitor, asn, pixel, number), properties, dims)| {
+            Entry::Event(Box::new(Event {
+                id: ClickId::new(at.0, 1, 0, number),
+                bot,
+                network: visitor,
+                asn,
+                program: ProgramId(link / 7),
+                partner: PartnerId(partner),
+                told: Told {
+                    kind,
+                    at,
+                    workspace: WORKSPACE,
+                    site: SiteId(9),
+                    click: ClickId(u128::from(link)),
+                    link: LinkId(link),
+                    visitor,
+                    view: number,
+                    engaged_ms: pixel,
+                    scroll: 50,
+                    pointer: Pointer { x: pixel, page_height: u32::MAX, ..Pointer::default() },
+                    value: -12_345_678,
+                    currency: if bot { "" } else { "EUR" },
+                    name: if kind == EventKind::Custom { name } else { kind.as_str() },
+                    path: "/it's",
+                    title: "a\\b",
+                    selector: "",
+                    href: "",
+                    properties,
+                },
+                dims,
+            }))
+        },
+    )
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let counts = (-1..3_i64, -1..3_i64, -1..2_i64, 0..2_i64, 0..2_i64);
     let money = (-500..5_000_i64, 0..900_i64, -50..400_i64);
@@ -105,8 +157,8 @@ fn change() -> impl Strategy<Value = Change> {
 
 fn effect() -> impl Strategy<Value = Entry> {
     let currency = select(&[Currency::NONE, Currency::USD, Currency::USD, Currency::EUR][..]);
-    (at(), select(EVENTS), currency, any::<bool>(), id(), id(), dims(), change()).prop_map(
-        |(at, event, currency, clicked, link, partner, dims, change)| {
+    (at(), select(EVENTS), currency, any::<bool>(), (id(), id()), properties(), dims(), change()).prop_map(
+        |(at, event, currency, clicked, (link, partner), properties, dims, change)| {
             Entry::Effect(Box::new(Effect {
                 seq: 0,
                 sub: 0,
@@ -124,6 +176,7 @@ fn effect() -> impl Strategy<Value = Entry> {
                 partner: PartnerId(partner),
                 visitor: 3,
                 dims,
+                properties: properties.into_iter().map(|(n, t)| (n.to_owned(), t.to_owned())).collect(),
                 change,
             }))
         },
@@ -132,7 +185,7 @@ fn effect() -> impl Strategy<Value = Entry> {
 
 /// A journal: the n-th entry has sequence n + 1.
 pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    prop::collection::vec(prop_oneof![2 => click(), 1 => effect()], 0..60)
+    prop::collection::vec(prop_oneof![2 => click(), 1 => event(), 1 => effect()], 0..60)
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -149,6 +202,11 @@ fn leaf() -> impl Strategy<Value = Value> {
         1 => any::<bool>().prop_map(|bot| json!(["is", "bot", [bot]])),
         1 => verdict.prop_map(|verdict| json!(["is", "verdict", [verdict]])),
         1 => select(EVENTS).prop_map(|event| json!(["is", "event", [event]])),
+        1 => (select(&["is", "is_not"][..]), select(PROPERTIES), select(TEXTS))
+            .prop_map(|(by, name, text)| json!([by, format!("property:{name}"), [text]])),
+        1 => (select(PROPERTIES), select(&["D", "'", ""][..]))
+            .prop_map(|(name, part)| json!(["contains", format!("property:{name}"), [part]])),
+        1 => select(&["browser", "stripe"][..]).prop_map(|provider| json!(["is", "provider", [provider]])),
         1 => select(&["EUR", "usd"][..]).prop_map(|currency| json!(["is", "currency", [currency]])),
     ]
 }
@@ -197,6 +255,9 @@ const DIMENSIONS: &[&str] = &[
     "currency",
     "asn",
     "utm_source",
+    "provider",
+    "property:plan",
+    "property:it's",
 ];
 const TIME: &[&str] = &["", "", "time:minute", "time:hour", "time:day", "time:week", "time:month"];
 
@@ -209,7 +270,11 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
             json!([print(a), print(b)])
         }),
     ];
-    let metrics = prop::sample::subsequence(METRICS, 1..6).prop_shuffle();
+    let metrics = prop_oneof![
+        3 => subsequence(METRICS, 1..6).prop_shuffle(),
+        // Alone, so that every dimension is allowed.
+        1 => Just(vec!["events"]),
+    ];
     let dimensions = (subsequence(DIMENSIONS, 0..3).prop_shuffle(), select(TIME));
     let having = prop::option::weighted(0.2, (select(&["gt", "lt"][..]), -2..4_i32));
     let rest = (1..8_u32, 0..2_u32, any::<bool>(), any::<bool>(), any::<bool>());

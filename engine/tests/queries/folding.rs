@@ -19,6 +19,7 @@ pub(crate) const NOW: Timestamp = Timestamp(1_793_000_000_000);
 pub(crate) fn add(states: &mut RowStates, entry: &Entry) {
     match entry {
         Entry::Click(click) => states.add_click(click),
+        Entry::Event(event) => states.add_event(event),
         Entry::Effect(effect) => states.add_effect(effect),
     }
 }
@@ -86,6 +87,7 @@ proptest! {
         }
         let of = |entry: &Entry| match entry {
             Entry::Click(click) => click.partner,
+            Entry::Event(event) => event.partner,
             Entry::Effect(effect) => effect.partner,
         };
         let seen: Vec<Entry> =

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
+use weir_schemas::event::{Event, EventKind};
 use weir_schemas::ids::{LinkId, PartnerId};
 use weir_schemas::query::{
     Comparison, DateRange, Dimension, Direction, Field, Filter, Metric, Query, TimeBucket,
@@ -28,6 +29,7 @@ enum Key {
 #[derive(Default)]
 struct Group<'a> {
     clicks: Vec<&'a Click<'static>>,
+    events: Vec<&'a Event<'static>>,
     effects: Vec<&'a Effect>,
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
     for entry in entries {
         let at = match entry {
             Entry::Click(click) => click.at.0,
+            Entry::Event(event) => event.told.at.0,
             Entry::Effect(effect) => effect.at.0,
         };
         let passes = query.filters.as_ref().and_then(|filter| holds(filter, entry)).unwrap_or(true);
@@ -58,6 +61,10 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
             Entry::Click(click) => {
                 group.clicks.push(click);
                 all.clicks.push(click);
+            }
+            Entry::Event(event) => {
+                group.events.push(event);
+                all.events.push(event);
             }
             Entry::Effect(effect) => {
                 group.effects.push(effect);
@@ -119,6 +126,7 @@ fn speaks_of_bots(query: &Query) -> bool {
 fn text(field: Field, entry: &Entry) -> String {
     let dims = match entry {
         Entry::Click(click) => &click.dims,
+        Entry::Event(event) => &event.dims,
         Entry::Effect(effect) => &effect.dims,
     };
     match (field, entry) {
@@ -130,6 +138,10 @@ fn text(field: Field, entry: &Entry) -> String {
                 String::new()
             }
         }
+        (Field::Verdict, Entry::Event(event)) => if event.bot { "bot" } else { "counted" }.to_owned(),
+        (Field::Event, Entry::Event(event)) => event.told.name.to_owned(),
+        (Field::Provider, Entry::Event(_)) => "browser".to_owned(),
+        (Field::Provider, Entry::Effect(effect)) => effect.provider.clone(),
         (Field::Event, Entry::Effect(effect)) => effect.event.clone(),
         (Field::Currency, Entry::Effect(effect)) => effect.currency.to_string(),
         (Field::Country, _) => dims.country.to_string(),
@@ -140,9 +152,21 @@ fn text(field: Field, entry: &Entry) -> String {
     }
 }
 
+fn property(name: &str, entry: &Entry) -> String {
+    match entry {
+        Entry::Click(_) => String::new(),
+        Entry::Event(event) => {
+            let found = event.told.properties.iter().find(|(key, _)| *key == name);
+            found.map_or(String::new(), |(_, text)| (*text).to_owned())
+        }
+        Entry::Effect(effect) => effect.properties.get(name).cloned().unwrap_or_default(),
+    }
+}
+
 fn key(dimension: &Dimension, entry: &Entry, at: i64, zone: &TimeZone) -> Key {
     let (link, partner, asn, bot) = match entry {
         Entry::Click(click) => (click.link, click.partner, click.asn, click.bot),
+        Entry::Event(event) => (event.told.link, event.partner, event.asn, event.bot),
         Entry::Effect(effect) => (effect.link, effect.partner, 0, false),
     };
     match dimension {
@@ -151,7 +175,7 @@ fn key(dimension: &Dimension, entry: &Entry, at: i64, zone: &TimeZone) -> Key {
         Dimension::Field(Field::Asn) => Key::Number(asn.into()),
         Dimension::Field(Field::Bot) => Key::Flag(bot),
         Dimension::Field(field) => Key::Text(text(*field, entry)),
-        Dimension::Property(_) => panic!("not generated"),
+        Dimension::Property(name) => Key::Text(property(name, entry)),
         Dimension::Time(width) => {
             let local = jiff::Timestamp::from_millisecond(at).unwrap().to_zoned(zone.clone());
             let into_minute = i64::from(local.second()) * 1_000 + at.rem_euclid(1_000);
@@ -202,11 +226,23 @@ fn holds(filter: &Filter, entry: &Entry) -> Option<bool> {
         Filter::Having(..) => None,
         Filter::Where(comparison, Dimension::Field(field), values) => {
             let has = match (field, entry) {
-                (Field::Event | Field::Currency, Entry::Click(_)) => false,
+                (Field::Event | Field::Provider | Field::Currency, Entry::Click(_)) => false,
+                (Field::Currency, Entry::Event(_)) => false,
                 (Field::Currency, Entry::Effect(effect)) => !effect.currency.as_str().is_empty(),
                 _ => true,
             };
             has.then(|| compares(*comparison, *field, values, entry))
+        }
+        Filter::Where(_, Dimension::Property(_), _) if matches!(entry, Entry::Click(_)) => None,
+        Filter::Where(comparison, Dimension::Property(name), values) => {
+            let text = property(name, entry);
+            let held = values.iter().any(|value| match comparison {
+                Comparison::Contains => {
+                    text.to_ascii_lowercase().contains(&value.as_str().unwrap().to_ascii_lowercase())
+                }
+                _ => text == *value,
+            });
+            Some(held != (*comparison == Comparison::IsNot))
         }
         Filter::Where(..) => panic!("not generated"),
     }
@@ -215,10 +251,12 @@ fn holds(filter: &Filter, entry: &Entry) -> Option<bool> {
 fn compares(comparison: Comparison, field: Field, values: &[Value], entry: &Entry) -> bool {
     let any = values.iter().any(|value| match (field, value, entry) {
         (Field::Bot, Value::Bool(bot), Entry::Click(click)) => click.bot == *bot,
+        (Field::Bot, Value::Bool(bot), Entry::Event(event)) => event.bot == *bot,
         (Field::Bot, Value::Bool(bot), Entry::Effect(_)) => !*bot,
         (Field::Link, Value::String(link), entry) => {
             let id = match entry {
                 Entry::Click(click) => click.link,
+                Entry::Event(event) => event.told.link,
                 Entry::Effect(effect) => effect.link,
             };
             id.some().map_or(String::new(), |id| id.to_string()) == *link
@@ -292,6 +330,11 @@ fn amount(part: &str, group: &Group<'_>, bots: bool) -> i64 {
         "orphan" => of(Verdict::Orphan),
         "bot" => of(Verdict::Bot),
         "hits" => group.clicks.len() as i64,
+        "events" => {
+            let counts =
+                |event: &&&Event<'_>| event.told.kind != EventKind::Engagement && (bots || !event.bot);
+            summed(group, "events") + group.events.iter().filter(counts).count() as i64
+        }
         other => summed(group, other),
     }
 }

@@ -14,7 +14,7 @@ use weir_engine::query::fold::RowStates;
 use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::plan::Plan;
 use weir_engine::warehouse::migrate;
-use weir_engine::warehouse::rows::{ClickRow, EffectRow};
+use weir_engine::warehouse::rows::{ClickRow, EffectRow, EventRow};
 use weir_schemas::click::{Click, Dims, Verdict};
 use weir_schemas::effect::{Change, Effect};
 use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
@@ -33,6 +33,7 @@ fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
     for (index, entry) in entries.iter_mut().enumerate() {
         match entry {
             Entry::Click(click) => click.workspace = workspace,
+            Entry::Event(event) => event.told.workspace = workspace,
             Entry::Effect(effect) => (effect.workspace, effect.seq) = (workspace, index as u64 + 1),
         }
     }
@@ -42,13 +43,16 @@ fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
 async fn store(client: &Client, entries: &[Entry]) {
     let mut clicks = client.insert::<ClickRow<'_>>("clicks").await.unwrap();
     let mut effects = client.insert::<EffectRow<'_>>("effects").await.unwrap();
+    let mut events = client.insert::<EventRow<'_>>("events").await.unwrap();
     for (index, entry) in entries.iter().enumerate() {
         match entry {
             Entry::Click(click) => clicks.write(&ClickRow::new(NODE, index as u64 + 1, click)).await.unwrap(),
+            Entry::Event(event) => events.write(&EventRow::new(NODE, index as u64 + 1, event)).await.unwrap(),
             Entry::Effect(effect) => effects.write(&EffectRow::new(NODE, effect)).await.unwrap(),
         }
     }
     clicks.end().await.unwrap();
+    events.end().await.unwrap();
     effects.end().await.unwrap();
 }
 

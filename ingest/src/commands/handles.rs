@@ -111,6 +111,11 @@ impl Commands {
         link
     }
 
+    /// What short URLs and the snippet's address begin with.
+    pub(super) fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
     /// Where a provider is to report.
     pub(super) fn hook_url(&self, id: &str) -> String {
         format!("{}/hooks/{id}", self.public_url)

@@ -34,7 +34,7 @@ fn edge(cookies: bool) -> Edge {
     let refine = Box::new(move |_, _, raw: &[u8], out: &mut Vec<u8>| {
         seen.lock().unwrap().push(raw.to_vec());
         out.extend_from_slice(raw);
-        Ok(())
+        Ok(weir_schemas::fact::kind::CLICK)
     });
     let (recorder, mut lanes, _) = Recorder::start(config, refine).unwrap();
     let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
@@ -61,6 +61,7 @@ fn edge(cookies: bool) -> Edge {
         proxies: TrustedProxies::default(),
         geo: None,
         durable: None,
+        collect: Default::default(),
     };
     let redirect = Redirect::new(Arc::new(config), lanes.remove(0));
     Edge { redirect, recorder, hits, _dir: dir }

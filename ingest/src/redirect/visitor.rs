@@ -9,14 +9,14 @@ use weir_engine::enrich::SaltOfTheDay;
 use weir_schemas::time::Timestamp;
 
 /// The cookie that says it is the same browser.
-pub(super) const COOKIE: &str = "wv";
+pub(crate) const COOKIE: &str = "wv";
 /// Characters of a value that the engine sets.
 pub(super) const VALUE_CHARS: usize = 16;
 /// Longest value of a visitor's cookie that is believed, in bytes; ours have [`VALUE_CHARS`].
 const VALUE_MAX: usize = 64;
 
 /// The keys of the pseudonyms. Each thread has its own, so that the day's needs no lock.
-pub(super) struct Visitors {
+pub(crate) struct Visitors {
     key: SipHasher13,
     salt: SaltOfTheDay,
     today: Option<(i64, SipHasher13)>,
@@ -24,7 +24,7 @@ pub(super) struct Visitors {
 
 /// A visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Visitor {
+pub(crate) struct Visitor {
     /// The pseudonym that is kept.
     pub id: u64,
     /// What the cookie is to be set to, for a browser that brought none.
@@ -38,7 +38,7 @@ impl Visitors {
     }
 
     /// Who comes.
-    pub(super) fn identify(
+    pub(crate) fn identify(
         &mut self,
         cookie: Option<&str>,
         address: &[u8; 16],

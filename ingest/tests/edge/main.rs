@@ -65,7 +65,7 @@ fn start_recorder(dir: &Path) -> Recorder {
         lane_bytes: LANE_BYTES_MIN,
         pace: Duration::from_millis(1),
     };
-    Recorder::start(config, Box::new(|_, _, _, _| Ok(()))).unwrap().0
+    Recorder::start(config, Box::new(|_, _, _, _| Ok(weir_schemas::fact::kind::CLICK))).unwrap().0
 }
 
 impl Edge {

@@ -64,7 +64,7 @@ impl Public {
             let hit = RawHit::read(raw).map_err(|error| error.to_string())?;
             seen.lock().unwrap().push((hit.slug.to_owned(), hit.variant.to_owned(), hit.status));
             out.extend_from_slice(raw);
-            Ok(())
+            Ok(weir_schemas::fact::kind::CLICK)
         });
         let recorder = RecorderConfig {
             journal: JournalConfig { folder: dir.path().join("journal"), node: 0, segment_bytes: 1 << 20 },
@@ -100,6 +100,7 @@ impl Public {
             proxies: trusted(),
             geo: Some(Arc::new(Geo::open(&geo).unwrap())),
             durable: None,
+            collect: Default::default(),
         });
         let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
         let (address, lane) = (listener.address(), lanes.remove(0));

@@ -56,7 +56,7 @@ impl Engine {
         };
         let as_it_is = Box::new(|_, _, bytes: &[u8], out: &mut Vec<u8>| {
             out.extend_from_slice(bytes);
-            Ok(())
+            Ok(weir_schemas::fact::kind::CLICK)
         });
         let (recorder, mut lanes, _) = Recorder::start(config, as_it_is).unwrap();
         let keyring = Arc::new(Keyring::open(&path("keyring.db")).unwrap());

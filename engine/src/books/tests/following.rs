@@ -33,7 +33,7 @@ fn start(dir: &Path) -> Engine {
     };
     let refine = Box::new(|_, _, raw: &[u8], out: &mut Vec<u8>| {
         out.extend_from_slice(raw);
-        Ok(())
+        Ok(weir_schemas::fact::kind::CLICK)
     });
     let (recorder, lanes, _) = Recorder::start(config, refine).unwrap();
     let keyring = Arc::new(Keyring::open(&dir.join("keyring.db")).unwrap());
@@ -172,7 +172,8 @@ fn books_ahead_of_their_journal_do_not_start() {
         lane_bytes: LANE_BYTES_MIN,
         pace: Duration::from_millis(1),
     };
-    let (recorder, _, _) = Recorder::start(config, Box::new(|_, _, _, _| Ok(()))).unwrap();
+    let (recorder, _, _) =
+        Recorder::start(config, Box::new(|_, _, _, _| Ok(weir_schemas::fact::kind::CLICK))).unwrap();
     let keyring = Arc::new(Keyring::open(&dir.path().join("keyring.db")).unwrap());
     let config = BooksConfig { path: dir.path().join("books.db"), journal: dir.path().join("journal") };
     let refused = Books::start(config, recorder.clone(), keyring);
