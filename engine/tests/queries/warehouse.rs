@@ -305,6 +305,7 @@ fn sale(click: &Click<'static>, seq: u64, change: i64) -> Effect {
         partner: PartnerId::NONE,
         visitor: click.visitor,
         dims: click.dims.clone(),
+        properties: Default::default(),
         change: Change { conversions: change, ..Change::default() },
     }
 }
