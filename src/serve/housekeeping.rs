@@ -47,10 +47,13 @@ async fn follow_results(engine: Arc<Engine>, parts: Arc<Parts>) {
 
 async fn resolve_clicks(engine: Arc<Engine>, parts: Arc<Parts>) {
     let mut every = tokio::time::interval(RESOLVE_EVERY);
+    let mut after = None;
     loop {
         every.tick().await;
-        let open = engine.books.read_async(|reads| reads.unresolved_clicks(RESOLVE_MAX)).await;
+        let open = engine.books.read_async(move |reads| reads.unresolved_clicks(after, RESOLVE_MAX)).await;
         let Ok(open) = open else { continue };
+        // The next round goes on behind these, and after the last begins anew.
+        after = open.last().copied().filter(|_| open.len() == RESOLVE_MAX as usize);
         for (workspace, id) in open {
             if let Some(click) = find(&engine, &parts, workspace, id).await {
                 let fact = Fact::ClickResolved { click };

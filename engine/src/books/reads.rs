@@ -18,7 +18,7 @@ use weir_schemas::time::Timestamp;
 
 use super::access::{ApiKey, WebhookEndpoint, Workspace};
 use super::attribution::Candidate;
-use super::conversion_row::{self, ConversionRow, read_click, read_currency};
+use super::conversion_row::{self, ConversionRow, click_bytes, read_click, read_currency};
 use super::deliveries::Delivery;
 use super::outcome::StoreError;
 use super::{links, store};
@@ -383,12 +383,23 @@ impl Reads {
         })
     }
 
-    /// Claimed clicks whose facts are still to be found.
-    pub fn unresolved_clicks(&self, limit: u32) -> Result<Vec<(WorkspaceId, ClickId)>, ReadError> {
+    /// Claimed clicks whose facts are still to be found, in order and behind `after`: some never are (a full lane dropped
+    /// them), and they must not stand before the others.
+    pub fn unresolved_clicks(
+        &self,
+        after: Option<(WorkspaceId, ClickId)>,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, ClickId)>, ReadError> {
+        let (workspace, click) = after.unwrap_or((WorkspaceId(0), ClickId(0)));
         self.read(|db| {
             let clicks = db
-                .prepare_cached("SELECT workspace, click FROM clicks WHERE pending = 1 LIMIT ?1")?
-                .query_map([limit], |row| Ok((WorkspaceId(row.get(0)?), read_click(row, 1)?)))?
+                .prepare_cached(
+                    "SELECT workspace, click FROM clicks WHERE pending = 1 AND (workspace, click) > (?1, ?2) \
+                     ORDER BY workspace, click LIMIT ?3",
+                )?
+                .query_map((workspace.0, click_bytes(click), limit), |row| {
+                    Ok((WorkspaceId(row.get(0)?), read_click(row, 1)?))
+                })?
                 .collect::<Result<Vec<_>, _>>()?;
             Ok(clicks.into_iter().filter_map(|(workspace, click)| Some((workspace, click?))).collect())
         })

@@ -87,9 +87,11 @@ fn effects_are_read_by_whole_facts() {
     let claim = ClickClaim::Unresolved { by: ClaimedBy::Wclid, id: click_id(1, 1), link: LINK };
     bench.convert(sale("A-1", 10), claim);
     let reads = reads(&bench);
-    assert_eq!(reads.unresolved_clicks(9).unwrap(), [(ONE, click_id(1, 1))]);
+    assert_eq!(reads.unresolved_clicks(None, 9).unwrap(), [(ONE, click_id(1, 1))]);
+    assert_eq!(reads.unresolved_clicks(Some((ONE, click_id(1, 1))), 9).unwrap(), []);
+    assert_eq!(reads.unresolved_clicks(Some((ONE, click_id(1, 0))), 9).unwrap(), [(ONE, click_id(1, 1))]);
     bench.apply(What::ClickResolved { click: facts_of(click_id(1, 1)) });
-    assert_eq!(reads.unresolved_clicks(9).unwrap(), []);
+    assert_eq!(reads.unresolved_clicks(None, 9).unwrap(), []);
     bench.convert(sale("A-2", 10), ClickClaim::None);
     let all = reads.effects(0, Sequence::MAX, usize::MAX).unwrap();
     assert_eq!(all, bench.effects());
