@@ -15,6 +15,7 @@ use weir_engine::enrich::{Enricher, Geo, SaltOfTheDay};
 use weir_engine::journal::JournalConfig;
 use weir_engine::keyring::Keyring;
 use weir_engine::recorder::{Lane, Recorder, RecorderConfig, Refine};
+use weir_engine::redirect_stats::RedirectStats;
 use weir_engine::warehouse::seen as warehouse_seen;
 use weir_schemas::click::Click;
 use weir_schemas::fact::kind;
@@ -35,6 +36,7 @@ pub(crate) struct Engine {
     pub caps: Caps,
     pub geo: Option<Arc<Geo>>,
     pub salt: SaltOfTheDay,
+    pub redirects: RedirectStats,
 }
 
 /// How often the start says how far the books are.
@@ -72,12 +74,15 @@ impl Engine {
         };
         let (mut remember, recent) = recent_clicks(RECENT_CLICKS_MAX);
         let mut enricher = Enricher::new(config.node, geo.clone(), Arc::clone(&salt));
+        let redirects = RedirectStats::default();
+        let count = redirects.clone();
         let refine: Refine = Box::new(move |lane, counter, raw, out| {
             let start = out.len();
             let kind = enricher.refine(lane, counter, raw, out).map_err(|error| error.to_string())?;
             if kind == kind::CLICK {
                 let bytes = &out[start..];
                 let click = Click::read(bytes).map_err(|error| error.to_string())?;
+                count.record(click.at, click.latency_us);
                 remember.remember(click.id, bytes);
             }
             Ok(kind)
@@ -118,7 +123,7 @@ impl Engine {
         }
         let caps = CapsConfig { file: data.join("caps.json"), journal: journal_folder(data.path()) };
         let caps = Caps::start(&caps, recorder.clone(), books.links())?;
-        Ok(Self { data, keyring, recorder, lanes, recent, books, caps, geo, salt })
+        Ok(Self { data, keyring, recorder, lanes, recent, books, caps, geo, salt, redirects })
     }
 
     /// Ends the threads, what has come in first.

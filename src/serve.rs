@@ -1,13 +1,14 @@
 //! `weir serve`: the engine with its sockets.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
 use weir_dashboard::session::Sessions;
+use weir_dashboard::status::{History, Status};
 use weir_edge::listener::Listener;
 use weir_embedded::{Supervisor, SupervisorOptions};
 use weir_engine::keys::{Principal, hash_secret};
@@ -88,7 +89,14 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
     )?;
     let sessions = Arc::new(Sessions::new(engine.keyring.session_key(), engine.books.keys().clone()));
 
+    let status = Arc::new(Status {
+        recorder: engine.recorder.clone(),
+        warehouse: warehouse.clone(),
+        redirects: engine.redirects.clone(),
+        history: Mutex::new(History::open(&engine.data.join("status.json"))),
+    });
     let parts = Arc::new(Parts {
+        status,
         recorder: engine.recorder.clone(),
         warehouse,
         live,
@@ -142,6 +150,7 @@ pub(crate) struct Parts {
     pub live: Live,
     pub sessions: Arc<Sessions>,
     pub ids: Arc<NewIds>,
+    pub status: Arc<Status>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Clicks that an earlier run answered and this one has still to store.
     pub backlog: u64,

@@ -13,6 +13,7 @@ use weir_engine::live::Live;
 pub mod live;
 mod pages;
 pub mod session;
+pub mod status;
 pub mod web_app;
 
 use live::{Connections, Tickets};

@@ -16,6 +16,7 @@ pub mod live;
 mod mapped_file;
 pub mod query;
 pub mod recorder;
+pub mod redirect_stats;
 pub mod sites;
 pub mod token;
 pub mod warehouse;

@@ -1,9 +1,10 @@
 //! What has to be done now and then: finding clicks that conversions claimed before they could be found, and
 //! deleting old traffic.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use weir_dashboard::status::Status;
 use weir_engine::journal;
 use weir_engine::links::allocation::reallocate;
 use weir_schemas::fact::{Actor, ClickFacts, Fact, Recorded};
@@ -18,6 +19,9 @@ const REALLOCATE_EVERY: Duration = Duration::from_secs(60);
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 /// Claims looked at in one round.
 const RESOLVE_MAX: u32 = 200;
+/// Between looks at the parts for the status page, and looks between saves.
+const OBSERVE_EVERY: Duration = Duration::from_secs(5);
+const SAVE_AFTER: u32 = 6;
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 
 pub(super) fn start(
@@ -27,6 +31,7 @@ pub(super) fn start(
     runtime: &tokio::runtime::Handle,
 ) {
     runtime.spawn(follow_results(Arc::clone(engine), Arc::clone(parts)));
+    runtime.spawn(watch_status(Arc::clone(&parts.status)));
     runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(keep_retention(config.traffic_retention, Arc::clone(engine), Arc::clone(parts)));
 }
@@ -41,6 +46,22 @@ async fn follow_results(engine: Arc<Engine>, parts: Arc<Parts>) {
         if let Err(error) = reallocate(allocations, &client, Timestamp::now(), as_of).await {
             metrics::counter!("weir_allocation_failures_total").increment(1);
             tracing::warn!(%error, "variants keep their shares: results could not be read");
+        }
+    }
+}
+
+async fn watch_status(status: Arc<Status>) {
+    let mut every = tokio::time::interval(OBSERVE_EVERY);
+    let mut looks = 0_u32;
+    loop {
+        every.tick().await;
+        status.observe(Timestamp::now());
+        looks += 1;
+        if looks.is_multiple_of(SAVE_AFTER) {
+            let saved = status.history.lock().unwrap_or_else(PoisonError::into_inner).save();
+            if let Err(error) = saved {
+                tracing::warn!(%error, "the status history cannot be saved");
+            }
         }
     }
 }

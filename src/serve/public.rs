@@ -62,7 +62,10 @@ pub(super) fn start(
         claims: Arc::new(claims(engine, parts)),
         limiter: Arc::new(Limiter::new(HOOKS_PER_SECOND)),
     });
-    let router: Router = pages().merge(hooks::routes(&hooks)).merge(operations::probes(parts));
+    let router: Router = pages()
+        .merge(hooks::routes(&hooks))
+        .merge(operations::probes(parts))
+        .merge(weir_dashboard::status::routes(&parts.status));
     let others =
         Service { name: "public", router, authenticator: None, limiter: None, proxies: proxies(config)? };
     let redirect = Arc::new(RedirectConfig {
