@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
@@ -59,9 +60,18 @@ pub struct Exceeded {
 impl Limiter {
     /// `per_second` in the long run and as many at once.
     pub fn new(per_second: NonZeroU32) -> Self {
+        Self::of(Quota::per_second(per_second))
+    }
+
+    /// `burst` at once, and one more after each `pause`.
+    pub fn with_pause(burst: NonZeroU32, pause: Duration) -> Self {
+        Self::of(Quota::with_period(pause).expect("a pause is not zero").allow_burst(burst))
+    }
+
+    fn of(quota: Quota) -> Self {
         let clock = MonotonicClock;
-        let cells = RateLimiter::keyed(Quota::per_second(per_second)).with_middleware();
-        let burst = per_second.get();
+        let cells = RateLimiter::keyed(quota).with_middleware();
+        let burst = quota.burst_size().get();
         Self { cells, clock, burst, checks: AtomicU64::new(0), full: AtomicBool::new(false) }
     }
 

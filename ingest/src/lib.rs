@@ -9,3 +9,5 @@ pub mod providers;
 
 pub mod collect;
 pub mod commands;
+
+pub mod password;

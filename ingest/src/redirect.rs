@@ -37,13 +37,16 @@ use weir_schemas::time::Timestamp;
 
 use crate::collect::{self, Collect};
 use limits::{Admission, admit, closed, come_again, refuse};
+use lock::Attempt;
 use visitor::{Visitor, Visitors};
 
 mod limits;
 mod location;
+mod lock;
 mod pages;
 mod visitor;
 
+pub use lock::Locks;
 pub use pages::pages;
 pub(crate) use visitor::COOKIE as VISITOR_COOKIE_NAME;
 
@@ -61,6 +64,8 @@ pub struct RedirectConfig {
     pub links: LinkTable,
     /// The places of capped links.
     pub caps: Caps,
+    /// Attempts at the passwords of links.
+    pub locks: Locks,
     /// Every other path of the public listener.
     pub others: Arc<Service>,
     /// The token keys, the newest last.
@@ -130,6 +135,7 @@ struct Seen<'a> {
     query: &'a str,
     address: [u8; 16],
     headers: &'a HeaderMap,
+    attempt: Attempt,
 }
 
 impl<'a> Seen<'a> {
@@ -144,6 +150,13 @@ impl<'a> Seen<'a> {
             returning: self.flags & FLAG_RETURNING != 0,
         }
     }
+}
+
+/// How a visit comes to its link.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    settled: bool,
+    attempt: Attempt,
 }
 
 /// What became of a request for a path that may be a link's.
@@ -190,13 +203,12 @@ impl Redirect {
         let path = request.uri().path();
         let slug = decoded_slug(path.strip_prefix('/').unwrap_or(path));
         let visit = matches!(*request.method(), Method::GET | Method::HEAD);
+        if let Some(link) = self.locked(&request, &slug) {
+            return self.unlock(request, &link, peer.ip(), started).await;
+        }
         let mut visited = Visited::Elsewhere;
         if visit {
-            visited = self.visit(&request, peer.ip(), &slug, started, false);
-            if let Visited::Unsettled(link) = visited {
-                self.config.caps.settle(&link).await;
-                visited = self.visit(&request, peer.ip(), &slug, started, true);
-            }
+            visited = self.visit_settled(&request, peer.ip(), &slug, started, Attempt::None).await;
         }
         let Visited::Answered(response, counter) = visited else {
             if collect::is_path(request.uri().path()) {
@@ -208,13 +220,34 @@ impl Redirect {
             }
             return others.answer(request, peer).await;
         };
+        self.when_durable(counter).await;
+        response
+    }
+
+    /// With `durability.clicks = "power"`: waits until the hit is synced.
+    async fn when_durable(&self, counter: Option<u64>) {
         if let Some((recorder, counter)) = self.config.durable.as_ref().zip(counter) {
             let lane = self.own.borrow().lane.index();
             if tokio::time::timeout(POWER_WAIT, recorder.click_durable(lane, counter)).await.is_err() {
                 metrics::counter!("weir_clicks_unsynced_total").increment(1);
             }
         }
-        response
+    }
+
+    /// Answers a visit; the first one to a capped link that was changed waits until every click before is known.
+    async fn visit_settled<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+        slug: &str,
+        started: Instant,
+        attempt: Attempt,
+    ) -> Visited {
+        let way = Way { settled: false, attempt };
+        let visited = self.visit_by(request, peer, slug, started, way);
+        let Visited::Unsettled(link) = visited else { return visited };
+        self.config.caps.settle(&link).await;
+        self.visit_by(request, peer, slug, started, Way { settled: true, attempt })
     }
 
     pub(crate) fn config(&self) -> &RedirectConfig {
@@ -243,6 +276,17 @@ impl Redirect {
         started: Instant,
         settled: bool,
     ) -> Visited {
+        self.visit_by(request, peer, slug, started, Way { settled, attempt: Attempt::None })
+    }
+
+    fn visit_by<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+        slug: &str,
+        started: Instant,
+        way: Way,
+    ) -> Visited {
         let own = &mut *self.own.borrow_mut();
         let mut host = std::mem::take(&mut own.host);
         write_host(request, &mut host);
@@ -251,7 +295,7 @@ impl Redirect {
             own.host = host;
             return Visited::Elsewhere;
         }
-        if let Some(link) = link.as_ref().filter(|link| !settled && link.cap_is_unsettled()) {
+        if let Some(link) = link.as_ref().filter(|link| !way.settled && link.cap_is_unsettled()) {
             own.host = host;
             return Visited::Unsettled(Arc::clone(link));
         }
@@ -270,6 +314,7 @@ impl Redirect {
             query: request.uri().query().unwrap_or(""),
             address: as_v6(self.config.proxies.client(peer, headers)).octets(),
             headers,
+            attempt: way.attempt,
         };
         let (response, counter) = self.decide_and_record(own, link.as_deref(), seen);
         own.host = host;
@@ -290,16 +335,35 @@ impl Redirect {
         }
         let admission = link.map(|link| {
             let agent = header(seen.headers, &USER_AGENT);
-            (link, admit(link, seen.at, seen.flags, agent, &mut own.agents))
+            let locked = || {
+                seen.attempt != Attempt::Right
+                    && !lock::opens(
+                        &self.config.token_keys,
+                        link,
+                        cookie(seen.headers, lock::COOKIE),
+                        seen.at,
+                    )
+            };
+            (link, admit(link, seen.at, seen.flags, locked, agent, &mut own.agents))
         });
         let decision = |response, verdict| Decision { response, verdict, variant: "" };
         let mut decision = match admission {
             None => decision(refuse(StatusCode::NOT_FOUND, "Not found\n"), Verdict::Orphan),
             Some((link, Admission::Closed(verdict))) => decision(closed(link), verdict),
             Some((link, Admission::Unknown)) => decision(come_again(link), Verdict::Capped),
+            Some((_, Admission::Locked)) => {
+                let too_many = matches!(seen.attempt, Attempt::TooMany(_));
+                decision(
+                    lock::form(seen.attempt),
+                    if too_many { Verdict::Blocked } else { Verdict::Password },
+                )
+            }
             Some((link, Admission::Open(verdict, taken))) => {
                 seen.flags |= taken;
-                let (response, variant) = self.redirect(own, link, &seen, visitor);
+                let (mut response, variant) = self.redirect(own, link, &seen, visitor);
+                if seen.attempt == Attempt::Right {
+                    response = self.opened(response, link, seen.at);
+                }
                 Decision { response, verdict, variant }
             }
         };
@@ -381,6 +445,7 @@ impl Redirect {
         // visit is judged anew.
         let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT)
             && link.cap.is_none()
+            && link.spec.password.is_none()
             && link.prepared.rules.is_empty()
             && link.prepared.variants.is_empty();
         headers

@@ -119,7 +119,7 @@ pub struct LinkSpec {
     /// Where visits go that are capped, expired or disabled; else 410.
     #[serde(default)]
     pub fallback: Option<String>,
-    /// Set by callers in clear, kept hashed.
+    /// Set by callers in clear, kept hashed. Answers never show it: they say `true` where there is one.
     #[serde(default)]
     pub password: Option<String>,
     /// Whether it is switched on.
@@ -152,8 +152,19 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
+/// Writes a link's settings for answers: of the password only whether there is one.
+fn without_password<S: serde::Serializer>(spec: &LinkSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    let protected = spec.password.is_some();
+    let mut shown = serde_json::to_value(LinkSpec { password: None, ..spec.clone() })
+        .map_err(serde::ser::Error::custom)?;
+    if protected {
+        shown["password"] = serde_json::Value::Bool(true);
+    }
+    shown.serialize(serializer)
+}
+
 /// A link as the API answers it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Link {
     /// Its id.
     #[schema(value_type = String)]
@@ -161,7 +172,7 @@ pub struct Link {
     /// The address to share.
     pub short_url: String,
     /// All that was set.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "without_password")]
     pub spec: LinkSpec,
     /// When it was made.
     #[schema(value_type = String)]

@@ -1,7 +1,9 @@
-//! Caps, end to end: the real binary, storms of visitors, `kill -9`, restarts, changes of the cap.
+//! The limits of links, end to end: the real binary, storms of visitors, `kill -9`, restarts, changes of the cap.
 
 #[path = "../harness/engine.rs"]
 mod engine;
+
+mod passwords;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -71,7 +73,7 @@ fn make(engine: &Engine, link: Value) -> String {
 }
 
 /// Hits of a link by verdict.
-fn verdicts(engine: &Engine, link: &str) -> std::collections::BTreeMap<String, i64> {
+pub(crate) fn verdicts(engine: &Engine, link: &str) -> std::collections::BTreeMap<String, i64> {
     engine.counts("verdict", "hits", Some(json!(["is", "link", [link]])))
 }
 

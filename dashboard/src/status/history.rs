@@ -23,7 +23,8 @@ pub enum Component {
 }
 
 /// Every part, in the page's order.
-pub(super) const COMPONENTS: [Component; 3] = [Component::Redirects, Component::Recording, Component::Analytics];
+pub(super) const COMPONENTS: [Component; 3] =
+    [Component::Redirects, Component::Recording, Component::Analytics];
 
 impl Component {
     /// Its name in the document.

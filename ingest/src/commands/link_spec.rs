@@ -1,6 +1,5 @@
 //! Links as callers write them: every field checked and made canonical before it is journaled, so that the
-//! redirect needs no doubt. A field of the contract that would have no effect yet is refused by name:
-//! accepting it would be a promise.
+//! redirect needs no doubt. A password is still in clear here; [`hide_password`] comes before the journal.
 
 use serde_json::{Map, Value};
 use weir_edge::request::from_value;
@@ -10,6 +9,7 @@ use weir_schemas::problem::{FieldError, Problem};
 
 use super::destination::canonical;
 use super::slug;
+use crate::password::{self, PASSWORD_MAX};
 
 /// Longest title, in bytes.
 const TITLE_MAX: usize = 255;
@@ -23,8 +23,6 @@ const DOMAIN_MAX: usize = 253;
 
 /// Largest cap, in clicks.
 const CAP_MAX: u64 = 1_000_000_000_000;
-
-const NOT_YET: &str = "is not supported yet: leave it out";
 
 /// The hosts by which the engine itself is reached: no link leads there, and a link on one of them is a link
 /// on none.
@@ -99,7 +97,7 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
         errors.add("expires_at", "must be after starts_at");
     }
     check_caps(&spec, &mut errors);
-    refuse_what_has_no_effect(&spec, &mut errors);
+    errors.text("password", spec.password.as_deref(), PASSWORD_MAX);
     errors.none()?;
     Ok(spec)
 }
@@ -115,17 +113,26 @@ fn check_caps(spec: &LinkSpec, errors: &mut Errors) {
     }
 }
 
-fn refuse_what_has_no_effect(spec: &LinkSpec, errors: &mut Errors) {
-    let unsupported = [("password", spec.password.is_some())];
-    for (field, present) in unsupported {
-        if present {
-            errors.add(field, NOT_YET);
-        }
+/// Puts a hash in the place of a password in clear: of a link's, or of a patch's.
+pub(super) async fn hide_password(spec: &mut LinkSpec) {
+    if let Some(clear) = spec.password.take() {
+        spec.password = Some(password::hash(clear).await);
+    }
+}
+
+/// As [`hide_password`], for a patch.
+pub(super) async fn hide_patched_password(patch: &mut Map<String, Value>) {
+    if let Some(Value::String(kept)) = patch.get_mut("password") {
+        *kept = password::hash(std::mem::take(kept)).await;
     }
 }
 
 /// Checks the fields of a patch and gives them canonical. What it does not name is left alone.
-pub fn check_patch(patch: Map<String, Value>, own: &OwnHosts) -> Result<Map<String, Value>, Problem> {
+pub fn check_patch(mut patch: Map<String, Value>, own: &OwnHosts) -> Result<Map<String, Value>, Problem> {
+    // Answers say `true` where there is a password: sent back, it stays.
+    if patch.get("password") == Some(&Value::Bool(true)) {
+        patch.remove("password");
+    }
     // The rest of the link was checked when it was written; any destination stands for it here.
     let mut whole = Map::new();
     whole.insert("destination".to_owned(), Value::from("https://example.com/"));
@@ -266,7 +273,7 @@ mod tests {
             ),
             (
                 json!({"destination": "https://a.example/", "max_clicks": 0,
-                    "daily_click_cap": 0, "password": "x",
+                    "daily_click_cap": 0, "password": "",
                 "cap_timezone": "Europe/Berlim", "sticky_days": 366,
                 "variants": [{"name": "", "destination": "ftp://a.example/", "weight": 1}]}),
                 vec![

@@ -39,13 +39,14 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let caller = context.require(WRITERS)?;
     let spec: LinkSpec = context.json(JSON_MAX).await?;
     let (at, request) = admission(&context)?;
-    let fact = created(&commands, spec, at)?;
+    let fact = created(&commands, spec, at).await?;
     let outcome = commands.submit(caller, at, request, fact).await?;
     Ok(answer(outcome, |link| commands.with_short_url(link)))
 }
 
-fn created(commands: &Commands, spec: LinkSpec, at: Timestamp) -> Result<Fact, Problem> {
+async fn created(commands: &Commands, spec: LinkSpec, at: Timestamp) -> Result<Fact, Problem> {
     let mut spec = link_spec::check(spec, &commands.own_hosts)?;
+    link_spec::hide_password(&mut spec).await;
     let mut spare_slugs = Vec::new();
     if spec.slug.is_none() {
         let (slug, spares) = slug::draw();
@@ -59,7 +60,8 @@ async fn update(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let caller = context.require(WRITERS)?;
     let id: LinkId = context.id("id", "link")?;
     let patch: Map<String, Value> = context.json(JSON_MAX).await?;
-    let patch = link_spec::check_patch(patch, &commands.own_hosts)?;
+    let mut patch = link_spec::check_patch(patch, &commands.own_hosts)?;
+    link_spec::hide_patched_password(&mut patch).await;
     let (at, request) = admission(&context)?;
     let outcome = commands.submit(caller, at, request, Fact::LinkUpdated { id, patch }).await?;
     // The books do not count clicks; who does may be away, and then no number is better than a wrong one.
@@ -135,7 +137,10 @@ async fn one(
     item: Value,
     request_id: &str,
 ) -> Value {
-    let fact = from_value(item).and_then(|spec| created(commands, spec, at));
+    let fact = match from_value(item) {
+        Ok(spec) => created(commands, spec, at).await,
+        Err(problem) => Err(problem),
+    };
     let outcome = match fact {
         Ok(fact) => commands.submit(caller, at, request, fact).await,
         Err(problem) => Err(problem),

@@ -20,15 +20,19 @@ pub(super) enum Admission {
     Open(Verdict, u8),
     /// It goes to the fallback.
     Closed(Verdict),
+    /// It is asked for the password.
+    Locked,
     /// The link has just changed and its places are not known in time: the visitor is asked to come again.
     Unknown,
 }
 
-/// Decides; takes a place where the link is capped and the visit counts. `flags` are the hit's.
+/// Decides; takes a place where the link is capped and the visit counts. `flags` are the hit's; `locked` tells whether
+/// the visitor has still to give the password.
 pub(super) fn admit(
     link: &TrackedLink,
     at: Timestamp,
     flags: u8,
+    locked: impl FnOnce() -> bool,
     user_agent: &str,
     agents: &mut Option<Agents>,
 ) -> Admission {
@@ -38,11 +42,21 @@ pub(super) fn admit(
     if !scheduled(link, at) {
         return Admission::Closed(Verdict::Expired);
     }
-    let Some(cap) = &link.cap else { return Admission::Open(Verdict::Counted, 0) };
-    let Some(places) = cap.places() else { return Admission::Unknown };
-    if places.full(cap, at) {
-        return Admission::Closed(Verdict::Capped);
+    let capped = match &link.cap {
+        None => None,
+        Some(cap) => {
+            let Some(places) = cap.places() else { return Admission::Unknown };
+            // Nobody is asked for a password in vain.
+            if places.full(cap, at) {
+                return Admission::Closed(Verdict::Capped);
+            }
+            Some((cap, places))
+        }
+    };
+    if link.spec.password.is_some() && locked() {
+        return Admission::Locked;
     }
+    let Some((cap, places)) = capped else { return Admission::Open(Verdict::Counted, 0) };
     if flags & (FLAG_HEAD | FLAG_PREFETCH) != 0 {
         return Admission::Open(Verdict::Counted, 0);
     }

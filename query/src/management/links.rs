@@ -67,8 +67,6 @@ impl Management {
             .into_iter()
             .map(|mut link| {
                 link.short_url = self.short_url(link.spec.domain.as_deref(), link.spec.slug.as_deref());
-                // What is kept is a hash, which is nobody's business.
-                link.spec.password = None;
                 let count = clicks.as_ref().map(|clicks| clicks.get(&link.id).copied().unwrap_or(0));
                 let mut answer = json!(link);
                 answer["clicks"] = json!(count);
