@@ -11,6 +11,7 @@ use weir_schemas::time::Timestamp;
 
 pub mod allocation;
 mod cap;
+pub mod destinations;
 pub mod facts;
 mod prepared;
 pub mod rules;
@@ -89,6 +90,8 @@ pub struct LinkTable {
     links: Arc<HashMap<Place, Arc<TrackedLink>, ahash::RandomState>>,
     /// Hosts with links of their own: there the engine's own links do not answer.
     hosts: Arc<HashSet<Box<str>, ahash::RandomState>>,
+    /// Which workspace has links on which host.
+    owners: Arc<HashSet<(WorkspaceId, Box<str>), ahash::RandomState>>,
     /// The splits that follow their results.
     allocations: Allocations,
 }
@@ -106,6 +109,7 @@ impl LinkTable {
         let place = place(&link.spec);
         if !place.host.is_empty() {
             self.hosts.pin().insert(place.host.clone());
+            self.owners.pin().insert((link.workspace, place.host.clone()));
         }
         self.allocations.note(&link);
         self.links.pin().insert(place, link);
@@ -126,9 +130,9 @@ impl LinkTable {
         &self.allocations
     }
 
-    /// Whether links live on `host` (lower case, without port).
-    pub fn is_host(&self, host: &str) -> bool {
-        self.hosts.pin().contains(host)
+    /// Whether `workspace` has or had links on `host` (lower case, without port).
+    pub fn is_host_of(&self, workspace: WorkspaceId, host: &str) -> bool {
+        self.owners.pin().contains(&(workspace, host.into()))
     }
 
     /// Calls `look` with every link.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LinkId, PartnerId, ProgramId};
+use crate::problem::FieldError;
 use crate::time::Timestamp;
 
 /// UTM values that a link adds to its destination and lends to visits that bring none.
@@ -182,6 +183,9 @@ pub struct Link {
     pub updated_at: Timestamp,
     /// Counted clicks so far.
     pub clicks: u64,
+    /// What is allowed and worth a second look: hosts that may pass for others.
+    #[serde(default)]
+    pub warnings: Vec<FieldError>,
 }
 
 /// Paths of the public listener that no slug may take (api.md, The program).

@@ -8,6 +8,8 @@ use weir_schemas::link::{Link, LinkSpec};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
+use crate::links::destinations;
+
 use super::apply::{Applying, Touched};
 use super::outcome::{Applied, Outcome, StoreError};
 
@@ -29,6 +31,7 @@ impl StoredLink {
         Link {
             id: self.id,
             short_url: String::new(),
+            warnings: destinations::warnings(&self.spec),
             spec: self.spec,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -96,6 +99,11 @@ pub(super) fn update(tx: &mut Applying<'_>, id: LinkId, patch: &Map<String, Valu
     }
     let spec: LinkSpec = serde_json::from_value(Value::Object(merged))
         .map_err(|error| Problem::field("patch", format!("does not fit a link: {error}")))?;
+    // The patch was checked by itself; only here is it seen beside the rest of the link.
+    let loops = destinations::loops(&spec);
+    if !loops.is_empty() {
+        return Err(Problem::fields(loops).into());
+    }
     let domain = spec.domain.as_deref().unwrap_or_default();
     let slug = spec.slug.as_deref().unwrap_or_default();
     if slug_holder(tx, domain, slug)?.is_some_and(|holder| holder != id) {

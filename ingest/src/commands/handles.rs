@@ -53,7 +53,7 @@ impl Commands {
         count_clicks: CountClicks,
         public_url: String,
     ) -> Self {
-        let own_hosts = OwnHosts::new(&public_url);
+        let own_hosts = OwnHosts::new(&public_url, books.links().clone());
         Self { books, keyring, ids, claims, count_clicks, public_url, own_hosts }
     }
 

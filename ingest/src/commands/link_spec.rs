@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 use weir_edge::request::from_value;
-use weir_engine::links::{rules, variants};
+use weir_engine::links::{LinkTable, rules, variants};
+use weir_schemas::ids::WorkspaceId;
 use weir_schemas::link::{LinkSpec, Utm};
 use weir_schemas::problem::{FieldError, Problem};
 
@@ -25,19 +26,51 @@ const DOMAIN_MAX: usize = 253;
 const CAP_MAX: u64 = 1_000_000_000_000;
 
 /// The hosts by which the engine itself is reached: no link leads there, and a link on one of them is a link
-/// on none.
+/// on none. With them the hosts on which the caller's links live.
 #[derive(Debug, Clone, Default)]
-pub struct OwnHosts(Vec<String>);
+pub struct OwnHosts {
+    /// The short domain, whatever its port.
+    domain: Option<String>,
+    /// Where the engine listens, if it has no domain. An address or `localhost` names a machine, on which
+    /// others may live too: there the port tells.
+    machine: Option<(String, u16)>,
+    links: LinkTable,
+    workspace: WorkspaceId,
+}
 
 impl OwnHosts {
-    /// From the public URL. An address or `localhost` names a machine, not a short domain: others may live on
-    /// it too.
-    pub fn new(public_url: &str) -> Self {
-        let host = url::Url::parse(public_url).ok().and_then(|url| match url.host() {
-            Some(url::Host::Domain(domain)) if domain != "localhost" => Some(domain.to_ascii_lowercase()),
-            _ => None,
-        });
-        Self(host.into_iter().collect())
+    /// From the public URL, and all links.
+    pub fn new(public_url: &str, links: LinkTable) -> Self {
+        let mut own = Self { links, ..Self::default() };
+        let Ok(url) = url::Url::parse(public_url) else { return own };
+        match url.host() {
+            Some(url::Host::Domain(domain)) if domain != "localhost" => {
+                own.domain = Some(domain.to_ascii_lowercase());
+            }
+            Some(host) => own.machine = Some((host.to_string(), url.port_or_known_default().unwrap_or(0))),
+            None => {}
+        }
+        own
+    }
+
+    /// As `workspace` sees them.
+    pub(super) fn of(&self, workspace: WorkspaceId) -> Self {
+        Self { workspace, ..self.clone() }
+    }
+
+    fn is_domain(&self, host: &str) -> bool {
+        self.domain.as_deref() == Some(host)
+    }
+
+    /// Whether `url` leads back, for a link on `domain`.
+    fn hold(&self, url: &url::Url, domain: Option<&str>) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let port = url.port_or_known_default().unwrap_or(0);
+        self.is_domain(&host)
+            || domain == Some(&host)
+            || self.machine.as_ref().is_some_and(|machine| *machine == (host.clone(), port))
+            || self.links.is_host_of(self.workspace, &host)
     }
 }
 
@@ -47,22 +80,22 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
     if let Some(slug) = &spec.slug {
         errors.take("slug", slug::check(slug));
     }
-    let mut hosts = own.0.clone();
     if let Some(domain) = &spec.domain {
         match domain_of(domain) {
             Ok(host) => {
-                spec.domain = (!own.0.contains(&host)).then(|| host.clone());
-                hosts.push(host);
+                spec.domain = (!own.is_domain(&host)).then_some(host);
             }
             Err(why) => errors.add("domain", why),
         }
     }
-    match canonical(&spec.destination, &hosts) {
+    let domain = spec.domain.clone();
+    let canonical = |text: &str| canonical(text, |url| own.hold(url, domain.as_deref()));
+    match canonical(&spec.destination) {
         Ok(canonical) => spec.destination = canonical,
         Err(why) => errors.add("destination", why),
     }
     if let Some(fallback) = &spec.fallback {
-        match canonical(fallback, &hosts) {
+        match canonical(fallback) {
             Ok(to) if to.contains('{') => errors.add("fallback", "must not hold macros"),
             Ok(to) => spec.fallback = Some(to),
             Err(why) => errors.add("fallback", why),
@@ -72,13 +105,13 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
         errors.add(fault.field, fault.detail);
     }
     for (n, rule) in spec.rules.iter_mut().enumerate() {
-        match canonical(&rule.destination, &hosts) {
+        match canonical(&rule.destination) {
             Ok(to) => rule.destination = to,
             Err(why) => errors.add(format!("rules[{n}].destination"), why),
         }
     }
     for (n, variant) in spec.variants.iter_mut().enumerate() {
-        match canonical(&variant.destination, &hosts) {
+        match canonical(&variant.destination) {
             Ok(to) => variant.destination = to,
             Err(why) => errors.add(format!("variants[{n}].destination"), why),
         }
@@ -216,12 +249,17 @@ impl Errors {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
+    use weir_engine::links::TrackedLink;
+    use weir_schemas::ids::LinkId;
+    use weir_schemas::time::Timestamp;
 
     use super::*;
 
     fn own() -> OwnHosts {
-        OwnHosts::new("https://Go.Example/")
+        OwnHosts::new("https://Go.Example/", LinkTable::default())
     }
 
     fn checked(value: Value) -> Result<LinkSpec, Vec<String>> {
@@ -323,9 +361,37 @@ mod tests {
         assert_eq!(spec.domain, None);
         let spec = checked(json!({"destination": "https://a.example/", "domain": "L.Example."})).unwrap();
         assert_eq!(spec.domain.as_deref(), Some("l.example"));
-        let local = OwnHosts::new("http://127.0.0.1:8080");
+        let local = OwnHosts::new("http://127.0.0.1:8080", LinkTable::default());
         let spec = json!({"destination": "http://127.0.0.1:9999/shop"});
         assert!(check(serde_json::from_value(spec).unwrap(), &local).is_ok());
+    }
+
+    #[test]
+    fn no_link_leads_back() {
+        let links = LinkTable::default();
+        for (id, workspace, domain) in [(1, 1, "one.example"), (2, 2, "two.example")] {
+            let spec = json!({"slug": "a", "domain": domain, "destination": "https://a.example/"});
+            let spec = serde_json::from_value(spec).unwrap();
+            let link = TrackedLink::new(LinkId(id), WorkspaceId(workspace), Timestamp(0), spec);
+            links.put(Arc::new(link));
+        }
+        let own = OwnHosts::new("http://127.0.0.1:8080", links).of(WorkspaceId(1));
+        for (to, taken) in [
+            ("http://127.0.0.1:8080/x", false),
+            ("http://127.0.0.1:8081/x", true),
+            ("https://one.example/a", false),
+            ("https://ONE.example.:443/b", false),
+            ("http://one.example:8080/", false),
+            ("https://sub.one.example/", true),
+            // Another workspace's domain is nobody's business here.
+            ("https://two.example/a", true),
+        ] {
+            let whole = check(serde_json::from_value(json!({"destination": to})).unwrap(), &own);
+            assert_eq!(whole.is_ok(), taken, "{to}");
+            let patch = json!({"variants": [{"name": "a", "destination": to, "weight": 1}]});
+            let patched = check_patch(patch.as_object().unwrap().clone(), &own);
+            assert_eq!(patched.is_ok(), taken, "{to}");
+        }
     }
 
     #[test]

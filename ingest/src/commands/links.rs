@@ -39,13 +39,18 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let caller = context.require(WRITERS)?;
     let spec: LinkSpec = context.json(JSON_MAX).await?;
     let (at, request) = admission(&context)?;
-    let fact = created(&commands, spec, at).await?;
+    let fact = created(&commands, caller, spec, at).await?;
     let outcome = commands.submit(caller, at, request, fact).await?;
     Ok(answer(outcome, |link| commands.with_short_url(link)))
 }
 
-async fn created(commands: &Commands, spec: LinkSpec, at: Timestamp) -> Result<Fact, Problem> {
-    let mut spec = link_spec::check(spec, &commands.own_hosts)?;
+async fn created(
+    commands: &Commands,
+    caller: Principal,
+    spec: LinkSpec,
+    at: Timestamp,
+) -> Result<Fact, Problem> {
+    let mut spec = link_spec::check(spec, &commands.own_hosts.of(caller.workspace))?;
     link_spec::hide_password(&mut spec).await;
     let mut spare_slugs = Vec::new();
     if spec.slug.is_none() {
@@ -60,7 +65,7 @@ async fn update(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let caller = context.require(WRITERS)?;
     let id: LinkId = context.id("id", "link")?;
     let patch: Map<String, Value> = context.json(JSON_MAX).await?;
-    let mut patch = link_spec::check_patch(patch, &commands.own_hosts)?;
+    let mut patch = link_spec::check_patch(patch, &commands.own_hosts.of(caller.workspace))?;
     link_spec::hide_patched_password(&mut patch).await;
     let (at, request) = admission(&context)?;
     let outcome = commands.submit(caller, at, request, Fact::LinkUpdated { id, patch }).await?;
@@ -138,7 +143,7 @@ async fn one(
     request_id: &str,
 ) -> Value {
     let fact = match from_value(item) {
-        Ok(spec) => created(commands, spec, at).await,
+        Ok(spec) => created(commands, caller, spec, at).await,
         Err(problem) => Err(problem),
     };
     let outcome = match fact {

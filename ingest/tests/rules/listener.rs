@@ -121,8 +121,11 @@ impl Public {
 
     /// Puts a link in place as a command would: checked first.
     pub(crate) fn link(&self, spec: Value) -> LinkId {
-        let spec =
-            check(serde_json::from_value(spec).unwrap(), &OwnHosts::new("https://go.example")).unwrap();
+        let spec = check(
+            serde_json::from_value(spec).unwrap(),
+            &OwnHosts::new("https://go.example", LinkTable::default()),
+        )
+        .unwrap();
         let id = LinkId(self.links.len() as u64 + 1);
         self.links.put(Arc::new(TrackedLink::new(id, WorkspaceId(1), Timestamp(0), spec)));
         id

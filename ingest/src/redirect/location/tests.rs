@@ -19,7 +19,7 @@ impl Macros for Values {
 }
 
 fn prepared(destination: &str, utm: serde_json::Value) -> Prepared {
-    let destination = canonical(destination, &[]).unwrap();
+    let destination = canonical(destination, |_| false).unwrap();
     let spec: LinkSpec =
         serde_json::from_value(serde_json::json!({"destination": destination, "utm": utm})).unwrap();
     Prepared::new(&spec)
@@ -97,10 +97,11 @@ proptest! {
         fragment in "[ -~ñ]{0,12}",
     ) {
         let text = format!("https://a.example/{path}?{own}#{fragment}").replace(' ', "");
-        let Ok(destination) = canonical(&text, &[]) else { return Ok(()) };
+        let Ok(destination) = canonical(&text, |_| false) else { return Ok(()) };
         let spec = serde_json::from_value(serde_json::json!({"destination": destination})).unwrap();
         let mut out = BytesMut::new();
-        write(&mut out, &Prepared::new(&spec).destination, Visit { query: &visit, token: Some("T") }, &Values);
+        let visited = Visit { query: &visit, token: Some("T") };
+        write(&mut out, &Prepared::new(&spec).destination, visited, &Values);
         let location = String::from_utf8(out.to_vec()).unwrap();
         prop_assert!(http::HeaderValue::from_str(&location).is_ok(), "{}", location);
         let (before, after) = (url::Url::parse(&destination).unwrap(), url::Url::parse(&location).unwrap());
@@ -115,4 +116,91 @@ proptest! {
         expected.push(("wclid".into(), "T".into()));
         prop_assert_eq!(own_pairs(&location), expected);
     }
+
+    #[test]
+    fn whatever_a_visit_brings_the_host_is_the_operators(
+        pieces in proptest::collection::vec(piece(), 0..8),
+        host in "[a-z]{1,8}(\\.[a-z]{1,8}){0,2}(:[1-9][0-9]{0,3})?",
+        visit in hostile(),
+        value in hostile(),
+        token in proptest::option::of("[A-Za-z0-9_-]{1,80}"),
+    ) {
+        let text = format!("https://{host}{}", pieces.concat());
+        let Ok(destination) = canonical(&text, |_| false) else { return Ok(()) };
+        let spec = serde_json::from_value(serde_json::json!({"destination": destination})).unwrap();
+        let mut out = BytesMut::new();
+        let visit = Visit { query: &visit, token: token.as_deref() };
+        write(&mut out, &Prepared::new(&spec).destination, visit, &Hostile(value));
+        // No control characters, no CR or LF, nothing beyond ASCII: as it stands it is a header and an URL.
+        prop_assert!(out.iter().all(|byte| byte.is_ascii_graphic()), "{:?}", out);
+        let location = std::str::from_utf8(&out).unwrap();
+        let written = url::Url::parse(location).expect("a location is a URL");
+        let meant = url::Url::parse(&text.replace(['{', '}'], "")).expect("macros stand behind the host");
+        prop_assert_eq!(written.scheme(), "https");
+        prop_assert_eq!(written.host_str(), meant.host_str(), "{}", location);
+        prop_assert_eq!(written.port(), meant.port());
+        prop_assert_eq!((written.username(), written.password()), ("", None));
+        // Clients that repair less or more than the standard see the same authority.
+        let authority = location.strip_prefix("https://").unwrap().split(['/', '?', '#']).next().unwrap();
+        prop_assert!(!authority.contains(['@', '\\', '%']), "{}", location);
+        // Others' tokens are never sent along, however they are written.
+        let tokens = written.query_pairs().filter(|(name, _)| name == "wclid").count();
+        let own = text.contains("wclid=") || text.contains("{_");
+        prop_assert!(own || tokens == usize::from(visit.token.is_some()), "{}", location);
+    }
+}
+
+/// Every macro has the same value, the visitor's.
+struct Hostile(String);
+
+impl Macros for Hostile {
+    fn value(&self, _: &str) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+}
+
+/// A piece of a destination behind the host.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("/".to_owned()),
+        Just("?".to_owned()),
+        Just("&".to_owned()),
+        Just("#".to_owned()),
+        Just("/{utm_source}".to_owned()),
+        Just("/{_utm_source}".to_owned()),
+        Just("{_country}".to_owned()),
+        Just("?a={wclid}".to_owned()),
+        Just("b={_utm_term}".to_owned()),
+        "[a-z=%.@:;ñ]{0,6}",
+    ]
+}
+
+/// What visitors send who mean no good.
+fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("//evil.example"),
+        Just("/\\evil.example"),
+        Just("\\\\evil.example"),
+        Just("@evil.example"),
+        Just(".evil.example"),
+        Just(":80@evil.example/"),
+        Just("https://evil.example"),
+        Just("javascript:alert(1)"),
+        Just("\r\nSet-Cookie: a=b"),
+        Just("%0d%0aLocation:%20x"),
+        Just("../../"),
+        Just("?"),
+        Just("#"),
+        Just("&"),
+        Just("wclid=EVIL&"),
+        Just("&%77clid=EVIL"),
+        Just("&w%63li%64=EVIL"),
+        Just("{wclid}"),
+        Just("{_country}"),
+        Just("\u{0}\t\u{7f}"),
+        Just("ñ\u{202e}"),
+        Just("%"),
+        Just("%zz"),
+    ];
+    (proptest::collection::vec(piece, 0..6), "\\PC{0,10}").prop_map(|(pieces, text)| pieces.concat() + &text)
 }
