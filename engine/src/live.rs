@@ -31,7 +31,7 @@ mod tail;
 mod thread;
 mod topic;
 
-pub use client::{ClientId, OUTLET_FRAMES};
+pub use client::{ClientId, OUTLET_FRAMES, OUTLET_PLACES};
 
 /// Commands that wait for the thread at once; a connection whose command finds no room is closed as "too many".
 pub const COMMANDS_MAX: usize = 65_536;
@@ -39,6 +39,8 @@ pub const COMMANDS_MAX: usize = 65_536;
 pub const TOPICS_MAX: usize = 2_000;
 /// Subscriptions of one client.
 pub const SUBSCRIPTIONS_MAX: usize = 64;
+// It is told in the reason of a close frame.
+const _: () = assert!(SUBSCRIPTIONS_MAX == 64);
 /// Longest name that a client may give a subscription, in bytes.
 pub const SUBSCRIPTION_ID_MAX: usize = 64;
 
@@ -148,7 +150,7 @@ impl Live {
         self.shared.tick
     }
 
-    /// Registers a client; its frames go to `outlet`, which should hold [`OUTLET_FRAMES`].
+    /// Registers a client; its frames go to `outlet`, which should have [`OUTLET_PLACES`].
     pub fn connect(&self, watcher: Watcher, outlet: mpsc::Sender<Outgoing>) -> Result<ClientId, Overloaded> {
         let client = ClientId(self.shared.next_client.fetch_add(1, Ordering::Relaxed));
         self.send(Command::Connect { client, watcher, outlet })?;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCo
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use weir_engine::keys::Principal;
-use weir_engine::live::{ClientId, Live, OUTLET_FRAMES, Outgoing, Watcher};
+use weir_engine::live::{ClientId, Live, OUTLET_PLACES, Outgoing, Watcher};
 use weir_schemas::live::{ClientFrame, CloseCode, ServerFrame};
 
 use super::{Place, WATCHERS};
@@ -92,7 +92,7 @@ async fn serve(socket: &mut Socket, handles: &Handles) -> End {
         }
     };
     let watcher = Watcher { workspace: principal.workspace, partner: principal.partner };
-    let (outlet, frames) = mpsc::channel(OUTLET_FRAMES);
+    let (outlet, frames) = mpsc::channel(OUTLET_PLACES);
     let Ok(client) = handles.live.connect(watcher, outlet) else {
         return End::Close(CloseCode::TooMany, "the engine takes no more clients now".to_owned());
     };
@@ -117,7 +117,11 @@ async fn authenticate(socket: &mut Socket, handles: &Handles) -> Result<Principa
         (None, Some(ticket)) => {
             handles.tickets.take(&ticket).filter(|principal| handles.keys.by_id(principal.key).is_some())
         }
-        _ => {
+        (None, None) => {
+            let why = "`connect` needs a `key` or a `ticket`".to_owned();
+            return Err(End::Close(CloseCode::Unauthenticated, why));
+        }
+        (Some(_), Some(_)) => {
             let why = "`connect` needs either `key` or `ticket`".to_owned();
             return Err(End::Close(CloseCode::BadRequest, why));
         }

@@ -12,6 +12,8 @@ use super::{Outgoing, Watcher};
 
 /// Frames that an outlet holds: what a client may be behind before it misses deltas.
 pub const OUTLET_FRAMES: usize = 32;
+/// Places of an outlet: one is kept for the word that the connection closes, which must not be lost.
+pub const OUTLET_PLACES: usize = OUTLET_FRAMES + 1;
 /// A client that has taken nothing for this long is closed.
 pub(super) const SLOW_MAX: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,8 @@ pub(super) enum Watching {
 pub(super) struct Client {
     pub watcher: Watcher,
     outlet: mpsc::Sender<Outgoing>,
+    /// Kept for [`Outgoing::Close`].
+    last_word: Option<mpsc::OwnedPermit<Outgoing>>,
     /// By the client's name.
     pub watching: HashMap<String, Watching>,
     /// Since when its outlet has been full.
@@ -48,7 +52,8 @@ pub(super) enum Delivery {
 
 impl Client {
     pub(super) fn new(watcher: Watcher, outlet: mpsc::Sender<Outgoing>) -> Self {
-        Self { watcher, outlet, watching: HashMap::new(), full_since: None }
+        let last_word = outlet.clone().try_reserve_owned().ok();
+        Self { watcher, outlet, last_word, watching: HashMap::new(), full_since: None }
     }
 
     pub(super) fn send(&mut self, frame: Bytes) -> Delivery {
@@ -76,8 +81,10 @@ impl Client {
         self.full_since.is_some_and(|since| since.elapsed() >= SLOW_MAX)
     }
 
-    /// Asks the connection to close. Where even this finds no room, the connection ends when its outlet is dropped.
-    pub(super) fn close(&self, code: CloseCode, why: &'static str) {
-        let _ = self.outlet.try_send(Outgoing::Close(code, why));
+    /// Asks the connection to close; only the first such word counts.
+    pub(super) fn close(&mut self, code: CloseCode, why: &'static str) {
+        if let Some(place) = self.last_word.take() {
+            place.send(Outgoing::Close(code, why));
+        }
     }
 }

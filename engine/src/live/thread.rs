@@ -81,7 +81,7 @@ impl Worker {
         loop {
             match self.queue.recv_deadline(next_tick) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    for client in self.clients.values() {
+                    for client in self.clients.values_mut() {
                         client.close(CloseCode::ShuttingDown, "the engine is stopping");
                     }
                     return;
@@ -160,8 +160,10 @@ impl Worker {
         } else if client.watching.contains_key(name) {
             Problem::conflict("subscription_exists", format!("There is already a subscription `{name}`."))
         } else if client.watching.len() >= SUBSCRIPTIONS_MAX {
-            let detail = format!("A connection has at most {SUBSCRIPTIONS_MAX} subscriptions.");
-            Problem::new(429, "too_many_subscriptions", "Too many subscriptions", detail)
+            metrics::counter!("weir_live_closed_total", "reason" => "too_many").increment(1);
+            client.close(CloseCode::TooMany, "a connection has at most 64 subscriptions");
+            self.forget(id);
+            return None;
         } else {
             return Some(client.watcher);
         };
@@ -170,7 +172,13 @@ impl Worker {
     }
 
     fn refuse(&mut self, id: ClientId, name: &str, problem: &Problem) {
-        self.send(id, frames::error(name, problem));
+        if self.send(id, frames::error(name, problem)) == Delivery::Missed {
+            // Unlike a delta it does not come again, and its client would wait for ever.
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.close(CloseCode::SlowConsumer, "frames were not read");
+            }
+            self.forget(id);
+        }
     }
 
     fn send(&mut self, id: ClientId, frame: Bytes) -> Delivery {
@@ -183,7 +191,7 @@ impl Worker {
     }
 
     fn give_up(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get(&id)
+        if let Some(client) = self.clients.get_mut(&id)
             && client.is_slow()
         {
             metrics::counter!("weir_live_closed_total", "reason" => "slow_consumer").increment(1);
