@@ -31,6 +31,8 @@ mod connection;
 pub const CONNECTIONS_MAX: usize = 100_000;
 /// How long a ticket works.
 pub const TICKET_LIFE: Duration = Duration::from_secs(30);
+/// Between looks at whether all connections have ended.
+const ENDED_POLL: Duration = Duration::from_millis(10);
 /// Tickets that are open at once.
 const TICKETS_MAX: usize = 100_000;
 
@@ -64,6 +66,17 @@ impl Tickets {
 /// How many connections there are.
 #[derive(Debug, Default)]
 pub struct Connections(AtomicUsize);
+
+impl Connections {
+    /// Waits until every connection has ended, at most `within`. A connection leaves its listener's count when it
+    /// becomes a WebSocket, so who stops the listener waits here for the close frames.
+    pub async fn ended(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        while self.0.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(ENDED_POLL).await;
+        }
+    }
+}
 
 /// One of them, while it lasts.
 #[derive(Debug)]

@@ -21,6 +21,8 @@ use crate::engine::{Engine, Failure};
 
 /// What one key or address may ask per second: a shop's burst of conversions, twice over.
 const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
+/// How long watchers have to take the word that the engine ends: the close frame and its answer.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(3);
 /// Open connections: watchers and callers.
 const ADMIN_CONNECTIONS_MAX: usize = weir_dashboard::live::CONNECTIONS_MAX + 2_000;
 
@@ -46,13 +48,14 @@ pub(super) fn start(
         analytics.clone(),
         parts.addresses.public_url.clone(),
     );
+    let connections = Arc::new(Connections::default());
     let dashboard = weir_dashboard::Handles {
         live: parts.live.clone(),
         books: engine.books.clone(),
         keys: engine.books.keys().clone(),
         sessions: Arc::clone(&parts.sessions),
         tickets: Tickets::default(),
-        connections: Arc::new(Connections::default()),
+        connections: Arc::clone(&connections),
     };
     let sessions: SessionCheck = {
         let sessions = Arc::clone(&parts.sessions);
@@ -80,7 +83,11 @@ pub(super) fn start(
             let service = Arc::clone(&service);
             async move { service.answer(request, peer).await }
         };
-        public::run_on_this_thread(listener::serve(listener, limits, answer, stopped));
+        public::run_on_this_thread(async {
+            let served = listener::serve(listener, limits, answer, stopped).await;
+            connections.ended(GOODBYE).await;
+            served
+        });
     })?;
     Ok(thread)
 }

@@ -74,7 +74,7 @@ impl Batch {
     pub(super) async fn insert(
         &self,
         client: &Client,
-        node: u16,
+        writer: Writer,
         range: Range,
         ambiguous: bool,
     ) -> Result<Inserted, ClickHouseError> {
@@ -90,8 +90,9 @@ impl Batch {
                 continue;
             }
             let total = items.len() as u64;
-            let missing = if ambiguous { missing(client, node, table, range, items).await? } else { items };
-            let dead = insert_items(client, node, table, &missing).await?;
+            let missing =
+                if ambiguous { missing(client, writer.node, table, range, items).await? } else { items };
+            let dead = insert_items(client, writer, table, &missing).await?;
             let (alive, lost) = match table {
                 "clicks" => (&mut inserted.clicks, &mut inserted.dead_traffic),
                 "events" => (&mut inserted.events, &mut inserted.dead_traffic),
@@ -102,6 +103,14 @@ impl Batch {
         }
         Ok(inserted)
     }
+}
+
+/// Who inserts. ClickHouse remembers the token of an insert longer than its rows may live: rows that were
+/// deleted or lost are only taken again under another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Writer {
+    pub node: u16,
+    pub generation: u64,
 }
 
 /// How many rows of the range the tables have.
@@ -150,7 +159,7 @@ async fn missing<'a>(
 /// Inserts `items`; a row that ClickHouse cannot take is bisected out into `dead_letter`. Gives how many went there.
 async fn insert_items(
     client: &Client,
-    node: u16,
+    writer: Writer,
     table: &str,
     items: &[Item<'_>],
 ) -> Result<u64, ClickHouseError> {
@@ -161,15 +170,15 @@ async fn insert_items(
             continue;
         }
         let result = match table {
-            "clicks" => insert_clicks(client, node, part).await,
-            "events" => insert_events(client, node, part).await,
-            _ => insert_effects(client, node, part).await,
+            "clicks" => insert_clicks(client, writer, part).await,
+            "events" => insert_events(client, writer, part).await,
+            _ => insert_effects(client, writer, part).await,
         };
         match result {
             Ok(()) => {}
             Err(error) if !is_about_data(&error) => return Err(error),
             Err(error) if part.len() == 1 => {
-                bury(client, node, table, &part[0], &error.to_string()).await?;
+                bury(client, writer.node, table, &part[0], &error.to_string()).await?;
                 dead += 1;
             }
             Err(_) => {
@@ -183,7 +192,7 @@ async fn insert_items(
 }
 
 /// The token is of the rows themselves: another selection of the same range must never be taken for a repeat.
-fn token(node: u16, table: &str, items: &[Item<'_>]) -> String {
+fn token(writer: Writer, table: &str, items: &[Item<'_>]) -> String {
     let mut hasher = SipHasher13::new();
     for item in items {
         let (seq, sub) = item.identity();
@@ -191,10 +200,11 @@ fn token(node: u16, table: &str, items: &[Item<'_>]) -> String {
         hasher.write_u16(sub);
     }
     let (first, last) = (items[0].identity().0, items[items.len() - 1].identity().0);
-    format!("{table}-{node}-{first}-{last}-{:016x}", hasher.finish())
+    let Writer { node, generation } = writer;
+    format!("{table}-{node}-{generation}-{first}-{last}-{:016x}", hasher.finish())
 }
 
-fn settings(client: &Client, node: u16, table: &str, items: &[Item<'_>]) -> Client {
+fn settings(client: &Client, writer: Writer, table: &str, items: &[Item<'_>]) -> Client {
     client
         .clone()
         // The schema is this binary's own (migrations are checked at the start): asking for it per batch
@@ -202,39 +212,39 @@ fn settings(client: &Client, node: u16, table: &str, items: &[Item<'_>]) -> Clie
         .with_validation(false)
         .with_setting("async_insert", "0")
         .with_setting("insert_deduplicate", "1")
-        .with_setting("insert_deduplication_token", token(node, table, items))
+        .with_setting("insert_deduplication_token", token(writer, table, items))
 }
 
-async fn insert_clicks(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
-    let client = settings(client, node, "clicks", items);
+async fn insert_clicks(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+    let client = settings(client, writer, "clicks", items);
     let mut insert = client.insert::<ClickRow<'_>>("clicks").await?;
     for item in items {
         let Item::Click(seq, bytes) = item else { unreachable!("only clicks go to clicks") };
         let click = Click::read(bytes)
             .map_err(|error| ClickHouseError::BadResponse(format!("{UNREADABLE}: {error}")))?;
-        insert.write(&ClickRow::new(node, *seq, &click)).await?;
+        insert.write(&ClickRow::new(writer.node, *seq, &click)).await?;
     }
     insert.end().await
 }
 
-async fn insert_events(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
-    let client = settings(client, node, "events", items);
+async fn insert_events(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+    let client = settings(client, writer, "events", items);
     let mut insert = client.insert::<EventRow<'_>>("events").await?;
     for item in items {
         let Item::Event(seq, bytes) = item else { unreachable!("only events go to events") };
         let event = Event::read(bytes)
             .map_err(|error| ClickHouseError::BadResponse(format!("{UNREADABLE}: {error}")))?;
-        insert.write(&EventRow::new(node, *seq, &event)).await?;
+        insert.write(&EventRow::new(writer.node, *seq, &event)).await?;
     }
     insert.end().await
 }
 
-async fn insert_effects(client: &Client, node: u16, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
-    let client = settings(client, node, "effects", items);
+async fn insert_effects(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+    let client = settings(client, writer, "effects", items);
     let mut insert = client.insert::<EffectRow<'_>>("effects").await?;
     for item in items {
         let Item::Effect(effect) = item else { unreachable!("only effects go to effects") };
-        insert.write(&EffectRow::new(node, effect)).await?;
+        insert.write(&EffectRow::new(writer.node, effect)).await?;
     }
     insert.end().await
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use weir_schemas::effect::Effect;
 use weir_schemas::ids::Sequence;
 
-use super::batch::{self, Batch, Counts, Inserted};
+use super::batch::{self, Batch, Counts, Inserted, Writer};
 use super::progress::{ProgressFile, Range, Stored};
 use super::{Connection, Shared, WarehouseState};
 use crate::journal::{Family, JournalReader};
@@ -149,6 +149,10 @@ impl Follower {
             }
             tracing::warn!(?stored, ?counts, "the warehouse has lost rows; they are stored again");
             let Some(batch) = self.read_again(stored.range) else { continue };
+            if let Err(error) = self.progress.next_generation() {
+                tracing::error!(%error, "the warehouse's progress cannot be saved; lost rows stay lost until the next start");
+                continue;
+            }
             if batch.len() > 0 && !self.attempt_until_done(&batch, stored.range, true).1 {
                 return;
             }
@@ -255,12 +259,13 @@ impl Follower {
 
     fn attempt_until_done(&mut self, batch: &Batch, range: Range, mut ambiguous: bool) -> (Inserted, bool) {
         let mut pause = BACK_OFF_MIN;
+        let writer = Writer { node: self.shared.node, generation: self.progress.now.generation };
         loop {
             let started = Instant::now();
             let result = match self.connection.client() {
                 Err(error) => Err(error.to_string()),
                 Ok(client) => {
-                    let insert = batch.insert(&client, self.shared.node, range, ambiguous);
+                    let insert = batch.insert(&client, writer, range, ambiguous);
                     let timed = async { tokio::time::timeout(INSERT_TIMEOUT, insert).await };
                     // Whatever failed may have been done all the same.
                     ambiguous = true;

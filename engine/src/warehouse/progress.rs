@@ -43,6 +43,9 @@ pub(super) struct Progress {
     /// is asked first.
     #[serde(default)]
     pub ask_until: Sequence,
+    /// Of inserts: ClickHouse takes what it has seen before for a repeat unless this is another.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 impl Progress {
@@ -80,6 +83,18 @@ impl ProgressFile {
         File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 
+    /// Rows that ClickHouse once had are to be stored again.
+    pub(super) fn next_generation(&mut self) -> std::io::Result<()> {
+        self.now.generation += 1;
+        self.save()
+    }
+
+    /// Nothing is known but that everything is stored again.
+    pub(super) fn set_back(&mut self) -> std::io::Result<()> {
+        self.now = Progress { generation: self.now.generation, ..Progress::unknown() };
+        self.next_generation()
+    }
+
     pub(super) fn begin(&mut self, range: Range) -> std::io::Result<()> {
         self.now.intent = Some(range);
         self.save()
@@ -114,6 +129,13 @@ mod tests {
         assert_eq!(file.now, Progress::unknown());
         file.begin(Range { after: 0, upto: 9 }).unwrap();
         assert_eq!(ProgressFile::open(&path).unwrap().now.intent, Some(Range { after: 0, upto: 9 }));
+        for n in 0..100 {
+            let range = Range { after: n, upto: n + 1 };
+            file.finish(Stored { range, clicks: 1, events: 0, effects: 0 }).unwrap();
+        }
+        file.set_back().unwrap();
+        assert_eq!(file.now, Progress { generation: 1, ..Progress::unknown() });
+        assert_eq!(ProgressFile::open(&path).unwrap().now, file.now);
         for n in 0..100 {
             let range = Range { after: n, upto: n + 1 };
             file.finish(Stored { range, clicks: 1, events: 0, effects: 0 }).unwrap();

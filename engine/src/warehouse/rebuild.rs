@@ -6,7 +6,7 @@ use std::path::Path;
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
 
-use super::progress::{Progress, ProgressFile};
+use super::progress::ProgressFile;
 use crate::journal::{self, JournalError};
 
 /// Why a rebuild failed. Run it again: every step may be repeated.
@@ -34,8 +34,7 @@ pub async fn rebuild(
     let oldest = journal::oldest_traffic(journal_folder)?;
     // First the progress: if this dies half-way, the follower asks before it inserts and nothing is there twice.
     let mut file = ProgressFile::open(progress)?;
-    file.now = Progress::unknown();
-    file.save()?;
+    file.set_back()?;
     let delete = |table: &str, more: &str| {
         let sql = format!("ALTER TABLE {table} DELETE WHERE node = {node}{more} SETTINGS mutations_sync = 2");
         client.query_raw(&sql).execute()
