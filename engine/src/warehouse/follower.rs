@@ -27,6 +27,9 @@ const FLUSH_PACE: Duration = Duration::from_millis(25);
 /// How long the thread sleeps at most before it looks around.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 
+/// How long it waits at once for the books, which are a commit behind the journal wherever there is traffic.
+const BOOKS_PACE: Duration = Duration::from_millis(2);
+
 /// Gives the effects of `(after, upto]` in order, at most `limit` and never a part of a fact's.
 pub type EffectsOf = Box<dyn Fn(Sequence, Sequence, usize) -> Result<Vec<Effect>, String> + Send>;
 
@@ -95,7 +98,12 @@ impl Follower {
                     .map_or(LOOK_AROUND, |s| self.shared.batch_age.saturating_sub(s.elapsed()))
                     .min(LOOK_AROUND)
             };
-            self.sources.durable.wait_beyond(upto, wait);
+            // Whichever holds the other back; a flush that is asked for nudges the journal's watermark alone.
+            if self.sources.durable.get() > upto {
+                self.sources.applied.wait_beyond(upto, wait.min(BOOKS_PACE));
+            } else {
+                self.sources.durable.wait_beyond(upto, wait);
+            }
         }
     }
 

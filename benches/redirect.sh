@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# The tracked redirect beside a bare hyper 302 (same listener loop, runtime and allocator) and beside nginx's `return
+# 302` with a buffered access log. Servers run on core 0, load (wrk, 64 kept connections, a browser's headers) on core 1,
+# one after the other in rounds, so that a noisy minute hits all three. Prints a table, writes
+# target/bench-redirect.json.
+#
+# What is divided is server CPU per request: user and system time of all of a process's threads over a round and until
+# it is idle again (/proc/PID/stat). For weir that is also the recorder (enrichment, journal) and the followers;
+# `edge` is its redirect thread alone, which is what a visitor waits for. ClickHouse, a process of its own, is told apart.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rounds=${ROUNDS:-5} seconds=${SECONDS_PER_ROUND:-3} connections=64
+path='/bench?utm_source=newsletter&gclid=EAIaIQobChMI'
+headers=(
+  -H 'User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36'
+  -H 'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
+  -H 'Accept-Language: de-DE,de;q=0.9,en;q=0.8'
+  -H 'Accept-Encoding: gzip, deflate, br'
+  -H 'Referer: https://www.google.com/'
+  -H 'Cookie: theme=dark; session=0123456789abcdef0123456789abcdef'
+)
+destination='https://shop.example.com/products/spring-sale?ref=weir'
+
+[ "$(uname)" = Linux ] || { echo "bench-redirect: needs Linux (/proc, taskset)" >&2; exit 1; }
+[ "$(nproc)" -ge 2 ] || { echo "bench-redirect: needs two cores, one for the load" >&2; exit 1; }
+PATH=$PATH:/usr/sbin
+missing=()
+command -v nginx >/dev/null || missing+=(nginx-light)
+command -v wrk >/dev/null || missing+=(wrk)
+command -v jq >/dev/null || missing+=(jq)
+command -v curl >/dev/null || missing+=(curl)
+if [ ${#missing[@]} -gt 0 ]; then
+  install=(apt-get install -y --no-install-recommends "${missing[@]}")
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive "${install[@]}" >/dev/null
+  else
+    echo "bench-redirect: needs ${missing[*]}: sudo ${install[*]}" >&2
+    exit 1
+  fi
+fi
+
+cargo build --release --locked -q -p weir -p weir-benches --bin weir --bin bare_hyper
+
+mkdir -p target
+work=$(mktemp -d "$PWD/target/bench-redirect.XXXXXX")
+started=()
+cleanup() {
+  [ ${#started[@]} -eq 0 ] || kill "${started[@]}" 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+until_there() { # file, pattern
+  for _ in $(seq 300); do
+    grep -q "$2" "$1" 2>/dev/null && return
+    sleep 0.1
+  done
+  echo "bench-redirect: waited in vain for $2 in $1" >&2
+  tail -5 "$work"/*.log >&2 || true
+  exit 1
+}
+
+# ---- weir, with everything it does for a click
+admin_key=weir_bench_0123456789abcdefghijklmnopqrstuv
+env WEIR_DATA_DIR="$work/data" WEIR_PUBLIC_ADDR=127.0.0.1:0 WEIR_ADMIN_ADDR=127.0.0.1:0 WEIR_PUBLIC_THREADS=1 \
+  WEIR_ADMIN_KEY=$admin_key taskset -c 0 target/release/weir serve >"$work/weir.out" 2>"$work/weir.log" &
+weir=$!
+started+=("$weir")
+until_there "$work/weir.out" '"public"'
+weir_url=$(jq -r .public "$work/weir.out")
+curl -sSf -o "$work/link.json" -H "Authorization: Bearer $admin_key" -H 'Content-Type: application/json' \
+  -d "{\"slug\":\"bench\",\"destination\":\"$destination\"}" "$(jq -r .admin "$work/weir.out")/v1/links"
+
+# ---- bare hyper
+taskset -c 0 target/release/bare_hyper >"$work/bare.out" 2>"$work/bare.log" &
+bare=$!
+started+=("$bare")
+until_there "$work/bare.out" :
+bare_url=http://$(cat "$work/bare.out")
+
+# ---- nginx
+port=$((20000 + RANDOM % 20000))
+cat >"$work/nginx.conf" <<CONF
+worker_processes 1;
+daemon off;
+pid $work/nginx.pid;
+error_log $work/nginx.log;
+events { worker_connections 1024; }
+http {
+  access_log $work/access.log combined buffer=64k flush=1s;
+  keepalive_requests 1000000000;
+  client_body_temp_path $work/body; proxy_temp_path $work/proxy; fastcgi_temp_path $work/fastcgi;
+  uwsgi_temp_path $work/uwsgi; scgi_temp_path $work/scgi;
+  server {
+    listen 127.0.0.1:$port reuseport;
+    location / { add_header Cache-Control no-store; return 302 $destination; }
+  }
+}
+CONF
+taskset -c 0 nginx -e "$work/nginx.log" -c "$work/nginx.conf" &
+nginx=$!
+started+=("$nginx")
+until_there "$work/nginx.pid" .
+nginx_url=http://127.0.0.1:$port
+for _ in $(seq 50); do pgrep -P "$nginx" >/dev/null && break; sleep 0.1; done
+nginx_worker=$(pgrep -P "$nginx")
+
+for url in "$weir_url" "$bare_url" "$nginx_url"; do
+  status=$(curl -s -o /dev/null -w '%{http_code}' "$url$path")
+  [ "$status" = 302 ] || { echo "bench-redirect: $url answered $status" >&2; exit 1; }
+done
+
+# ---- processor time, in clock ticks
+hertz=$(getconf CLK_TCK)
+ticks() { sed 's/.*) //' "$1" 2>/dev/null | awk '{ print $12 + $13 }'; }
+process_ticks() { ticks "/proc/$1/stat"; }
+edge_ticks() {
+  local sum=0 task
+  for task in /proc/"$1"/task/*; do
+    case $(cat "$task/comm" 2>/dev/null) in weir-edge-*) sum=$((sum + $(ticks "$task/stat"))) ;; esac
+  done
+  echo "$sum"
+}
+settle() { # until the process has nothing to do any more, at most 5 s
+  local before after
+  for _ in $(seq 20); do
+    before=$(process_ticks "$1")
+    sleep 0.25
+    after=$(process_ticks "$1")
+    [ $((after - before)) -le 1 ] && return
+  done
+}
+
+round() { # name, pid, url
+  local before edge_before child_before=0 child=
+  [ "$1" = weir ] && child=$(pgrep -P "$2" | head -1)
+  before=$(process_ticks "$2")
+  edge_before=$([ "$1" = weir ] && edge_ticks "$2" || echo 0)
+  [ -n "$child" ] && child_before=$(process_ticks "$child")
+  taskset -c 1 wrk -t 1 -c $connections -d "${seconds}s" --latency "${headers[@]}" "$3$path" >"$work/wrk.out"
+  settle "$2"
+  local cpu=$(($(process_ticks "$2") - before)) edge=0 database=0
+  [ "$1" = weir ] && edge=$(($(edge_ticks "$2") - edge_before))
+  [ -n "$child" ] && database=$(($(process_ticks "$child") - child_before))
+  if grep -q 'Socket errors' "$work/wrk.out"; then
+    cat "$work/wrk.out" >&2
+    exit 1
+  fi
+  # wrk gives times as 1.23ms, 456.00us or 1.20s.
+  awk -v name="$1" -v cpu="$cpu" -v edge="$edge" -v database="$database" -v hertz="$hertz" '
+    function us(t) { if (t ~ /us$/) return t + 0; if (t ~ /ms$/) return t * 1000; return t * 1000000 }
+    $1 == "50%" { p50 = us($2) } $1 == "90%" { p90 = us($2) } $1 == "99%" { p99 = us($2) }
+    / requests in / { requests = $1 }
+    END {
+      per = 1e6 / hertz / requests
+      printf "{\"name\":\"%s\",\"requests\":%d,\"cpu_us\":%.3f,\"edge_us\":%.3f,\"database_us\":%.3f,", \
+        name, requests, cpu * per, edge * per, database * per
+      printf "\"p50_us\":%.0f,\"p90_us\":%.0f,\"p99_us\":%.0f}\n", p50, p90, p99
+    }' "$work/wrk.out"
+}
+
+for url in "$weir_url" "$bare_url" "$nginx_url"; do # caches and connections warm
+  taskset -c 1 wrk -t 1 -c $connections -d 1s "${headers[@]}" "$url$path" >/dev/null
+done
+settle "$weir"
+for _ in $(seq "$rounds"); do
+  round weir "$weir" "$weir_url"
+  round bare "$bare" "$bare_url"
+  round nginx "$nginx_worker" "$nginx_url"
+done >"$work/rounds.ndjson"
+
+# Medians over the rounds; ratios of medians.
+jq -s --arg destination "$destination" '
+  def median: sort | if length % 2 == 1 then .[length / 2 | floor] else (.[length / 2] + .[length / 2 - 1]) / 2 end;
+  def of($name; $field): [.[] | select(.name == $name) | .[$field]] | median;
+  . as $rounds
+  | def figures($name): {
+      cpu_us: ($rounds | of($name; "cpu_us")),
+      p50_us: ($rounds | of($name; "p50_us")),
+      p90_us: ($rounds | of($name; "p90_us")),
+      p99_us: ($rounds | of($name; "p99_us")),
+      requests_per_round: ($rounds | of($name; "requests"))
+    };
+  figures("weir") as $weir | figures("bare") as $bare | figures("nginx") as $nginx
+  | ($rounds | of("weir"; "edge_us")) as $edge
+  | {
+      weir: ($weir + {edge_us: $edge, database_us: ($rounds | of("weir"; "database_us"))}),
+      bare_hyper: $bare,
+      nginx: $nginx,
+      ratios: {
+        cpu: {over_bare: ($weir.cpu_us / $bare.cpu_us), over_nginx: ($weir.cpu_us / $nginx.cpu_us)},
+        edge: {over_bare: ($edge / $bare.cpu_us), over_nginx: ($edge / $nginx.cpu_us)},
+        p50: {over_bare: ($weir.p50_us / $bare.p50_us), over_nginx: ($weir.p50_us / $nginx.p50_us)},
+        p99: {over_bare: ($weir.p99_us / $bare.p99_us), over_nginx: ($weir.p99_us / $nginx.p99_us)}
+      },
+      rounds: $rounds
+    }' "$work/rounds.ndjson" >target/bench-redirect.json
+
+jq -r '
+  def two: . * 100 | round / 100 | tostring;
+  def row($name; $f): [$name, ($f.cpu_us | two), ($f.p50_us | two), ($f.p90_us | two), ($f.p99_us | two)];
+  (["server", "cpu_us/request", "p50_us", "p90_us", "p99_us"],
+   row("weir"; .weir), row("bare hyper"; .bare_hyper), row("nginx"; .nginx),
+   ["", "", "", "", ""],
+   ["ratio", "cpu", "edge thread", "p50", "p99"],
+   (["over bare hyper", "over nginx"] as $names | ["over_bare", "over_nginx"] as $keys | range(2) as $i
+    | [$names[$i], (.ratios.cpu[$keys[$i]] | two), (.ratios.edge[$keys[$i]] | two),
+       (.ratios.p50[$keys[$i]] | two), (.ratios.p99[$keys[$i]] | two)]))
+  | @tsv' target/bench-redirect.json | awk -F'\t' '{ printf "%-16s %16s %12s %10s %10s\n", $1, $2, $3, $4, $5 }'
+jq -r '"weir: edge thread \(.weir.edge_us) us, ClickHouse \(.weir.database_us) us of CPU per request"' \
+  target/bench-redirect.json
