@@ -1,5 +1,5 @@
-//! The public status page: how the engine's parts are, and were over the last 30 days. It tells no numbers of any tenant's business
-//! beyond the engine's own throughput and latency.
+//! The public status page: how the engine's parts are, and were over the last 30 days. It tells no numbers of
+//! any tenant's business beyond the engine's own throughput and latency.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

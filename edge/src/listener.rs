@@ -31,8 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long, and for how many bytes, a refused client may go on sending before its connection is cut.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
-/// Once the shutdown has begun, a connection without a request to answer is cut when this has passed twice: a client that
-/// has sent half a request would hold the drain up to its deadline.
+/// Once the shutdown has begun, a connection without a request to answer is cut when this has passed twice: a
+/// client that has sent half a request would hold the drain up to its deadline.
 const UNFINISHED: Duration = Duration::from_secs(1);
 /// How often a drain looks whether the last connection has closed.
 const DRAIN_POLL: Duration = Duration::from_millis(5);

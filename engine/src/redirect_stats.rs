@@ -1,5 +1,5 @@
-//! What the redirect did lately: hits and latency of the last full minute, for the status page. Fed by the recorder's thread, so
-//! that the redirect itself pays nothing.
+//! What the redirect did lately: hits and latency of the last full minute, for the status page. Fed by the
+//! recorder's thread, so that the redirect itself pays nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

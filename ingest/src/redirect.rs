@@ -4,6 +4,8 @@
 //!
 //! Each thread of the public listener owns one [`Redirect`] with its lane and scratch buffers. What is no
 //! link goes to the public routes (webhooks, probes, the snippet …); what is neither is an orphan.
+//!
+//! Long, because it is one way in the order that it is walked, and reads best without jumps.
 
 use std::borrow::Cow;
 use std::cell::{RefCell, RefMut};

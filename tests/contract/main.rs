@@ -1,5 +1,5 @@
-//! The contract as other programs see it: the real binary, asked from outside. One engine serves all tests that run at the
-//! same time, so each makes its own links and counts by them.
+//! The contract as other programs see it: the real binary, asked from outside. One engine serves all tests
+//! that run at the same time, so each makes its own links and counts by them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -21,7 +21,8 @@ const CLICKERS: usize = 3;
 const SELLERS: usize = 2;
 /// Marks of one thread: what one query can list.
 const MARKS_MAX: u64 = 9_000;
-/// Between a visitor's requests: enough load that every moment has something on its way, little enough for slow machines.
+/// Between a visitor's requests: enough load that every moment has something on its way, little enough for
+/// slow machines.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a shop tells the engine.

@@ -1,5 +1,5 @@
-//! Thirty days of ups and downs, kept in a small file. Between two looks at a part it counts as it was at the second; a longer gap
-//! means that the engine itself was not running.
+//! Thirty days of ups and downs, kept in a small file. Between two looks at a part it counts as it was at the
+//! second; a longer gap means that the engine itself was not running.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};

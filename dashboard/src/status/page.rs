@@ -12,8 +12,10 @@ h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}\
 .head{display:flex;justify-content:space-between;font-weight:600}\
 .bars{display:flex;gap:2px;margin-top:.5rem;height:2rem}.bars span{flex:1;border-radius:2px;background:var(--ok)}\
 .bars .none{background:var(--none);opacity:.35}.bars .bad{background:var(--bad)}\
-.ok{color:var(--ok)}.down{color:var(--bad)}small{opacity:.75}dl{display:flex;gap:2rem;margin:0}dt{opacity:.75}dd{margin:0;font-weight:600}\
-@media(prefers-color-scheme:dark){:root{--ok:#4ade80;--bad:#f87171;--line:#334155}body{background:#0b1016;color:#e2e8f0}}";
+.ok{color:var(--ok)}.down{color:var(--bad)}small{opacity:.75}\
+dl{display:flex;gap:2rem;margin:0}dt{opacity:.75}dd{margin:0;font-weight:600}\
+@media(prefers-color-scheme:dark){:root{--ok:#4ade80;--bad:#f87171;--line:#334155}\
+body{background:#0b1016;color:#e2e8f0}}";
 
 /// A name as people write it.
 fn title(name: &str) -> &str {

@@ -383,8 +383,8 @@ impl Reads {
         })
     }
 
-    /// Claimed clicks whose facts are still to be found, in order and behind `after`: some never are (a full lane dropped
-    /// them), and they must not stand before the others.
+    /// Claimed clicks whose facts are still to be found, in order and behind `after`: some never are (a full
+    /// lane dropped them), and they must not stand before the others.
     pub fn unresolved_clicks(
         &self,
         after: Option<(WorkspaceId, ClickId)>,

@@ -317,7 +317,8 @@ proptest! {
                 Step::Restart { killed } => {
                     let next = tempfile::tempdir().unwrap();
                     if killed {
-                        // The journal first: what leaves a lane meanwhile is in the journal, but would be in neither copy.
+                        // The journal first: what leaves a lane meanwhile is in the journal, but would be in
+                        // neither copy.
                         runtime.block_on(run.recorder.settled());
                         copy(dir.path(), next.path());
                         run.stop();
