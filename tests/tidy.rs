@@ -49,7 +49,7 @@ const UNSAFE_FILES: &[&str] =
 const LINES_MAX: usize = 500;
 /// Where a longer file explains itself.
 const EXPLANATION_LINES: usize = 12;
-/// rustfmt keeps code within 110 columns; comments and macros, which it leaves alone, may run a little over.
+/// rustfmt keeps code within 110 columns; comments, which it leaves alone, may run a little over.
 const COLUMNS_MAX: usize = 120;
 
 /// Folders that no one wrote by hand.
@@ -254,8 +254,9 @@ fn lines_fit_the_screen() {
     for source in sources().iter().filter(|source| source.is_rust()) {
         for (number, line) in source.text.lines().enumerate() {
             let columns = line.chars().count();
-            // A text such as a user agent stays in one piece.
-            if columns > COLUMNS_MAX && !line.trim_start().starts_with('"') {
+            // Neither rustfmt nor we break a text in two, nor the body of a json!.
+            let has_text = line.contains('"') && !line.trim_start().starts_with("//");
+            if columns > COLUMNS_MAX && !has_text {
                 broken.push(format!("{}:{}: {columns} columns", source.path, number + 1));
             }
         }
