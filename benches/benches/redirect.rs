@@ -14,7 +14,7 @@ use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::journal::JournalConfig;
 use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::{Recorder, RecorderConfig};
-use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Visited, pages};
+use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, Visited, pages};
 use weir_schemas::ids::LinkId;
 use weir_schemas::time::Timestamp;
 
@@ -62,6 +62,7 @@ fn redirect(c: &mut Criterion) {
     let config = RedirectConfig {
         caps: Caps::start(&caps, recorder.clone(), &links).expect("an empty journal is read"),
         locks: Locks::default(),
+        repeats: Repeats::default(),
         links,
         others: Arc::new(others),
         token_keys: vec![(1, [7; 64])],

@@ -40,20 +40,25 @@ use weir_schemas::time::Timestamp;
 use crate::collect::{self, Collect};
 use limits::{Admission, admit, closed, come_again, refuse};
 use lock::Attempt;
+use repeats::First;
 use visitor::{Visitor, Visitors};
 
 mod limits;
 mod location;
 mod lock;
 mod pages;
+mod repeats;
 mod visitor;
 
 pub use lock::Locks;
 pub use pages::pages;
+pub use repeats::{FIRST_CLICKS_MAX, Repeats};
 pub(crate) use visitor::COOKIE as VISITOR_COOKIE_NAME;
 
 /// How long a redirect waits for the disk with `durability.clicks = "power"` before it goes out without.
 const POWER_WAIT: Duration = Duration::from_secs(2);
+/// The cookie of the click token.
+const TOKEN: &str = "wclid";
 /// What a browser is told to keep the click token, in seconds: the default attribution window.
 const TOKEN_COOKIE: &str = "; Path=/; Max-Age=2592000; SameSite=Lax";
 /// What a browser is told to keep the visitor's value, in seconds: a year.
@@ -68,6 +73,8 @@ pub struct RedirectConfig {
     pub caps: Caps,
     /// Attempts at the passwords of links.
     pub locks: Locks,
+    /// First clicks of visitors at links that tell repeats apart.
+    pub repeats: Repeats,
     /// Every other path of the public listener.
     pub others: Arc<Service>,
     /// The token keys, the newest last.
@@ -335,18 +342,13 @@ impl Redirect {
         if visitor.cookie.is_none() {
             seen.flags |= FLAG_RETURNING;
         }
+        // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
+        let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
         let admission = link.map(|link| {
             let agent = header(seen.headers, &USER_AGENT);
-            let locked = || {
-                seen.attempt != Attempt::Right
-                    && !lock::opens(
-                        &self.config.token_keys,
-                        link,
-                        cookie(seen.headers, lock::COOKIE),
-                        seen.at,
-                    )
-            };
-            (link, admit(link, seen.at, seen.flags, locked, agent, &mut own.agents))
+            let asking = limits::Visitor { id: visitor.id, flags: seen.flags, agent, click };
+            let mut doubt = Doubt { config: &self.config, own, link, seen: &seen };
+            (link, admit(link, &asking, &mut doubt, &self.config.repeats))
         });
         let decision = |response, verdict| Decision { response, verdict, variant: "" };
         let mut decision = match admission {
@@ -360,13 +362,12 @@ impl Redirect {
                     if too_many { Verdict::Blocked } else { Verdict::Password },
                 )
             }
+            Some((link, Admission::Repeat(first))) => {
+                self.redirect(own, link, &seen, visitor, (first.click, Some(first)), Verdict::Duplicate)
+            }
             Some((link, Admission::Open(verdict, taken))) => {
                 seen.flags |= taken;
-                let (mut response, variant) = self.redirect(own, link, &seen, visitor);
-                if seen.attempt == Attempt::Right {
-                    response = self.opened(response, link, seen.at);
-                }
-                Decision { response, verdict, variant }
+                self.redirect(own, link, &seen, visitor, (click, None), verdict)
             }
         };
         // Exactly one verdict per hit: what no visitor asked for is never counted, whatever became of it.
@@ -402,6 +403,10 @@ impl Redirect {
         let counter = own.lane.append(&own.hit);
         if counter.is_err() {
             self.dropped.increment(1);
+            // A click that is not recorded is none: the next visit is the first one.
+            if let Some(link) = link.filter(|link| link.spec.dedupe_window_seconds.is_some()) {
+                self.config.repeats.forget(link.id, visitor.id, click);
+            }
             // A place that is not recorded is not taken: others would find one more than there is.
             if let Some((link, cap)) = link.and_then(|link| Some((link, link.cap.as_ref()?)))
                 && seen.flags & FLAG_PLACE != 0
@@ -414,18 +419,22 @@ impl Redirect {
         (decision.response, counter.ok())
     }
 
-    /// The answer, and the name of the variant chosen.
+    /// The answer to a visit that goes on, under the token of `click`: the visit's own or the first that it repeats.
     fn redirect<'l>(
         &self,
         own: &mut Own,
         link: &'l TrackedLink,
         seen: &Seen<'_>,
         visitor: Visitor,
-    ) -> (Response, &'l str) {
-        // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
-        let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
+        (click, first): (ClickId, Option<First>),
+        verdict: Verdict,
+    ) -> Decision<'l> {
         let facts = Facts::new(seen.visit(), self.config.geo.as_deref(), &mut own.agents);
         let (to, variant, number) = self.destination(link, &facts, visitor.id, click);
+        if first.is_none() && link.spec.dedupe_window_seconds.is_some() && number != 0 {
+            self.config.repeats.note_variant(link.id, visitor.id, click, number);
+        }
+        let number = first.map_or(number, |first| first.variant);
         let parts = TokenParts { click, workspace: link.workspace, link: link.id, variant: number };
         let token = own.tokens.mint(&parts);
         let mut bytes = BytesMut::with_capacity(to.bytes() + seen.query.len() + 512);
@@ -448,6 +457,7 @@ impl Redirect {
         let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT)
             && link.cap.is_none()
             && link.spec.password.is_none()
+            && link.spec.dedupe_window_seconds.is_none()
             && link.prepared.rules.is_empty()
             && link.prepared.variants.is_empty();
         headers
@@ -460,12 +470,15 @@ impl Redirect {
                 }
                 headers.append(SET_COOKIE, value(bytes.split().freeze()));
             };
-            set("wclid", token.as_str().as_bytes(), TOKEN_COOKIE);
+            set(TOKEN, token.as_str().as_bytes(), TOKEN_COOKIE);
             if let Some(text) = visitor.cookie {
                 set(visitor::COOKIE, &text, VISITOR_COOKIE);
             }
         }
-        (response, variant)
+        if seen.attempt == Attempt::Right {
+            response = self.opened(response, link, seen.at);
+        }
+        Decision { response, verdict, variant }
     }
 
     /// Where a visit goes: the first rule that holds, else the visitor's variant, else the link's destination.
@@ -552,6 +565,30 @@ fn prefetches(headers: &HeaderMap) -> bool {
         || says("purpose", &["prefetch", "preview"])
         || says("x-purpose", &["prefetch", "preview"])
         || says("x-moz", &["prefetch"])
+}
+
+/// Answers what [`admit`] asks of a visit.
+struct Doubt<'a> {
+    config: &'a RedirectConfig,
+    own: &'a mut Own,
+    link: &'a TrackedLink,
+    seen: &'a Seen<'a>,
+}
+
+impl limits::Doubt for Doubt<'_> {
+    fn locked(&mut self) -> bool {
+        let sent = cookie(self.seen.headers, lock::COOKIE);
+        self.seen.attempt != Attempt::Right
+            && !lock::opens(&self.config.token_keys, self.link, sent, self.seen.at)
+    }
+
+    fn bot(&mut self, agent: &str) -> bool {
+        self.own.agents.get_or_insert_with(Agents::new).look_up(agent).bot
+    }
+
+    fn token(&mut self) -> Option<TokenParts> {
+        self.own.tokens.open(cookie(self.seen.headers, TOKEN)?).ok()
+    }
 }
 
 struct Macros<'a> {

@@ -17,7 +17,7 @@ use weir_engine::recorder::lane::LANE_BYTES_MIN;
 use weir_engine::recorder::{Recorder, RecorderConfig};
 use weir_engine::token::TokenKeys;
 use weir_ingest::collect::Collect;
-use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, pages};
+use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
 use weir_schemas::click::Verdict;
 use weir_schemas::hit::RawHit;
 use weir_schemas::ids::{ClickId, LinkId, WorkspaceId};
@@ -60,6 +60,7 @@ fn every_answered_hit_is_in_the_journal_once() {
     let config = Arc::new(RedirectConfig {
         caps: Caps::start(&caps, recorder.clone(), &links).unwrap(),
         locks: Locks::default(),
+        repeats: Repeats::default(),
         links,
         others: Arc::new(others),
         token_keys: vec![(1, KEY)],

@@ -117,6 +117,11 @@ pub struct LinkSpec {
     /// Whose midnight ends the day: an IANA name.
     #[serde(default = "utc")]
     pub cap_timezone: String,
+    /// A repeat of the same visitor within so many seconds is answered and not counted again, and keeps the first
+    /// click's token. `true` is an hour, `null` counts every visit.
+    #[serde(default, deserialize_with = "window")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_592_000)]
+    pub dedupe_window_seconds: Option<u32>,
     /// Where visits go that are capped, expired or disabled; else 410.
     #[serde(default)]
     pub fallback: Option<String>,
@@ -138,6 +143,24 @@ pub struct LinkSpec {
     /// How the split is weighted.
     #[serde(default)]
     pub allocation: Allocation,
+}
+
+/// The window of `dedupe_window_seconds: true`.
+pub const DEDUPE_WINDOW_SECONDS: u32 = 3_600;
+
+/// Seconds, or `true` for [`DEDUPE_WINDOW_SECONDS`], or `false` or `null` for none.
+fn window<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "must be a number of seconds, true, false or null")]
+    enum Window {
+        Seconds(u32),
+        Switch(bool),
+    }
+    let window = Option::<Window>::deserialize(deserializer)?;
+    Ok(window.and_then(|window| match window {
+        Window::Seconds(seconds) => Some(seconds),
+        Window::Switch(on) => on.then_some(DEDUPE_WINDOW_SECONDS),
+    }))
 }
 
 fn default_status() -> u16 {

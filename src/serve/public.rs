@@ -14,7 +14,7 @@ use weir_engine::recorder::Lane;
 use weir_ingest::collect::Collect;
 use weir_ingest::commands::{Claims, FindClick};
 use weir_ingest::hooks::{self, Hooks};
-use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, pages};
+use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
 
 use super::{Parts, operations};
 use crate::config::{ClickDurability, Config};
@@ -72,6 +72,7 @@ pub(super) fn start(
         links: engine.books.links().clone(),
         caps: engine.caps.clone(),
         locks: Locks::default(),
+        repeats: Repeats::default(),
         others: Arc::new(others),
         token_keys: engine.keyring.token_keys(),
         visitor_key: engine.keyring.visitor_key(),

@@ -4,6 +4,7 @@
 mod engine;
 
 mod passwords;
+mod repeats;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -77,7 +78,7 @@ pub(crate) fn verdicts(engine: &Engine, link: &str) -> std::collections::BTreeMa
     engine.counts("verdict", "hits", Some(json!(["is", "link", [link]])))
 }
 
-fn counted(engine: &Engine, link: &str) -> i64 {
+pub(crate) fn counted(engine: &Engine, link: &str) -> i64 {
     engine.counts("link", "clicks", Some(json!(["is", "link", [link]]))).values().sum()
 }
 

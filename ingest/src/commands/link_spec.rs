@@ -22,6 +22,8 @@ const UTM_MAX: usize = 255;
 /// Longest domain, in bytes (RFC 1035).
 const DOMAIN_MAX: usize = 253;
 
+/// Longest window in which repeats are told apart: 30 days, as long as browsers keep the token.
+const DEDUPE_WINDOW_MAX: u32 = 30 * 86_400;
 /// Largest cap, in clicks.
 const CAP_MAX: u64 = 1_000_000_000_000;
 
@@ -140,6 +142,9 @@ fn check_caps(spec: &LinkSpec, errors: &mut Errors) {
         if cap.is_some_and(|cap| !(1..=CAP_MAX).contains(&cap)) {
             errors.add(field, format!("must be 1 to {CAP_MAX}; switch a link off with `enabled`"));
         }
+    }
+    if spec.dedupe_window_seconds.is_some_and(|window| !(1..=DEDUPE_WINDOW_MAX).contains(&window)) {
+        errors.add("dedupe_window_seconds", format!("must be 1 to {DEDUPE_WINDOW_MAX}, true, false or null"));
     }
     if jiff::tz::TimeZone::get(&spec.cap_timezone).is_err() {
         errors.add("cap_timezone", "must be the IANA name of a time zone, such as Europe/Berlin");

@@ -6,18 +6,23 @@
 use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use weir_edge::response::{Body, Response, text};
-use weir_engine::enrich::Agents;
 use weir_engine::links::TrackedLink;
+use weir_engine::token::TokenParts;
 use weir_schemas::click::Verdict;
 use weir_schemas::hit::{FLAG_HEAD, FLAG_PREFETCH, USER_AGENT_MAX};
+use weir_schemas::ids::ClickId;
 use weir_schemas::time::Timestamp;
 use weir_schemas::wire::truncate;
+
+use super::repeats::{First, Repeats};
 
 /// Whether a visit may go on to the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
     /// It counts as this; its hit carries these flags beside its own.
     Open(Verdict, u8),
+    /// It repeats this click, whose token it keeps.
+    Repeat(First),
     /// It goes to the fallback.
     Closed(Verdict),
     /// It is asked for the password.
@@ -26,16 +31,37 @@ pub(super) enum Admission {
     Unknown,
 }
 
-/// Decides; takes a place where the link is capped and the visit counts. `flags` are the hit's; `locked` tells whether
-/// the visitor has still to give the password.
+/// Who asks to be let in.
+pub(super) struct Visitor<'a> {
+    /// The pseudonym.
+    pub id: u64,
+    /// The flags of the hit.
+    pub flags: u8,
+    /// `User-Agent`.
+    pub agent: &'a str,
+    /// The click that it is, if it counts; its time is the visit's.
+    pub click: ClickId,
+}
+
+/// What is asked of a visitor only where the link needs it.
+pub(super) trait Doubt {
+    /// Whether the password has still to be given.
+    fn locked(&mut self) -> bool;
+    /// Whether it is a robot.
+    fn bot(&mut self, agent: &str) -> bool;
+    /// The click token that the browser brought.
+    fn token(&mut self) -> Option<TokenParts>;
+}
+
+/// Decides. A visit that counts has taken its place then where the link is capped, and is remembered as its
+/// visitor's first where repeats are told apart.
 pub(super) fn admit(
     link: &TrackedLink,
-    at: Timestamp,
-    flags: u8,
-    locked: impl FnOnce() -> bool,
-    user_agent: &str,
-    agents: &mut Option<Agents>,
+    visitor: &Visitor<'_>,
+    doubt: &mut impl Doubt,
+    repeats: &Repeats,
 ) -> Admission {
+    let at = Timestamp(visitor.click.unix_ms());
     if !link.spec.enabled {
         return Admission::Closed(Verdict::Disabled);
     }
@@ -44,30 +70,43 @@ pub(super) fn admit(
     }
     let capped = match &link.cap {
         None => None,
-        Some(cap) => {
-            let Some(places) = cap.places() else { return Admission::Unknown };
-            // Nobody is asked for a password in vain.
-            if places.full(cap, at) {
-                return Admission::Closed(Verdict::Capped);
-            }
-            Some((cap, places))
-        }
+        Some(cap) => match cap.places() {
+            None => return Admission::Unknown,
+            Some(places) => Some((cap, places)),
+        },
     };
-    if link.spec.password.is_some() && locked() {
-        return Admission::Locked;
+    let full = || capped.is_some_and(|(cap, places)| places.full(cap, at));
+    if link.spec.password.is_some() && doubt.locked() {
+        // Nobody is asked for a password in vain.
+        return if full() { Admission::Closed(Verdict::Capped) } else { Admission::Locked };
     }
-    let Some((cap, places)) = capped else { return Admission::Open(Verdict::Counted, 0) };
-    if flags & (FLAG_HEAD | FLAG_PREFETCH) != 0 {
+    let window = link.spec.dedupe_window_seconds;
+    if capped.is_none() && window.is_none() {
         return Admission::Open(Verdict::Counted, 0);
     }
-    // The recorder judges by what the hit keeps of the agent: so does this, or the two could differ.
-    let agent = truncate(user_agent, USER_AGENT_MAX);
-    if agents.get_or_insert_with(Agents::new).look_up(agent).bot {
-        return Admission::Open(Verdict::Bot, 0);
+    let uncounted = |verdict| {
+        if full() { Admission::Closed(Verdict::Capped) } else { Admission::Open(verdict, 0) }
+    };
+    if visitor.flags & (FLAG_HEAD | FLAG_PREFETCH) != 0 {
+        return uncounted(Verdict::Counted);
     }
+    // The recorder judges by what the hit keeps of the agent: so does this, or the two could differ.
+    if doubt.bot(truncate(visitor.agent, USER_AGENT_MAX)) {
+        return uncounted(Verdict::Bot);
+    }
+    // Before the cap: who had a place comes back on it.
+    if let Some(window) = window
+        && let Some(first) = repeats.claim(link.id, visitor.id, visitor.click, window, || doubt.token())
+    {
+        return Admission::Repeat(first);
+    }
+    let Some((cap, places)) = capped else { return Admission::Open(Verdict::Counted, 0) };
     match places.take(cap, at) {
         Some(taken) => Admission::Open(Verdict::Counted, taken),
-        None => Admission::Closed(Verdict::Capped),
+        None => {
+            repeats.forget(link.id, visitor.id, visitor.click);
+            Admission::Closed(Verdict::Capped)
+        }
     }
 }
 

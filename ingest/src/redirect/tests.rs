@@ -50,6 +50,7 @@ fn edge(cookies: bool) -> Edge {
     let config = RedirectConfig {
         caps: Caps::start(&caps, recorder.clone(), &LinkTable::default()).unwrap(),
         locks: Locks::default(),
+        repeats: Repeats::default(),
         links: LinkTable::default(),
         others: Arc::new(others),
         token_keys: vec![(1, KEY)],

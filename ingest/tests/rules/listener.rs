@@ -19,7 +19,7 @@ use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::lane::LANE_BYTES_MIN;
 use weir_engine::recorder::{Recorder, RecorderConfig};
 use weir_ingest::commands::link_spec::{OwnHosts, check};
-use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, pages};
+use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
 use weir_schemas::hit::RawHit;
 use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::time::Timestamp;
@@ -89,6 +89,7 @@ impl Public {
         let config = Arc::new(RedirectConfig {
             caps: Caps::start(&caps, recorder.clone(), &links).unwrap(),
             locks: Locks::default(),
+            repeats: Repeats::default(),
             links: links.clone(),
             others: Arc::new(others),
             token_keys: vec![(1, KEY)],
