@@ -1,6 +1,7 @@
 //! The redirect: a visitor's way. Look the link up, compose the answer, copy the hit into this thread's lane,
 //! answer. No lock, no system call of its own, no waiting (unless `durability.clicks = "power"` asks for the
-//! sync).
+//! sync). Only links that ask for more pay for it: a daily cap and repeats told apart take a lock for an instant,
+//! a cap that was just changed waits once, a password waits for its hash.
 //!
 //! Each thread of the public listener owns one [`Redirect`] with its lane and scratch buffers. What is no
 //! link goes to the public routes (webhooks, probes, the snippet …); what is neither is an orphan.

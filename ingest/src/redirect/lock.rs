@@ -49,7 +49,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
 <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\">\
-<title>Password</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:22rem;margin:20vh auto;padding:0 1rem}\
+<title>Password</title><style>\
+body{font:16px/1.5 system-ui,sans-serif;max-width:22rem;margin:20vh auto;padding:0 1rem}\
 input,button{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;margin-top:.5rem}\
 p[role=alert]{color:#b00020}\
 @media(prefers-color-scheme:dark){body{background:#111;color:#eee}p[role=alert]{color:#ff8a80}}\
