@@ -1,7 +1,7 @@
 //! `POST /collect` and `GET /i`: what the pages of registered sites tell. Anyone can send bytes here, so
 //! everything is bounded, a site must be known, and the page that sends must be one of its origins. What is
-//! accepted goes through the thread's lane like a hit: whole requests or nothing, and never more than half
-//! of the lane, so that no flood of events costs a click.
+//! accepted goes through the thread's lane like a hit: all events of a request that are in order, or none, and
+//! never more than half of the lane, so that no flood of events costs a click.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -33,6 +33,9 @@ use payload::{Page, Sent};
 
 pub mod payload;
 mod pixel;
+mod script;
+
+pub use script::script;
 
 /// The largest body, in bytes: what browsers let a page send as a beacon.
 pub const BODY_MAX: usize = 64 * 1_024;
@@ -169,22 +172,40 @@ async fn collect(redirect: &Redirect, context: &mut Context, address: IpAddr) ->
         let reason = if problem.status == 413 { "too_large" } else { "broken_off" };
         Refused::new(reason, problem)
     })?;
-    let events = payload::read(&body).map_err(|problem| {
+    let read = payload::read(&body).map_err(|problem| {
         Refused::new(if problem.status == 400 { "malformed" } else { "invalid" }, problem)
     })?;
     let origin = origin_of(context.headers())
         .ok_or_else(|| Refused::foreign_origin("a request without Origin and Referer"))?;
-    let sites = events
-        .iter()
-        .map(|event| site_of(&redirect.config().collect.sites, event, &origin))
-        .collect::<Result<Vec<_>, _>>()?;
-    let tellers = events.iter().zip(&sites).map(|(event, site)| (event, site.as_ref()));
+    let sites = &redirect.config().collect.sites;
+    let (mut events, mut refused) = (Vec::with_capacity(read.len()), Vec::new());
+    for (index, event) in read.into_iter().enumerate() {
+        let checked = event
+            .map_err(|problem| Refused::new("invalid", problem))
+            .and_then(|event| site_of(sites, &event, &origin).map(|site| (event, site)));
+        match checked {
+            Ok(event) => events.push(event),
+            Err(why) => refused.push((index, why)),
+        }
+    }
+    if events.is_empty() {
+        return Err(refused.swap_remove(0).1);
+    }
+    let tellers = events.iter().map(|(event, site)| (event, site.as_ref()));
     let accepted = record(redirect, context.headers(), address, tellers)?;
-    let mut response = json_response(StatusCode::ACCEPTED, &json!({ "accepted": accepted }));
+    let answer = json!({ "accepted": accepted, "refused": refused.iter().map(told).collect::<Vec<_>>() });
+    let mut response = json_response(StatusCode::ACCEPTED, &answer);
     if let Some(origin) = context.headers().get(ORIGIN) {
         allow(&mut response, origin.clone());
     }
     Ok(response)
+}
+
+/// What became of an event that was not taken, for the answer; counted on the way.
+fn told((index, refused): &(usize, Refused)) -> serde_json::Value {
+    metrics::counter!("weir_collect_refused_total", "reason" => refused.reason).increment(1);
+    let problem = &refused.problem;
+    json!({ "index": index, "code": refused.reason, "detail": problem.detail, "errors": problem.errors })
 }
 
 /// `sendBeacon` sends a text as `text/plain`, for which no preflight is needed.

@@ -11,7 +11,7 @@ use weir_edge::peer::TrustedProxies;
 use weir_edge::route::Router;
 use weir_edge::service::Service;
 use weir_engine::recorder::Lane;
-use weir_ingest::collect::Collect;
+use weir_ingest::collect::{Collect, script};
 use weir_ingest::commands::{Claims, FindClick};
 use weir_ingest::hooks::{self, Hooks};
 use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
@@ -63,6 +63,7 @@ pub(super) fn start(
         limiter: Arc::new(Limiter::new(HOOKS_PER_SECOND)),
     });
     let router: Router = pages()
+        .merge(script())
         .merge(hooks::routes(&hooks))
         .merge(operations::probes(parts))
         .merge(weir_dashboard::status::routes(&parts.status));

@@ -1,6 +1,6 @@
 //! What pages send: one event, a list of events, or `{"site", "wclid", "events": […]}` whose `site` and
-//! `wclid` hold for every event that names none. Refused as a whole or taken as a whole, with an error that
-//! names the field.
+//! `wclid` hold for every event that names none. Each event is taken or refused by itself, so that one mistake
+//! of a page does not cost its page views.
 
 use serde::Deserialize;
 use serde_json::{Map, Number, Value};
@@ -146,11 +146,11 @@ impl Page {
     }
 }
 
-/// Reads the events of a body.
+/// Reads the events of a body. What is wrong with an event is 422 and names the field.
 ///
 /// # Errors
-/// 400 for what is not JSON, 422 naming the field for what does not fit.
-pub fn read(body: &[u8]) -> Result<Vec<Sent>, Problem> {
+/// 400 for what is not JSON, 422 for a batch that is none.
+pub fn read(body: &[u8]) -> Result<Vec<Result<Sent, Problem>>, Problem> {
     let value: Value = weir_edge::request::from_json(body)?;
     let (batch, listed) = match value {
         Value::Array(events) => (Batch { site: None, wclid: None, events }, true),
@@ -160,15 +160,14 @@ pub fn read(body: &[u8]) -> Result<Vec<Sent>, Problem> {
     if batch.events.is_empty() || batch.events.len() > BATCH_MAX {
         return Err(Problem::field("events", format!("must hold 1 to {BATCH_MAX} events")));
     }
-    let mut events = Vec::with_capacity(batch.events.len());
-    for (n, value) in batch.events.into_iter().enumerate() {
+    let one = |(n, value)| {
         let place = |problem| if listed { within(&format!("events[{n}]"), problem) } else { problem };
         let mut written: Written = from_value(value).map_err(place)?;
         written.site = written.site.or(batch.site);
         written.wclid = written.wclid.take().or_else(|| batch.wclid.clone());
-        events.push(check(written).map_err(|errors| place(Problem::fields(errors)))?);
-    }
-    Ok(events)
+        check(written).map_err(|errors| place(Problem::fields(errors)))
+    };
+    Ok(batch.events.into_iter().enumerate().map(one).collect())
 }
 
 fn within(place: &str, mut problem: Problem) -> Problem {
@@ -323,6 +322,11 @@ mod tests {
 
     const SITE: &str = "ste_0000000000007";
 
+    /// All events, none of which is refused; else what is wrong with the first that is.
+    fn read(body: &[u8]) -> Result<Vec<Sent>, Problem> {
+        super::read(body)?.into_iter().collect()
+    }
+
     fn fields(value: Value) -> Vec<String> {
         let problem = read(value.to_string().as_bytes()).unwrap_err();
         assert_eq!(problem.status, 422, "{problem:?}");
@@ -381,6 +385,15 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_event_costs_the_others_nothing() {
+        let good = json!({"type": "pageview", "url": "https://a.example/"});
+        let batch = json!({"site": SITE, "events": [good, {"type": "pageview", "url": ""}, good]});
+        let read = super::read(batch.to_string().as_bytes()).unwrap();
+        assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(read[1].as_ref().unwrap_err().errors[0].field, "events[1].url");
+    }
+
+    #[test]
     fn values_are_exact_and_measures_are_bounded() {
         let event = |more: Value| one(more).unwrap().remove(0);
         assert_eq!(event(json!({"value": 19.99, "currency": "eur"})).value, 19_990_000);
@@ -422,13 +435,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(&bytes);
+            let _ = super::read(&bytes);
         }
 
         #[test]
         fn no_json_makes_it_panic(value in any_json()) {
-            match read(value.to_string().as_bytes()) {
-                Ok(events) => prop_assert!((1..=BATCH_MAX).contains(&events.len())),
+            match super::read(value.to_string().as_bytes()) {
+                Ok(events) => {
+                    prop_assert!((1..=BATCH_MAX).contains(&events.len()));
+                    prop_assert!(events.iter().flat_map(|event| event.as_ref().err()).all(|p| p.status == 422));
+                }
                 Err(problem) => prop_assert!(problem.status == 422 || problem.status == 400),
             }
         }
