@@ -32,7 +32,7 @@ before(async () => {
       <script>window.weir = window.weir || function () { (weir.q = weir.q || []).push(arguments) };</script>
       <script defer src="${engine.public}/weir.js" data-site="${site.id}" ${attributes}></script></head>
       <body style="margin:0;height:${HEIGHT}px">
-      <form data-weir-wclid action="/thanks"><button id="buy" type="button">Buy</button></form>
+      <form data-weir-wclid action="/thanks"><button id="buy" type="button" style="border:0">Buy</button></form>
       <a id="out" href="http://127.0.0.1:9/partner?secret=1" onclick="event.preventDefault()">Partner</a>
       <p><span>first</span><span>second</span></p></body></html>`);
   });
