@@ -1,16 +1,20 @@
 //! The redirect's own work for one visit: from the parsed request to the answer, the hit in its lane. What hyper and
 //! the kernel add is measured by `make bench-redirect`.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_benches::{NODE, USER_AGENT, WORKSPACE};
 use weir_edge::peer::TrustedProxies;
 use weir_edge::service::Service;
 use weir_engine::caps::{Caps, CapsConfig};
+use weir_engine::enrich::Geo;
 use weir_engine::journal::JournalConfig;
 use weir_engine::links::{LinkTable, TrackedLink};
 use weir_engine::recorder::{Recorder, RecorderConfig};
@@ -21,6 +25,8 @@ use weir_schemas::time::Timestamp;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Where `make geoip` puts the files.
+const GEOIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.weir/geoip");
 /// Visits between which the lane is emptied off the clock.
 const BURST: u64 = 20_000;
 
@@ -32,7 +38,44 @@ fn links() -> LinkTable {
         let spec = serde_json::from_value(spec).expect("a link of api.md");
         links.put(Arc::new(TrackedLink::new(LinkId(number), WORKSPACE, Timestamp(0), spec)));
     }
+    for (number, (slug, rest)) in (10_001..).zip(deciding()) {
+        let mut spec = rest;
+        spec["slug"] = slug.into();
+        spec["destination"] = "https://shop.example.com/products/spring-sale?ref=weir".into();
+        let spec = serde_json::from_value(spec).expect("a link of api.md");
+        links.put(Arc::new(TrackedLink::new(LinkId(number), WORKSPACE, Timestamp(0), spec)));
+    }
     links
+}
+
+/// Links that decide where a visit goes, by what a decision needs. No rule holds, so that all are asked.
+fn deciding() -> [(&'static str, Value); 5] {
+    let rules = |conditions: &[Value]| {
+        let rule = |condition| json!({"if": condition, "destination": "https://other.example.com/"});
+        json!({"rules": conditions.iter().map(rule).collect::<Vec<_>>()})
+    };
+    let arm = |n| json!({"name": format!("v{n}"), "destination": "https://shop.example.com/v", "weight": 10});
+    [
+        (
+            "request",
+            rules(&[
+                json!({"language": ["fr"]}),
+                json!({"query.utm_source": ["ads"]}),
+                json!({"ip": ["10.0.0.0/8", "2001:db8::/32"]}),
+                json!({"referrer": ["news.example"]}),
+            ]),
+        ),
+        ("agent", rules(&[json!({"device": ["tv"]}), json!({"os": ["AIX"]}), json!({"browser": ["Lynx"]})])),
+        (
+            "place",
+            rules(&[json!({"country": ["AQ"]}), json!({"city": ["Atlantis"]}), json!({"continent": ["AN"]})]),
+        ),
+        (
+            "hours",
+            rules(&[json!({"weekday": ["mon"], "hours": ["03:00-03:01"], "timezone": "Europe/Berlin"})]),
+        ),
+        ("variants", json!({"variants": (0..10).map(arm).collect::<Vec<_>>()})),
+    ]
 }
 
 fn redirect(c: &mut Criterion) {
@@ -73,14 +116,16 @@ fn redirect(c: &mut Criterion) {
         cookies: true,
         secure: true,
         proxies: TrustedProxies::default(),
-        geo: None,
+        geo: Some(Arc::new(Geo::open(Path::new(GEOIP)).expect("run `make geoip`"))),
         durable: None,
         collect: Default::default(),
     };
     let redirect = Redirect::new(Arc::new(config), lanes.remove(0));
-    let peer = [203, 0, 113, 9].into();
-    let request = |cookie: &str| {
-        let request = Request::get("/s77?utm_source=newsletter&gclid=EAIaIQobChMI")
+    // Visitors of many networks, so that places are looked up and not just remembered.
+    let peers: Vec<IpAddr> =
+        (0..4_096u32).map(|n| Ipv4Addr::from((n * 0x000d_1937) | 0x0100_0000).into()).collect();
+    let request = |slug: &str, cookie: &str| {
+        let request = Request::get(format!("/{slug}?utm_source=newsletter&gclid=EAIaIQobChMI"))
             .header("host", "go.example.com")
             .header("user-agent", USER_AGENT)
             .header("accept-language", "de-DE,de;q=0.9,en;q=0.8")
@@ -90,10 +135,17 @@ fn redirect(c: &mut Criterion) {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut group = c.benchmark_group("redirect");
-    for (name, cookie) in
-        [("a new visitor", "theme=dark"), ("a returning visitor", "theme=dark; wv=AAAAAAAAAAAAAAAA")]
-    {
-        let request = request(cookie);
+    let known = "theme=dark; wv=AAAAAAAAAAAAAAAA";
+    for (name, slug, cookie) in [
+        ("a new visitor", "s77", "theme=dark"),
+        ("a returning visitor", "s77", known),
+        ("four rules of the request", "request", known),
+        ("three rules of the agent", "agent", known),
+        ("three rules of the place", "place", known),
+        ("a rule of hours", "hours", known),
+        ("ten variants", "variants", known),
+    ] {
+        let request = request(slug, cookie);
         group.bench_function(name, |b| {
             b.iter_custom(|iterations| {
                 let mut spent = Duration::ZERO;
@@ -101,8 +153,9 @@ fn redirect(c: &mut Criterion) {
                 while left > 0 {
                     let burst = left.min(BURST);
                     let started = Instant::now();
-                    for _ in 0..burst {
-                        let visited = redirect.visit(&request, peer, "s77", Instant::now(), true);
+                    for n in 0..burst as usize {
+                        let peer = peers[n % peers.len()];
+                        let visited = redirect.visit(&request, peer, slug, Instant::now(), true);
                         let Visited::Answered(answer, _) = visited else { panic!("no visit") };
                         assert_eq!(answer.status(), 302);
                     }

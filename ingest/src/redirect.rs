@@ -34,16 +34,17 @@ use weir_engine::token::{Token, TokenKeys, TokenParts};
 use weir_schemas::click::Verdict;
 use weir_schemas::hit::{FLAG_HEAD, FLAG_PLACE, FLAG_PREFETCH, FLAG_RETURNING, HIT_BYTES_MAX, RawHit};
 use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
-use weir_schemas::link::RESERVED_SLUGS;
+use weir_schemas::link::{NOT_FOUND_SLUG, RESERVED_SLUGS, ROOT_SLUG};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use crate::collect::{self, Collect};
-use limits::{Admission, admit, closed, come_again, refuse};
+use limits::{Admission, admit, closed, come_again, not_found};
 use lock::Attempt;
 use repeats::First;
 use visitor::{Visitor, Visitors};
 
+mod inspect;
 mod limits;
 mod location;
 mod lock;
@@ -300,7 +301,16 @@ impl Redirect {
         let own = &mut *self.own.borrow_mut();
         let mut host = std::mem::take(&mut own.host);
         write_host(request, &mut host);
-        let link = self.config.links.find(&host, slug);
+        let link = self.config.links.find(&host, if slug.is_empty() { ROOT_SLUG } else { slug });
+        if link.is_none()
+            && let Some(inspected) = slug.strip_suffix(inspect::MARK)
+            && let Some(link) = self.config.links.find(&host, inspected)
+        {
+            let page = inspect::page(&link, &host, inspected, Timestamp::now());
+            own.host = host;
+            let head = *request.method() == Method::HEAD;
+            return Visited::Answered(if head { headers_only(page) } else { page }, None);
+        }
         if link.is_none() && (reserved(slug) || self.config.others.router.knows(request.uri().path())) {
             own.host = host;
             return Visited::Elsewhere;
@@ -353,7 +363,10 @@ impl Redirect {
         });
         let decision = |response, verdict| Decision { response, verdict, variant: "" };
         let mut decision = match admission {
-            None => decision(refuse(StatusCode::NOT_FOUND, "Not found\n"), Verdict::Orphan),
+            None => {
+                let of_host = self.config.links.find(seen.host, NOT_FOUND_SLUG);
+                decision(not_found(of_host.as_deref(), seen.at), Verdict::Orphan)
+            }
             Some((link, Admission::Closed(verdict))) => decision(closed(link), verdict),
             Some((link, Admission::Unknown)) => decision(come_again(link), Verdict::Capped),
             Some((_, Admission::Locked)) => {

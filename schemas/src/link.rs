@@ -66,7 +66,8 @@ pub enum Allocation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkSpec {
-    /// The path; generated where absent.
+    /// The path: 1 to 64 of `A-Z a-z 0-9 - _ .`, upper and lower case are different. Generated where absent,
+    /// without characters that look alike. `_root` answers `/`, `_404` every path of its host that is no link.
     #[serde(default)]
     pub slug: Option<String>,
     /// The host it lives on; `null` is the engine's own.
@@ -210,6 +211,12 @@ pub struct Link {
     #[serde(default)]
     pub warnings: Vec<FieldError>,
 }
+
+/// The slug of the link that answers `/` on its host.
+pub const ROOT_SLUG: &str = "_root";
+/// The slug of the link whose destination answers every path of its host that is no link; such a visit is an
+/// orphan all the same.
+pub const NOT_FOUND_SLUG: &str = "_404";
 
 /// Paths of the public listener that no slug may take (api.md, The program).
 pub const RESERVED_SLUGS: &[&str] = &[

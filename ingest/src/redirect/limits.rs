@@ -110,7 +110,7 @@ pub(super) fn admit(
     }
 }
 
-fn scheduled(link: &TrackedLink, at: Timestamp) -> bool {
+pub(super) fn scheduled(link: &TrackedLink, at: Timestamp) -> bool {
     link.spec.starts_at.is_none_or(|from| from <= at) && link.spec.expires_at.is_none_or(|until| at < until)
 }
 
@@ -128,8 +128,20 @@ pub(super) fn come_again(link: &TrackedLink) -> Response {
     })
 }
 
+/// For a path of no link: where the host's own link for such paths leads, as long as it is open.
+pub(super) fn not_found(link: Option<&TrackedLink>, at: Timestamp) -> Response {
+    let open =
+        link.filter(|link| link.spec.enabled && scheduled(link, at) && !link.prepared.destination.has_macros);
+    let elsewhere = open.and_then(|link| sent_to(&link.spec.destination));
+    elsewhere.unwrap_or_else(|| refuse(StatusCode::NOT_FOUND, "Not found\n"))
+}
+
 fn fallback(link: &TrackedLink) -> Option<Response> {
-    let to = link.spec.fallback.as_deref().and_then(|to| HeaderValue::from_str(to).ok())?;
+    sent_to(link.spec.fallback.as_deref()?)
+}
+
+fn sent_to(to: &str) -> Option<Response> {
+    let to = HeaderValue::from_str(to).ok()?;
     let mut response = http::Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert(LOCATION, to);

@@ -44,7 +44,8 @@ pub(crate) struct Public {
 /// One answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    head: String,
+    /// With the body.
+    pub(crate) head: String,
 }
 
 impl Answer {

@@ -194,3 +194,51 @@ fn published_shares_reach_the_redirect() {
     assert!(after < 30, "one twentieth is the floor: {after}");
     assert_eq!(public.links.allocations().of(id).unwrap().weights[1], 9_500);
 }
+
+#[test]
+fn a_host_has_its_own_root_and_its_own_answer_to_what_is_no_link() {
+    let public = Public::start(&places());
+    assert_eq!((public.get("/", &[]).status, public.get("/nope", &[]).status), (404, 404));
+    for (slug, to) in [("_root", "https://home.example/"), ("_404", "https://lost.example/")] {
+        public.link(json!({"slug": slug, "destination": to, "track_conversions": false}));
+    }
+    let to = |target: &str| public.get(target, &[]).header("location").to_owned();
+    assert_eq!(to("/?a=1"), "https://home.example/?a=1");
+    assert_eq!(to("/nope"), "https://lost.example/");
+    assert_eq!(to("/a/b?x=1"), "https://lost.example/");
+    assert_eq!(public.get("/robots.txt", &[]).status, 200, "the engine's own paths stay");
+    // A host with links of its own has its own two, or none.
+    public.link(json!({"slug": "x", "domain": "go.example.org", "destination": "https://x.example/"}));
+    assert_eq!(public.get("http://go.example.org/", &[]).status, 404);
+    let statuses: Vec<u16> = public.hits().into_iter().map(|(_, _, status)| status).collect();
+    assert_eq!(statuses, [404, 404, 302, 302, 302, 404], "each is a hit");
+}
+
+#[test]
+fn a_plus_behind_the_slug_shows_where_the_link_leads() {
+    let public = Public::start(&places());
+    public
+        .link(json!({"slug": "a", "destination": "https://a.example/?x=<script>", "title": "<b>Spring</b>",
+        "rules": [{"if": {"bot": true}, "destination": "https://bot.example/"}]}));
+    public.link(json!({"slug": "off", "destination": "https://secret.example/", "enabled": false}));
+    public.link(json!({"slug": "locked", "destination": "https://secret.example/", "password": "sesame"}));
+    let page = public.get("/a+", &[]);
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(
+        page.header("set-cookie").is_empty()
+            && page.header("content-security-policy").starts_with("default-src")
+    );
+    for shown in
+        ["go.example/a", "&lt;b&gt;Spring", "https://a.example/?x=%3Cscript%3E", "https://bot.example/"]
+    {
+        assert!(page.head.contains(shown), "{shown}: {}", page.head);
+    }
+    assert!(!page.head.contains("<script>") && !page.head.contains("<b>"));
+    for (slug, status) in [("off", 410), ("locked", 200)] {
+        let page = public.get(&format!("/{slug}+"), &[]);
+        assert_eq!(page.status, status);
+        assert!(!page.head.contains("secret.example"), "{}", page.head);
+    }
+    assert_eq!(public.get("/nope+", &[]).status, 404);
+    assert_eq!(public.hits().len(), 1, "only the last was a visit");
+}
