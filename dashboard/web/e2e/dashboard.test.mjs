@@ -329,6 +329,65 @@ test('a link is disabled, enabled and deleted', async () => {
   assert.equal(await gone(), 404);
 });
 
+test('a rule and a cap are added to a link, and its page says what became of every hit', async () => {
+  const edited = `${slug}-edited`;
+  await api('POST', '/v1/links', { destination: 'https://shop.example/', slug: edited, tags: ['kept'] });
+  await page.goto(`${engine.admin}/links?search=${edited}&range=today`);
+  await page.getByRole('link', { name: `Edit ${edited}` }).click();
+  await page.getByText('Rules', { exact: true }).click();
+  await page.getByRole('button', { name: 'Add a rule' }).click();
+  const rule = page.getByRole('listitem', { name: 'Rule 1' });
+  const row = rule.getByRole('group', { name: 'condition 1 of rule 1', exact: true });
+  await row.getByRole('textbox', { name: 'Country' }).fill('XX');
+  await rule.getByRole('textbox', { name: 'Then go to' }).fill('https://m.shop.example/');
+  await page.getByText('Limits and schedule').click();
+  await page.getByRole('spinbutton', { name: 'Most clicks', exact: false }).first().fill('2');
+  await page.getByText('Rules', { exact: true }).click();
+  await page.getByRole('button', { name: 'Save changes' }).click();
+  // The closed section opens, and the complaint stands at the input that the engine named.
+  await row.locator('input[aria-invalid=true]').waitFor();
+  await row.getByText('is no country').waitFor();
+  await picture(page, 'link-edit-fault');
+  assert.deepEqual(await accessibility(page), []);
+
+  await row.getByRole('combobox', { name: 'Subject' }).selectOption('device');
+  await row.getByRole('checkbox', { name: 'Mobile' }).check();
+  await page.getByRole('button', { name: 'Save changes' }).click();
+  await page.getByRole('heading', { name: `/${edited}` }).waitFor();
+  const { data } = await api('GET', `/v1/links?search=${edited}`);
+  assert.deepEqual(data[0].rules, [{ if: { device: ['mobile'] }, destination: 'https://m.shop.example/' }]);
+  assert.deepEqual([data[0].max_clicks, data[0].tags], [2, ['kept']]);
+
+  const hit = async (agent, method = 'GET') => {
+    const options = { method, redirect: 'manual', headers: { 'User-Agent': agent } };
+    const answer = await fetch(`${engine.public}/${edited}`, options);
+    const to = answer.headers.get('location');
+    return [answer.status, to && new URL(to).host];
+  };
+  assert.deepEqual(await hit(PHONE), [302, 'm.shop.example']);
+  assert.deepEqual(await hit(DESKTOP, 'HEAD'), [302, 'shop.example']);
+  assert.deepEqual(await hit(DESKTOP), [302, 'shop.example']);
+  assert.equal((await hit(DESKTOP))[0], 410);
+  const verdicts = page.getByRole('region', { name: 'Hits by verdict' });
+  const shown = async () => {
+    const cells = await verdicts.locator('[data-hits]').all();
+    const read = async (cell) => [await cell.getAttribute('data-hits'), await cell.textContent()];
+    return Object.fromEntries(await Promise.all(cells.map(read)));
+  };
+  const wanted = { capped: '1', counted: '2', head: '1' };
+  const same = (found) =>
+    JSON.stringify(Object.entries(found).sort()) === JSON.stringify(Object.entries(wanted));
+  let last;
+  await eventually(async () => same((last = await shown())), 'the verdicts are not shown').catch((error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(last)}`);
+  });
+  await picture(page, 'link-verdicts');
+
+  await page.getByRole('link', { name: 'Edit', exact: true }).click();
+  await page.getByText('1 rule', { exact: true }).click();
+  assert.equal(await row.getByRole('checkbox', { name: 'Mobile' }).isChecked(), true);
+});
+
 test('the API page renders the OpenAPI document', async () => {
   const document = await (await fetch(`${engine.admin}/openapi.json`)).json();
   await page.goto(`${engine.admin}/docs`);
@@ -343,11 +402,42 @@ test('the API page renders the OpenAPI document', async () => {
 test('every page fits its window, light and dark, without a violation', async () => {
   const { data: links } = await api('GET', `/v1/links?search=${slug}`);
   const { data: conversions } = await api('GET', '/v1/conversions?limit=1');
+  const made = await api('POST', '/v1/links', {
+    destination: 'https://shop.example/spring',
+    slug: `${slug}-split`,
+    title: 'Spring, split',
+    tags: ['mail', 'spring'],
+    utm: { source: 'news', campaign: 'spring' },
+    max_clicks: 100_000,
+    daily_click_cap: 5_000,
+    cap_timezone: 'Europe/Berlin',
+    fallback: 'https://shop.example/over',
+    allocation: 'bandit',
+    rules: [
+      {
+        if: {
+          country: ['DE', 'AT'],
+          weekday: ['mon', 'fri'],
+          hours: ['09:00-17:30'],
+          not: { device: ['tv'] },
+        },
+        destination: 'https://de.shop.example/',
+      },
+      { if: { any: [{ all: [{ bot: true }, { os: ['iOS'] }] }] }, destination: 'https://m.shop.example/' },
+    ],
+    variants: ['a', 'b', 'c'].map((name) => ({
+      name,
+      destination: `https://shop.example/spring/${name}`,
+      weight: 10,
+    })),
+  });
   const places = {
     overview: '/?range=today',
     links: '/links',
     'link-new': '/links/new',
     link: `/links/${links[0].id}?range=today`,
+    'link-split': `/links/${made.id}?range=today`,
+    'link-edit': `/links/${made.id}/edit`,
     conversions: '/conversions',
     conversion: `/conversions/${conversions[0].id}`,
     settings: '/settings',
@@ -364,6 +454,12 @@ test('every page fits its window, light and dark, without a violation', async ()
           .first()
           .waitFor();
         if (name === 'overview' || name === 'link') await isLive();
+        if (name === 'link-edit') {
+          await page.locator('form details').first().waitFor();
+          await page.evaluate(() =>
+            document.querySelectorAll('form details').forEach((each) => (each.open = true)),
+          );
+        }
         const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(over <= 0, `${name} at ${width} px is ${over} px too wide`);
         if (width !== 1920)

@@ -2,6 +2,7 @@
 
 import type { Cell, Column } from '../live/protocol';
 import type { Money } from '../format/money';
+import type { Condition } from '../links/condition';
 
 export interface Session {
   workspace: { id: number | string; name: string; currency: string; timezone: string };
@@ -29,10 +30,55 @@ export interface Link {
   starts_at?: string | null;
   expires_at?: string | null;
   max_clicks?: number | null;
+  daily_click_cap?: number | null;
+  cap_timezone?: string;
   fallback?: string | null;
+  /** whether there is one: what it is stays with the engine */
+  password?: boolean | string | null;
+  program_id?: string | null;
+  partner_id?: string | null;
+  rules?: Rule[];
+  variants?: Variant[];
+  sticky_days?: number;
+  allocation?: 'fixed' | 'bandit';
   enabled: boolean;
   created_at: string;
-  clicks: number;
+  /** null where the warehouse is away */
+  clicks: number | null;
+  /** what is allowed and worth a second look */
+  warnings?: { field: string; detail: string }[];
+}
+
+export interface Rule {
+  if: Condition;
+  destination: string;
+}
+
+export interface Variant {
+  name: string;
+  destination: string;
+  weight: number;
+}
+
+/** A variant's part of the visits, in basis points, with what it was decided from. */
+export interface Share {
+  name: string;
+  share: number;
+  clicks?: number;
+  conversions?: number;
+}
+
+export interface Decision {
+  at: string;
+  variants: Share[];
+}
+
+export interface Allocated {
+  allocation: 'fixed' | 'bandit';
+  variants: Share[];
+  decided_at: string | null;
+  rules: { floor: number; margin: number; window_days: number } | null;
+  decisions: Decision[];
 }
 
 export interface ApiKey {
