@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -324,9 +324,24 @@ pub(crate) fn text_of(value: &Value) -> String {
 
 /// Runs `weir` with these arguments to its end: status, stdout and stderr.
 pub(crate) fn run(data: &Path, arguments: &[&str]) -> (ExitStatus, String, String) {
-    let output = weir().args(arguments).env("WEIR_DATA_DIR", data).output().expect("the binary starts");
+    let output = output_of(weir().args(arguments).env("WEIR_DATA_DIR", data));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// What a process that ends by itself printed; one that does not is killed after [`PATIENCE`].
+pub(crate) fn output_of(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let pid = child.id();
+    let (ended, ends) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    match ends.recv_timeout(PATIENCE) {
+        Ok(output) => output.expect("its output can be read"),
+        Err(_) => {
+            signal(pid, Signal::KILL);
+            panic!("{command:?} did not end");
+        }
+    }
 }
 
 /// Sends a signal.
