@@ -141,7 +141,8 @@ fn columns_totals_order_limit_and_what_the_answer_says_of_itself() {
     let shared = shared();
     let (link, tokens) = three_clicks(&shared);
     sale(&shared, &fresh("order"), 1_000, json!({"wclid": tokens[2]}));
-    let query = json!({"metrics": ["clicks", "conversions", "revenue", "conversion_rate"], "dimensions": ["time:day", "device"],
+    let query = json!({"metrics": ["clicks", "conversions", "revenue", "conversion_rate"],
+        "dimensions": ["time:day", "device"],
         "date_range": "7d", "filters": ["and", [["is", "link", [link]], ["is", "currency", ["EUR"]]]],
         "order_by": [["revenue", "desc"], ["clicks", "desc"]], "include": {"total": true, "compare": "previous_period"}});
     let answer = shared.engine.query(&query);
@@ -194,14 +195,17 @@ fn every_range_and_every_metric_is_understood() {
         assert_eq!(rows(&shared, &link, more), json!([[3]]), "{range}");
     }
     assert_eq!(rows(&shared, &link, json!({"metrics": ["clicks"], "date_range": "yesterday"})), json!([[0]]));
-    for metric in "clicks visitors orphan_clicks bot_clicks leads conversions orders revenue refunds net_revenue commission \
-        margin conversion_rate aov epc new_customers latency_p50 latency_p99 events"
-        .split_whitespace()
+    for metric in
+        "clicks visitors orphan_clicks bot_clicks leads conversions orders revenue refunds net_revenue \
+        commission margin conversion_rate aov epc new_customers latency_p50 latency_p99 events"
+            .split_whitespace()
     {
         let row = rows(&shared, &link, json!({"metrics": [metric]}));
         assert!(row[0][0].is_number(), "{metric}: {row}");
     }
-    let more = json!({"metrics": ["visitors", "conversions", "orders", "revenue", "net_revenue", "margin", "aov", "epc"]});
+    let metrics =
+        json!(["visitors", "conversions", "orders", "revenue", "net_revenue", "margin", "aov", "epc"]);
+    let more = json!({"metrics": metrics});
     assert_eq!(rows(&shared, &link, more), json!([[2, 1, 1, 900, 900, 900, 900, 300]]));
 }
 
@@ -276,7 +280,8 @@ fn several_currencies_have_no_sum() {
         names(&shared.engine.api("POST", "/v1/query", Some(&query)), "metrics");
     }
     let one = |currency: &str| {
-        let query = json!({"metrics": ["conversions", "revenue"], "date_range": "7d", "filters": ["is", "currency", [currency]]});
+        let query = json!({"metrics": ["conversions", "revenue"], "date_range": "7d",
+            "filters": ["is", "currency", [currency]]});
         shared.engine.query(&query)["rows"][0].clone()
     };
     assert_eq!((one("EUR"), one("JPY")), (json!([1, 500]), json!([1, 90_000])));

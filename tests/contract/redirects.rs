@@ -49,7 +49,8 @@ fn without_conversion_tracking_nothing_is_appended() {
 #[test]
 fn the_visits_query_overrides_the_destinations() {
     let shared = shared();
-    let members = json!({"destination": "https://shop.example/p?id=1&keep=a", "utm": {"source": "news", "medium": "mail"},
+    let members = json!({"destination": "https://shop.example/p?id=1&keep=a",
+        "utm": {"source": "news", "medium": "mail"},
         "track_conversions": false});
     let (slug, _) = shared.link(members);
     let query = |visit: &str| {

@@ -217,7 +217,8 @@ fn one_sale_however_many_events_announce_it_in_any_order() {
         }
         settled(&shared, &hook, 6);
         assert_eq!(money(&shared, &link), json!([1, 4999, 0, 4999]), "{order:?}");
-        let totals = json!({"metrics": ["orders", "revenue"], "date_range": "7d", "dimensions": ["link", "provider", "event"],
+        let totals = json!({"metrics": ["orders", "revenue"], "date_range": "7d",
+            "dimensions": ["link", "provider", "event"],
             "filters": ["is", "link", [link]]});
         assert_eq!(shared.engine.query(&totals)["rows"], json!([[link, "stripe", "sale", 1, 4999]]));
     }
@@ -282,8 +283,8 @@ fn subscriptions_renew_under_the_first_click() {
     let (subscription, customer) = (format!("sub_{number}"), format!("cus_{number}"));
     let session = event(
         "checkout.session.completed",
-        json!({"id": format!("cs_{number}"), "object": "checkout.session", "mode": "subscription", "payment_status": "paid",
-        "amount_total": 999, "currency": "eur", "invoice": format!("in_{number}_1"), "subscription": subscription,
+        json!({"id": format!("cs_{number}"), "object": "checkout.session", "mode": "subscription",
+        "payment_status": "paid", "amount_total": 999, "currency": "eur", "invoice": format!("in_{number}_1"), "subscription": subscription,
         "client_reference_id": token, "customer": customer, "metadata": {}}),
     );
     let invoice = |n: u32, reason: &str| {

@@ -158,7 +158,7 @@ impl Follower {
             tracing::warn!(?stored, ?counts, "the warehouse has lost rows; they are stored again");
             let Some(batch) = self.read_again(stored.range) else { continue };
             if let Err(error) = self.progress.next_generation() {
-                tracing::error!(%error, "the warehouse's progress cannot be saved; lost rows stay lost until the next start");
+                tracing::error!(%error, "the progress cannot be saved; lost rows stay lost until the next start");
                 continue;
             }
             if batch.len() > 0 && !self.attempt_until_done(&batch, stored.range, true).1 {
