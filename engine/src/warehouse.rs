@@ -20,6 +20,7 @@ use crate::journal::{Family, JournalReader};
 use crate::watermark::Watermark;
 
 mod batch;
+pub mod block;
 mod connection;
 mod find_click;
 mod follower;

@@ -12,8 +12,9 @@ use weir_schemas::event::Event;
 use weir_schemas::fact::kind;
 use weir_schemas::ids::Sequence;
 
+use super::block::ClickBlock;
 use super::progress::Range;
-use super::rows::{ClickRow, DeadLetterRow, EffectRow, EventRow};
+use super::rows::{DeadLetterRow, EffectRow, EventRow};
 use crate::journal::Entry;
 
 /// The rows of a range. Clicks and browser events stay the journal's bytes until they are inserted.
@@ -217,14 +218,14 @@ fn settings(client: &Client, writer: Writer, table: &str, items: &[Item<'_>]) ->
 
 async fn insert_clicks(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
     let client = settings(client, writer, "clicks", items);
-    let mut insert = client.insert::<ClickRow<'_>>("clicks").await?;
+    let mut block = ClickBlock::default();
     for item in items {
         let Item::Click(seq, bytes) = item else { unreachable!("only clicks go to clicks") };
         let click = Click::read(bytes)
             .map_err(|error| ClickHouseError::BadResponse(format!("{UNREADABLE}: {error}")))?;
-        insert.write(&ClickRow::new(writer.node, *seq, &click)).await?;
+        block.push(writer.node, *seq, &click);
     }
-    insert.end().await
+    block.insert(&client).await
 }
 
 async fn insert_events(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use clickhouse::Row;
 use serde::Serialize;
-use weir_schemas::click::{Click, Dims};
+use weir_schemas::click::Dims;
 use weir_schemas::effect::Effect;
 use weir_schemas::event::{Event, Pointer};
 use weir_schemas::ids::Sequence;
@@ -62,30 +62,6 @@ macro_rules! row_with_dims {
             }
         }
     };
-}
-
-row_with_dims! {
-    /// A row of `clicks`.
-    ClickRow {
-        node: u16,
-        seq: u64,
-        id: u128,
-        /// Unix milliseconds.
-        at: i64,
-        verdict: &'a str,
-        bot: bool,
-        flags: u8,
-        status: u16,
-        latency_us: u32,
-        workspace: u32,
-        link: u64,
-        program: u64,
-        partner: u64,
-        visitor: u64,
-        network: u64,
-        asn: u32,
-        slug: &'a str,
-    }
 }
 
 row_with_dims! {
@@ -186,32 +162,6 @@ mod bytes_as_string {
     //! ClickHouse's `String` holds any bytes.
     pub(super) fn serialize<S: serde::Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(bytes)
-    }
-}
-
-impl<'a> ClickRow<'a> {
-    /// The row of the click at `seq` of `node`'s journal.
-    pub fn new(node: u16, seq: Sequence, click: &'a Click<'_>) -> Self {
-        Self::with_dims(
-            &click.dims,
-            node,
-            seq,
-            click.id.0,
-            click.at.0,
-            click.verdict.as_str(),
-            click.bot,
-            click.flags,
-            click.status,
-            click.latency_us,
-            click.workspace.0,
-            click.link.0,
-            click.program.0,
-            click.partner.0,
-            click.visitor,
-            click.network,
-            click.asn,
-            &click.slug,
-        )
     }
 }
 

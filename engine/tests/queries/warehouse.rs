@@ -13,8 +13,9 @@ use weir_engine::query::execute::{QueryError, execute, snapshot};
 use weir_engine::query::fold::RowStates;
 use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::plan::Plan;
+use weir_engine::warehouse::block::ClickBlock;
 use weir_engine::warehouse::migrate;
-use weir_engine::warehouse::rows::{ClickRow, EffectRow, EventRow};
+use weir_engine::warehouse::rows::{EffectRow, EventRow};
 use weir_schemas::click::{Click, Dims, Verdict};
 use weir_schemas::effect::{Change, Effect};
 use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
@@ -41,17 +42,17 @@ fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
 }
 
 async fn store(client: &Client, entries: &[Entry]) {
-    let mut clicks = client.insert::<ClickRow<'_>>("clicks").await.unwrap();
+    let mut clicks = ClickBlock::default();
     let mut effects = client.insert::<EffectRow<'_>>("effects").await.unwrap();
     let mut events = client.insert::<EventRow<'_>>("events").await.unwrap();
     for (index, entry) in entries.iter().enumerate() {
         match entry {
-            Entry::Click(click) => clicks.write(&ClickRow::new(NODE, index as u64 + 1, click)).await.unwrap(),
+            Entry::Click(click) => clicks.push(NODE, index as u64 + 1, click),
             Entry::Event(event) => events.write(&EventRow::new(NODE, index as u64 + 1, event)).await.unwrap(),
             Entry::Effect(effect) => effects.write(&EffectRow::new(NODE, effect)).await.unwrap(),
         }
     }
-    clicks.end().await.unwrap();
+    clicks.insert(client).await.unwrap();
     events.end().await.unwrap();
     effects.end().await.unwrap();
 }
@@ -321,4 +322,74 @@ async fn the_schema_comes_up_once() {
     assert_eq!(migrate::up(&client).await.unwrap(), []);
     let after = migrate::status(&client).await.unwrap();
     assert!(after.iter().all(|standing| standing.applied_at.is_some()), "{after:?}");
+}
+
+/// Every column of a block lands in its own, whatever the width of its keys.
+#[tokio::test]
+async fn a_block_of_clicks_arrives_as_it_was() {
+    const CLICKS: u64 = 70_000;
+    let server = Server::start();
+    let client = server.migrated().await;
+    let at = Timestamp(1_792_900_000_123);
+    let click = |number: u64| Click {
+        id: ClickId(u128::MAX - u128::from(number)),
+        at,
+        verdict: if number == 7 { Verdict::Bot } else { Verdict::Counted },
+        bot: number == 7,
+        flags: 5,
+        status: 307,
+        latency_us: 11,
+        workspace: WorkspaceId(12),
+        link: LinkId(13),
+        program: ProgramId(14),
+        partner: PartnerId(15),
+        visitor: u64::MAX - number,
+        network: 16,
+        asn: 17,
+        dims: Dims {
+            domain: format!("host{}.example", number % 300).into(),
+            variant: "variant".into(),
+            country: "DE".into(),
+            region: "Bayern".into(),
+            city: "München".into(),
+            continent: "EU".into(),
+            device: "mobile".into(),
+            browser: "browser".into(),
+            os: "os".into(),
+            referrer: "referrer".repeat(40).into(),
+            medium: "medium".into(),
+            utm_source: "source".into(),
+            utm_medium: "utm medium".into(),
+            utm_campaign: format!("campaign {number}").into(),
+            utm_term: "term".into(),
+            utm_content: "content".into(),
+            language: if number % 2 == 0 { "" } else { "de" }.into(),
+        },
+        slug: "slug".into(),
+    };
+    let mut block = ClickBlock::default();
+    for number in 1..=CLICKS {
+        block.push(NODE, number, &click(number));
+    }
+    block.insert(&client).await.unwrap();
+
+    let right = "SELECT countIf(utm_campaign = concat('campaign ', toString(seq)) \
+        AND domain = concat('host', toString(seq % 300), '.example') \
+        AND language = if(seq % 2 = 0, '', 'de')) FROM clicks";
+    assert_eq!(client.query(right).fetch_one::<u64>().await.unwrap(), CLICKS);
+    let one =
+        "SELECT * REPLACE (toString(id) AS id, toUnixTimestamp64Milli(at) AS at) FROM clicks WHERE seq = 7";
+    let client = client.with_setting("output_format_json_quote_64bit_integers", "0");
+    let text = client.query(one).fetch_bytes("JSONEachRow").unwrap().collect().await.unwrap();
+    let stored: Value = serde_json::from_slice(&text).unwrap();
+    let expected = json!({
+        "node": NODE, "seq": 7, "id": (u128::MAX - 7).to_string(), "at": at.0, "verdict": "bot", "bot": true,
+        "flags": 5, "status": 307, "latency_us": 11, "workspace": 12, "link": 13, "program": 14, "partner": 15,
+        "visitor": u64::MAX - 7, "network": 16, "asn": 17, "domain": "host7.example", "variant": "variant",
+        "country": "DE", "region": "Bayern", "city": "München", "continent": "EU", "device": "mobile",
+        "browser": "browser", "os": "os", "referrer": "referrer".repeat(40), "medium": "medium",
+        "utm_source": "source", "utm_medium": "utm medium", "utm_campaign": "campaign 7", "utm_term": "term",
+        "utm_content": "content", "language": "de", "slug": "slug",
+    });
+    assert_eq!(stored, expected);
 }
