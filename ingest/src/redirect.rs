@@ -495,8 +495,8 @@ impl Redirect {
         Decision { response, verdict, variant }
     }
 
-    /// Where a visit goes: the first rule that holds, else the visitor's variant, else the link's destination.
-    /// With the variant's name and its number in the link's list, from 1.
+    /// Where a visit goes: the first rule that holds, else the visitor's variant, else the link's
+    /// destination. With the variant's name and its number in the link's list, from 1.
     fn destination<'l>(
         &self,
         link: &'l TrackedLink,

@@ -67,7 +67,8 @@ pub enum Allocation {
 #[serde(deny_unknown_fields)]
 pub struct LinkSpec {
     /// The path: 1 to 64 of `A-Z a-z 0-9 - _ .`, upper and lower case are different. Generated where absent,
-    /// without characters that look alike. `_root` answers `/`, `_404` every path of its host that is no link.
+    /// without characters that look alike. `_root` answers `/`, `_404` every path of its host that is no
+    /// link.
     #[serde(default)]
     pub slug: Option<String>,
     /// The host it lives on; `null` is the engine's own.

@@ -1,5 +1,5 @@
 //! `GET /{slug}+`: where a link leads, for people who want to know before they follow it. It is no visit: no
-//! hit, no cookie, no token. What a password protects is not shown, nor where a link that is closed would lead.
+//! hit, no cookie, no token. What a password protects is not shown, nor where a closed link would lead.
 
 use std::fmt::Write;
 
@@ -22,7 +22,8 @@ pub(super) fn page(link: &TrackedLink, host: &str, slug: &str, at: Timestamp) ->
     html.push_str(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>Where this link leads</title><style>body{font:16px/1.5 \
-         system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}</style><h1>",
+         system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}\
+         </style><h1>",
     );
     escaped(&mut html, &format!("{host}/{slug}"));
     html.push_str("</h1>");
