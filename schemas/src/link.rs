@@ -1,6 +1,7 @@
 //! The contract of links (api.md, Links).
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
 use crate::ids::{LinkId, PartnerId, ProgramId};
 use crate::problem::FieldError;
@@ -122,13 +123,14 @@ pub struct LinkSpec {
     /// A repeat of the same visitor within so many seconds is answered and not counted again, and keeps the first
     /// click's token. `true` is an hour, `null` counts every visit.
     #[serde(default, deserialize_with = "window")]
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_592_000)]
+    #[schema(schema_with = seconds_or_switch)]
     pub dedupe_window_seconds: Option<u32>,
     /// Where visits go that are capped, expired or disabled; else 410.
     #[serde(default)]
     pub fallback: Option<String>,
     /// Set by callers in clear, kept hashed. Answers never show it: they say `true` where there is one.
     #[serde(default)]
+    #[schema(schema_with = text_or_true)]
     pub password: Option<String>,
     /// Whether it is switched on.
     #[serde(default = "yes")]
@@ -145,6 +147,29 @@ pub struct LinkSpec {
     /// How the split is weighted.
     #[serde(default)]
     pub allocation: Allocation,
+}
+
+fn text_or_true() -> utoipa::openapi::schema::Object {
+    any_of(&[Type::String, Type::Boolean, Type::Null])
+        .description(Some(
+            "Set as text; answers say `true` where there is one, and `true` leaves it as it is",
+        ))
+        .build()
+}
+
+fn seconds_or_switch() -> utoipa::openapi::schema::Object {
+    any_of(&[Type::Integer, Type::Boolean, Type::Null])
+        .minimum(Some(1.0))
+        .maximum(Some(2_592_000.0))
+        .description(Some(
+            "A repeat of the same visitor within so many seconds is answered with the first click's token and not \
+             counted again; `true` is an hour",
+        ))
+        .build()
+}
+
+fn any_of(types: &[Type]) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(types.iter().cloned().collect::<SchemaType>())
 }
 
 /// The window of `dedupe_window_seconds: true`.

@@ -268,6 +268,30 @@ fn the_engines_own_paths_are_no_visits() {
 }
 
 #[test]
+fn a_click_that_finds_no_room_in_its_lane_takes_no_place_and_is_not_sent_on() {
+    let edge = edge(true);
+    edge.link(serde_json::json!({"slug": "a", "destination": "https://a.example/", "max_clicks": 1_000}));
+    let link = edge.redirect.config.links.find("", "a").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(edge.get("/a").status(), 503, "its places are not known yet");
+    runtime.block_on(edge.redirect.config.caps.settle(&link)).unwrap();
+    // Nobody empties the lane any more.
+    edge.recorder.stop();
+    let query = "q".repeat(900);
+    let agent = [("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")];
+    let visit = || edge.ask("GET", &format!("/a?{query}"), &agent).unwrap();
+    let sent_on = (0..200).filter(|_| visit().status() == 302).count() as u64;
+    let conservation = edge.recorder.conservation();
+    assert!(conservation.dropped > 0);
+    assert_eq!(sent_on + 1, conservation.accepted);
+    let refused = visit();
+    assert_eq!((refused.status().as_u16(), named(&refused, "retry-after")), (503, "1"));
+    let (cap, at) = (link.cap.as_ref().unwrap(), Timestamp::now());
+    let left = (0..1_001).filter(|_| cap.places().unwrap().take(cap, at).is_some()).count() as u64;
+    assert_eq!(left, 1_000 - sent_on, "who was not sent on took no place");
+}
+
+#[test]
 fn a_full_lane_never_keeps_a_visitor() {
     let edge = edge(true);
     edge.link(serde_json::json!({"slug": "a", "destination": "https://a.example/"}));
