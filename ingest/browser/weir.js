@@ -80,8 +80,10 @@
   function leave() {
     if (!page) return;
     watch();
-    if (engaged) put('engagement', {engaged_ms: engaged, scroll: depth});
-    engaged = 0;
+    if (engaged > 99) {
+      put('engagement', {engaged_ms: engaged, scroll: depth});
+      engaged = 0;
+    }
   }
   // A new address in the same document is a new page; a new fragment is not.
   function show(again) {

@@ -30,10 +30,16 @@ function isExecutable(path) {
   }
 }
 
-export async function startBrowser() {
+export async function startBrowser(more = []) {
   return chromium.launch({
     executablePath: findChromium(),
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-dev-shm-usage'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-background-networking',
+      '--disable-dev-shm-usage',
+      ...more,
+    ],
   });
 }
 

@@ -22,7 +22,8 @@ let site;
 
 before(async () => {
   engine = await Engine.start();
-  browser = await startBrowser();
+  // For the whole browser: a context's own user agent is not on beacons that are sent as a page goes.
+  browser = await startBrowser([`--user-agent=${DESKTOP}`]);
   shop = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://shop');
     if (pathname === '/favicon.ico') return response.writeHead(204).end();
@@ -68,7 +69,7 @@ async function counts(dimension, filters) {
 
 /** A page whose every event sent is remembered; `prepare` runs in it before any script. */
 async function visitor(prepare) {
-  const context = await browser.newContext({ userAgent: DESKTOP, viewport: { width: 1_000, height: 600 } });
+  const context = await browser.newContext({ viewport: { width: 1_000, height: 600 } });
   const sent = [];
   const errors = [];
   await context.exposeFunction('remember', (body) => sent.push(...JSON.parse(body).events));
@@ -119,7 +120,7 @@ test('a visit by a short link is told from landing to leaving', async () => {
   await page.goBack();
   await page.goBack();
   await until((seen) => seen.filter((kind) => kind === 'pageview').length === 3, 'three pages were shown');
-  await until((seen) => seen.filter((kind) => kind === 'engagement').length >= 2, 'no engagement was sent');
+  await until((seen) => seen.includes('engagement'), 'no engagement was sent');
   // What waits when the page goes is sent as it goes; the test sees it in the engine only.
   await page.click('#buy');
   await page.goto('about:blank');
