@@ -32,6 +32,7 @@ export interface Link {
   max_clicks?: number | null;
   daily_click_cap?: number | null;
   cap_timezone?: string;
+  dedupe_window_seconds?: number | null;
   fallback?: string | null;
   /** whether there is one: what it is stays with the engine */
   password?: boolean | string | null;

@@ -46,6 +46,7 @@ describe('a new link', () => {
     form.utm.campaign = 'May';
     form.startsAt = '2026-07-01T10:00';
     form.maxClicks = '100';
+    form.dedupe = '3600';
     form.capTimezone = ZONE;
     form.password = ' secret ';
     form.allocation = 'bandit';
@@ -62,6 +63,7 @@ describe('a new link', () => {
       utm: { campaign: 'May' },
       starts_at: '2026-07-01T08:00:00Z',
       max_clicks: 100,
+      dedupe_window_seconds: 3600,
       cap_timezone: ZONE,
       password: ' secret ',
       allocation: 'bandit',
@@ -101,10 +103,11 @@ describe('an edit', () => {
 
   it('sends what changed, and null for what was emptied', () => {
     const form = formOf(link, ZONE);
-    Object.assign(form, { dailyCap: '', title: 'Spring', tags: '' });
+    Object.assign(form, { dailyCap: '', dedupe: '60', title: 'Spring', tags: '' });
     form.utm.source = '';
     expect(edit(link, form, ZONE).body).toEqual({
       daily_click_cap: null,
+      dedupe_window_seconds: 60,
       title: 'Spring',
       tags: [],
       utm: {},

@@ -43,6 +43,8 @@ export interface LinkForm {
   maxClicks: string;
   dailyCap: string;
   capTimezone: string;
+  /** seconds in which a repeat of the same visitor is not counted again */
+  dedupe: string;
   fallback: string;
   /** a new one; what is set is never shown */
   password: string;
@@ -84,6 +86,7 @@ export function emptyForm(): LinkForm {
     maxClicks: '',
     dailyCap: '',
     capTimezone: 'UTC',
+    dedupe: '',
     fallback: '',
     password: '',
     hasPassword: false,
@@ -133,6 +136,7 @@ export function formOf(link: Link, zone: string): LinkForm {
     maxClicks: link.max_clicks == null ? '' : String(link.max_clicks),
     dailyCap: link.daily_click_cap == null ? '' : String(link.daily_click_cap),
     capTimezone: link.cap_timezone ?? form.capTimezone,
+    dedupe: link.dedupe_window_seconds == null ? '' : String(link.dedupe_window_seconds),
     fallback: link.fallback ?? '',
     hasPassword: Boolean(link.password),
     rules: (link.rules ?? []).map((rule) => ruleForm(rule.if, rule.destination)),
@@ -200,6 +204,7 @@ export function bodyOf(form: LinkForm, zone: string): { body: Body; faults: Faul
     max_clicks: count('max_clicks', form.maxClicks),
     daily_click_cap: count('daily_click_cap', form.dailyCap),
     cap_timezone: form.capTimezone.trim(),
+    dedupe_window_seconds: count('dedupe_window_seconds', form.dedupe),
     fallback: text(form.fallback),
     rules: form.rules.map((rule, n) => ({
       if: conditionOf(rule, `rules[${n}].if`, faults),
@@ -317,6 +322,7 @@ export function notesOf(
       form.expiresAt !== '' && 'expires',
       form.maxClicks !== '' && `at most ${form.maxClicks} clicks`,
       form.dailyCap !== '' && `at most ${form.dailyCap} a day`,
+      form.dedupe !== '' && 'repeats not counted',
       (form.password !== '' || (form.hasPassword && !form.dropPassword)) && 'password',
       form.fallback !== '' && 'fallback',
     ),
