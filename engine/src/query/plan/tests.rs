@@ -29,7 +29,7 @@ fn every_wrong_field_is_named() {
     let errors = wrong(json!({
         "metrics": ["clicks", "clicks"], "date_range": ["2026-11-08", "2026-11-01"],
         "timezone": "Mars/Olympus",
-        "dimensions": ["country", "property:plan"], "filters": ["is", "asn", ["x"]],
+        "dimensions": ["time:day", "time:hour"], "filters": ["is", "asn", ["x"]],
         "order_by": [["country", "asc"], ["revenue", "desc"]], "limit": 0, "offset": 1_000_001
     }));
     let fields: Vec<&str> = errors.iter().map(|(field, _)| field.as_str()).collect();
