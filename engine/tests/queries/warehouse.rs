@@ -363,7 +363,7 @@ async fn a_block_of_clicks_arrives_as_it_was() {
             utm_campaign: format!("campaign {number}").into(),
             utm_term: "term".into(),
             utm_content: "content".into(),
-            language: if number % 2 == 0 { "" } else { "de" }.into(),
+            language: if number.is_multiple_of(2) { "" } else { "de" }.into(),
         },
         slug: "slug".into(),
     };
