@@ -276,6 +276,12 @@ impl Worker {
             Err(problem) if loaded.purpose == Purpose::Check => {
                 tracing::debug!(detail = problem.detail, "a live topic could not be checked");
             }
+            Err(problem) if problem.status == 503 => {
+                // A warehouse that starts or restarts is no reason to send anyone away: their snapshot comes when it is back.
+                metrics::counter!("weir_live_loads_postponed_total").increment(1);
+                tracing::debug!(detail = problem.detail, "a live topic waits for the warehouse");
+                topic.try_again();
+            }
             Err(problem) => {
                 // Those who have something to look at keep it; the others are told and may ask again.
                 let waiting: Vec<Subscriber> = match topic.state {
@@ -288,6 +294,7 @@ impl Worker {
                 }
             }
             Ok(Rows::Cells(seq, rows, totals)) => {
+                topic.retry = None;
                 if let Some(mut body) = topic.refresh(seq, rows, totals) {
                     let subscribers: Vec<Subscriber> =
                         topic.subscribers.difference(&topic.behind).cloned().collect();
@@ -299,8 +306,10 @@ impl Worker {
             Ok(Rows::States(seq, mut states)) => {
                 if let Err(error) = add_between(&self.sources, &mut states, seq, seen) {
                     tracing::error!(error, "a live topic cannot catch up with the journal");
+                    topic.try_again();
                     return;
                 }
+                topic.retry = None;
                 let purpose = loaded.purpose;
                 // Where it is newer than what was read so far, the entries between are skipped when they come.
                 let kept = Kept { states, since: seq };
@@ -452,6 +461,10 @@ impl Worker {
             }
             if topic.plan.valid_until().is_some_and(|until| now >= until) {
                 moved.push(key.clone());
+            } else if topic.retry.is_some() {
+                if topic.is_retry_due() {
+                    again.push(key.clone());
+                }
             } else if matches!(&topic.state, State::Refreshed { at, .. } if at.elapsed() >= REFRESH) {
                 again.push(key.clone());
             }

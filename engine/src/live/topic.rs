@@ -18,6 +18,9 @@ use crate::query::plan::Plan;
 
 /// A query that cannot be kept is run again this often.
 pub(super) const REFRESH: Duration = Duration::from_secs(5);
+/// Pauses between tries to load a topic whose rows cannot be had now, from the first to the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// Bytes of deltas that a topic keeps for clients that come back.
 const HISTORY_BYTES: usize = 256 << 10;
 
@@ -41,6 +44,8 @@ pub(super) struct Topic {
     pub behind: HashSet<Subscriber>,
     /// Whether a load is under way.
     pub loading: bool,
+    /// The last load failed for a reason that passes (the warehouse is away): when it is tried again, and the pause after.
+    pub retry: Option<(Instant, Duration)>,
     history: VecDeque<(Sequence, Sequence, Body)>,
     history_bytes: usize,
 }
@@ -92,9 +97,21 @@ impl Topic {
             subscribers: HashSet::new(),
             behind: HashSet::new(),
             loading: false,
+            retry: None,
             history: VecDeque::new(),
             history_bytes: 0,
         }
+    }
+
+    /// Has its load tried again after a pause, each longer than the last.
+    pub(super) fn try_again(&mut self) {
+        let pause = self.retry.map_or(RETRY_FIRST, |(_, pause)| (pause * 2).min(RETRY_LONGEST));
+        self.retry = Some((Instant::now() + pause, pause));
+    }
+
+    /// Whether it is time for that.
+    pub(super) fn is_retry_due(&self) -> bool {
+        !self.loading && self.retry.is_some_and(|(at, _)| Instant::now() >= at)
     }
 
     /// Whether it is kept by adding entries, rather than run again.
