@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub provider: String,
     /// Every live secret, in clear: never printed.
     pub secrets: Vec<String>,
+    /// What its provider needs beside them, JSON.
+    pub settings: Option<String>,
     /// The program of its conversions.
     pub program: Option<ProgramId>,
 }

@@ -21,6 +21,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use crate::commands::{Claims, NewIds, not_recorded, off_the_sockets};
+use crate::providers::settings::Settings;
 use crate::providers::{Incoming, Notice, Payer, Provider, Refusal};
 
 /// The largest delivery, in bytes. Stripe's are below 256 kB, Shopify's orders with many lines below 1 MB.
@@ -46,7 +47,12 @@ pub struct Hooks {
 /// The route on the public listener.
 pub fn routes(hooks: &Arc<Hooks>) -> Router {
     let hooks = Arc::clone(hooks);
-    Router::new().route(Method::POST, "/hooks/{id}", move |context| receive(context, Arc::clone(&hooks)))
+    let with_segment = Arc::clone(&hooks);
+    Router::new()
+        .route(Method::POST, "/hooks/{id}", move |context| receive(context, Arc::clone(&hooks)))
+        .route(Method::POST, "/hooks/{id}/{token}", move |context| {
+            receive(context, Arc::clone(&with_segment))
+        })
 }
 
 async fn receive(context: Context, hooks: Arc<Hooks>) -> Result<Response, Problem> {
@@ -102,8 +108,19 @@ impl Hooks {
             reason: "unknown_provider",
             problem: unavailable("unknown_provider", "This engine is too old for the endpoint's provider."),
         })?;
-        let incoming = Incoming { headers: context.headers(), body: &body, now };
-        let decoded = provider.receive(&endpoint.secrets, incoming)?;
+        let incoming = Incoming {
+            headers: context.headers(),
+            body: &body,
+            now,
+            segment: context.param("token"),
+            query: context.query_string(),
+        };
+        if provider.greets(incoming) {
+            return Ok(json_response(StatusCode::OK, &json!({ "received": true })));
+        }
+        let settings = self.settings(endpoint)?;
+        let decoded = provider.receive(&endpoint.secrets, &settings, incoming)?;
+        let body_sha256 = sha256_hex(decoded.repeated.as_deref().unwrap_or(&body));
         let mut payments = Vec::with_capacity(decoded.notices.len());
         for notice in decoded.notices {
             payments.push(self.payment(endpoint.workspace, notice, now).await?);
@@ -114,7 +131,7 @@ impl Hooks {
             provider: endpoint.provider.clone(),
             dedupe_key: decoded.dedupe_key,
             event_type: decoded.event_type,
-            body_sha256: sha256_hex(&body),
+            body_sha256,
             livemode: decoded.livemode,
             payments,
         };
@@ -126,6 +143,15 @@ impl Hooks {
             .map_err(|error| NotReceived { reason: "storage", problem: not_recorded(&error) })?;
         metrics::counter!("weir_hooks_received_total", "provider" => provider.as_str()).increment(1);
         Ok(json_response(StatusCode::OK, &json!({ "received": true })))
+    }
+
+    fn settings(&self, endpoint: &Endpoint) -> Result<Settings, NotReceived> {
+        let Some(json) = &endpoint.settings else { return Ok(Settings::default()) };
+        serde_json::from_str(json).map_err(|error| {
+            tracing::error!(%error, endpoint = %endpoint.id, "an endpoint's settings cannot be read");
+            let detail = "This engine is too old for the endpoint's settings.";
+            NotReceived { reason: "unknown_settings", problem: unavailable("unknown_settings", detail) }
+        })
     }
 
     async fn payment(

@@ -8,10 +8,26 @@ use weir_schemas::fact::{DisputeState, Returned};
 use weir_schemas::money::Money;
 use weir_schemas::time::Timestamp;
 
+mod amount;
+mod fields;
+pub mod settings;
 pub mod signature;
-pub mod stripe;
 
-use signature::TOLERANCE_S;
+pub mod fondy;
+pub mod generic;
+pub mod gumroad;
+pub mod lemonsqueezy;
+pub mod paddle;
+pub mod paypal;
+pub mod plain;
+pub mod razorpay;
+pub mod refersion;
+pub mod shopify;
+pub mod standard;
+pub mod stripe;
+pub mod woocommerce;
+
+use settings::Settings;
 
 /// A delivery as it came in.
 #[derive(Debug, Clone, Copy)]
@@ -22,22 +38,33 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     /// When it came.
     pub now: Timestamp,
+    /// The segment after the endpoint's id in the URL, if any, as sent.
+    pub segment: &'a str,
+    /// The query string, as sent.
+    pub query: &'a str,
+}
+
+impl<'a> Incoming<'a> {
+    /// A delivery to the endpoint's bare URL.
+    pub const fn new(headers: &'a HeaderMap, body: &'a [u8], now: Timestamp) -> Self {
+        Self { headers, body, now, segment: "", query: "" }
+    }
 }
 
 /// Why a delivery is refused before it means anything. Counted by [`Refusal::reason`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// 401: no signature header. The sender is not the provider, or a proxy strips headers.
-    #[error("the header {0} is missing")]
+    /// 401: the header or field with the signature. The sender is not the provider, or a proxy strips headers.
+    #[error("{0} is missing")]
     SignatureMissing(&'static str),
     /// 401: the header is there and cannot be read.
-    #[error("the header {0} is malformed")]
+    #[error("{0} is malformed")]
     SignatureMalformed(&'static str),
     /// 401: no secret of the endpoint gives this signature. The secret is wrong, or a proxy changed the body.
     #[error("the signature does not match any secret of this endpoint")]
     SignatureMismatch,
     /// 401: the signed time is too far from now, either way: an old delivery replayed, or a clock is wrong.
-    #[error("the signed time is {0} seconds from now; at most {max} are accepted", max = TOLERANCE_S)]
+    #[error("the signed time is {0} seconds from now, which is too far")]
     SignatureTime(i64),
     /// 400: the signed body is not what the provider documents.
     #[error("the body cannot be read: {0}")]
@@ -74,6 +101,9 @@ pub struct Decoded {
     pub event_type: String,
     /// Real money, or the provider's test mode.
     pub livemode: bool,
+    /// What a repeat repeats, where the provider changes the rest of the body between its attempts (a counter
+    /// of retries, an id of the attempt). `None`: the whole body.
+    pub repeated: Option<Vec<u8>>,
     /// What it means; empty for events that mean nothing here, which are recorded and ignored.
     pub notices: Vec<Notice>,
 }
@@ -149,24 +179,59 @@ pub struct Payer {
     pub wclid: Option<String>,
 }
 
-/// The providers that an endpoint can be made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
+/// Declares [`Provider`] and what is looked up by its name, so that a provider is added in one place.
+macro_rules! providers {
+    ($($(#[$docs:meta])* $variant:ident = $name:ident,)*) => {
+        /// The providers that an endpoint can be made for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Provider {
+            $($(#[$docs])* $variant,)*
+        }
+
+        impl Provider {
+            /// Every provider.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name)),* }
+            }
+
+            fn decode(self, incoming: Incoming<'_>) -> Result<Decoded, Refusal> {
+                match self { $(Self::$variant => $name::decode(incoming)),* }
+            }
+        }
+    };
+}
+
+providers! {
+    /// standardwebhooks.com, and whoever signs as it says (Svix).
+    Standard = standard,
     /// stripe.com
-    Stripe,
+    Stripe = stripe,
+    /// razorpay.com
+    Razorpay = razorpay,
+    /// fondy.eu, flitt.com, hutko.org
+    Fondy = fondy,
+    /// gumroad.com
+    Gumroad = gumroad,
+    /// refersion.com
+    Refersion = refersion,
+    /// shopify.com
+    Shopify = shopify,
+    /// paddle.com
+    Paddle = paddle,
+    /// lemonsqueezy.com
+    LemonSqueezy = lemonsqueezy,
+    /// woocommerce.com
+    WooCommerce = woocommerce,
+    /// paypal.com
+    PayPal = paypal,
+    /// Anyone who can make an HMAC.
+    Generic = generic,
 }
 
 impl Provider {
-    /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::Stripe];
-
-    /// The name in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stripe => "stripe",
-        }
-    }
-
     /// The provider of a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|provider| provider.as_str() == name)
@@ -178,16 +243,62 @@ impl Provider {
         if secret.trim().is_empty() || secret == "whsec_" {
             return Err("must not be empty");
         }
-        Ok(())
+        match self {
+            Self::Standard => standard::check_secret(secret),
+            Self::Gumroad => gumroad::check_secret(secret),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `settings` are what this provider needs: the field that is not, and what is wrong with it.
+    pub fn check_settings(self, settings: &Settings) -> Result<(), (&'static str, String)> {
+        let given = [
+            ("settings.seller_id", settings.seller_id.is_some(), self == Self::Gumroad),
+            ("settings.certificate", settings.certificate.is_some(), self == Self::PayPal),
+            ("settings.signature", settings.signature.is_some(), self == Self::Generic),
+        ];
+        for (field, given, known) in given {
+            if given && !known {
+                return Err((field, format!("is not a setting of {}", self.as_str())));
+            }
+        }
+        match self {
+            Self::PayPal => paypal::check_settings(settings),
+            Self::Generic => generic::check_settings(settings),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is the unsigned greeting that the provider sends when its webhook is made: it wants a 200
+    /// and means nothing.
+    pub fn greets(self, incoming: Incoming<'_>) -> bool {
+        self == Self::WooCommerce && woocommerce::greets(incoming)
     }
 
     /// Verifies `incoming` against every live secret, then decodes it.
-    pub fn receive(self, secrets: &[String], incoming: Incoming<'_>) -> Result<Decoded, Refusal> {
+    pub fn receive(
+        self,
+        secrets: &[String],
+        settings: &Settings,
+        incoming: Incoming<'_>,
+    ) -> Result<Decoded, Refusal> {
         match self {
-            Self::Stripe => {
-                stripe::verify(secrets, incoming)?;
-                stripe::decode(incoming.body)
-            }
-        }
+            Self::Standard => standard::verify(secrets, incoming),
+            Self::Stripe => stripe::verify(secrets, incoming),
+            Self::Razorpay => razorpay::verify(secrets, incoming),
+            Self::Fondy => fondy::verify(secrets, incoming),
+            Self::Gumroad => gumroad::verify(secrets, settings, incoming),
+            Self::Refersion => refersion::verify(secrets, incoming),
+            Self::Shopify => shopify::verify(secrets, incoming),
+            Self::Paddle => paddle::verify(secrets, incoming),
+            Self::LemonSqueezy => lemonsqueezy::verify(secrets, incoming),
+            Self::WooCommerce => woocommerce::verify(secrets, incoming),
+            Self::PayPal => paypal::verify(secrets, settings, incoming),
+            Self::Generic => generic::verify(secrets, settings, incoming),
+        }?;
+        self.decode(incoming)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,20 @@ pub enum Fact {
         /// The program of its conversions.
         #[serde(default)]
         program_id: Option<ProgramId>,
+        /// What its provider needs beside the secrets, JSON, sealed like them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<Sealed>,
+    },
+    /// A webhook endpoint's secrets or settings were replaced.
+    EndpointUpdated {
+        /// Which.
+        id: EndpointId,
+        /// All of its secrets from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secrets: Option<Vec<Sealed>>,
+        /// All of its settings from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<Sealed>,
     },
     /// A webhook endpoint was deleted.
     EndpointDeleted {

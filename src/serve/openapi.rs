@@ -83,6 +83,8 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Any")) -> 201 "Any";
     get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page";
     get "/v1/webhook-endpoints/{id}" "Webhooks" readEndpoint "Reads an endpoint" (None) -> 200 "Any";
+    patch "/v1/webhook-endpoints/{id}" "Webhooks" changeEndpoint "Replaces its secrets or its settings"
+        (Some("Any")) -> 200 "Any";
     delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
     get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
         "What came in there, and what became of it" (None) -> 200 "Page", PAGE;

@@ -147,15 +147,17 @@ pub(super) fn create_endpoint(
     id: EndpointId,
     provider: &str,
     secrets: &[Sealed],
+    settings: Option<&Sealed>,
     program: Option<ProgramId>,
 ) -> Applied<Outcome> {
     let id = EndpointId(tx.free_id("endpoints", id.0)?);
-    tx.db.prepare_cached("INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6, NULL)")?.execute(
+    tx.db.prepare_cached("INSERT INTO endpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7, NULL)")?.execute(
         params![
             id.0 as i64,
             tx.workspace.0,
             provider,
             serde_json::to_string(secrets)?,
+            settings.map(|sealed| &sealed.0),
             program.map(|program| program.0 as i64),
             tx.at.0,
         ],
@@ -169,6 +171,36 @@ pub(super) fn create_endpoint(
         created_at: tx.at,
     };
     Ok(Outcome::new(201, &answer)?)
+}
+
+/// Replaces what is given, keeps the rest.
+pub(super) fn update_endpoint(
+    tx: &mut Applying<'_>,
+    id: EndpointId,
+    secrets: Option<&[Sealed]>,
+    settings: Option<&Sealed>,
+) -> Applied<Outcome> {
+    let secrets = secrets.map(serde_json::to_string).transpose()?;
+    let answer = tx
+        .db
+        .prepare_cached(
+            "UPDATE endpoints SET secrets = coalesce(?3, secrets), settings = coalesce(?4, settings)
+             WHERE id = ?1 AND workspace = ?2 AND deleted_at IS NULL
+             RETURNING provider, program, livemode, created_at",
+        )?
+        .query_row(params![id.0 as i64, tx.workspace.0, secrets, settings.map(|sealed| &sealed.0)], |row| {
+            Ok(WebhookEndpoint {
+                id,
+                provider: row.get(0)?,
+                program_id: row.get::<_, Option<i64>>(1)?.map(|id| ProgramId(id as u64)),
+                livemode: row.get(2)?,
+                created_at: Timestamp(row.get(3)?),
+            })
+        })
+        .optional()?;
+    let Some(answer) = answer else { return Err(Problem::not_found("webhook endpoint").into()) };
+    tx.touched.push(Touched::Endpoint(id));
+    Ok(Outcome::new(200, &answer)?)
 }
 
 pub(super) fn delete_endpoint(tx: &mut Applying<'_>, id: EndpointId) -> Applied<Outcome> {

@@ -107,8 +107,11 @@ impl Applying<'_> {
             Fact::LinkCreated { id, spec, spare_slugs } => links::create(self, *id, spec, spare_slugs),
             Fact::LinkUpdated { id, patch } => links::update(self, *id, patch),
             Fact::LinkDeleted { id } => links::delete(self, *id),
-            Fact::EndpointCreated { id, provider, secrets, program_id } => {
-                access::create_endpoint(self, *id, provider, secrets, *program_id)
+            Fact::EndpointCreated { id, provider, secrets, program_id, settings } => {
+                access::create_endpoint(self, *id, provider, secrets, settings.as_ref(), *program_id)
+            }
+            Fact::EndpointUpdated { id, secrets, settings } => {
+                access::update_endpoint(self, *id, secrets.as_deref(), settings.as_ref())
             }
             Fact::EndpointDeleted { id } => access::delete_endpoint(self, *id),
             Fact::SiteCreated { id, name, origins } => sites::create(self, *id, name, origins),

@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -56,7 +56,7 @@ CREATE INDEX links_workspace ON links (workspace, id) WHERE deleted_at IS NULL;
 -- livemode is NULL until the first delivery with payments fixes it
 CREATE TABLE endpoints (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, provider TEXT NOT NULL, secrets TEXT NOT NULL,
-    program INTEGER, livemode INTEGER, created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+    settings TEXT, program INTEGER, livemode INTEGER, created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
 
 CREATE TABLE sites (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, origins TEXT NOT NULL,

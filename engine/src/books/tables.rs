@@ -122,14 +122,16 @@ impl Tables {
     }
 
     fn load_endpoint(&mut self, db: &Connection, id: EndpointId) -> Result<(), StoreError> {
-        let row: Option<(u32, String, String, Option<i64>)> = db
+        let row: Option<(u32, String, String, Option<String>, Option<i64>)> = db
             .prepare_cached(
-                "SELECT workspace, provider, secrets, program FROM endpoints
+                "SELECT workspace, provider, secrets, settings, program FROM endpoints
                  WHERE id = ?1 AND deleted_at IS NULL",
             )?
-            .query_row([id.0 as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .query_row([id.0 as i64], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
             .optional()?;
-        let Some((workspace, provider, secrets, program)) = row else {
+        let Some((workspace, provider, secrets, settings, program)) = row else {
             self.endpoints.remove(id);
             return Ok(());
         };
@@ -139,6 +141,7 @@ impl Tables {
             workspace: WorkspaceId(workspace),
             provider,
             secrets: sealed.iter().filter_map(|sealed| self.unseal(id, sealed)).collect(),
+            settings: settings.and_then(|sealed| self.unseal(id, &Sealed(sealed))),
             program: program.map(|id| ProgramId(id as u64)),
         });
         Ok(())
@@ -152,7 +155,7 @@ impl Tables {
         Ok(())
     }
 
-    /// A secret that cannot be opened verifies nothing; its endpoint answers 401 until it is made anew.
+    /// A secret or setting that cannot be opened verifies nothing; its endpoint answers 401 until it is made anew.
     fn unseal(&self, id: EndpointId, sealed: &Sealed) -> Option<String> {
         let clear = self.keyring.unseal(SECRET_CONTEXT, sealed).ok();
         let clear = clear.and_then(|bytes| String::from_utf8(bytes).ok());

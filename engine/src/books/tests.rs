@@ -45,6 +45,7 @@ fn bench() -> Bench {
         provider: "stripe".into(),
         secrets: Vec::new(),
         program_id: None,
+        settings: None,
     };
     bench.apply(endpoint);
     bench

@@ -1,22 +1,23 @@
-//! `POST /v1/webhook-endpoints`, `DELETE /v1/webhook-endpoints/{id}`. Secrets are kept sealed under the
-//! keyring's master key.
+//! `POST /v1/webhook-endpoints`, `PATCH` and `DELETE /v1/webhook-endpoints/{id}`. Secrets and settings are kept
+//! sealed under the keyring's master key.
 
 use std::sync::Arc;
 
 use http::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::Response;
 use weir_edge::route::Router;
 use weir_engine::books::ENDPOINT_SECRET_CONTEXT;
-use weir_schemas::fact::{Fact, Role};
+use weir_schemas::fact::{Fact, Role, Sealed};
 use weir_schemas::ids::{EndpointId, ProgramId};
 use weir_schemas::problem::Problem;
 
 use super::handles::{Commands, admission, answer};
 use super::link_spec::Errors;
 use crate::providers::Provider;
+use crate::providers::settings::Settings;
 
 /// Most live secrets of one endpoint: the old and the new while one is rolled, and room for mistakes.
 const SECRETS_MAX: usize = 8;
@@ -30,13 +31,26 @@ struct NewEndpoint {
     secrets: Vec<String>,
     #[serde(default)]
     program_id: Option<ProgramId>,
+    #[serde(default)]
+    settings: Option<Settings>,
+}
+
+/// What of an endpoint can be replaced: its secrets while one is rolled, its settings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    secrets: Option<Vec<String>>,
+    settings: Option<Settings>,
 }
 
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
-    let [create, delete] = std::array::from_fn(|_| Arc::clone(commands));
+    let [create, update, delete] = std::array::from_fn(|_| Arc::clone(commands));
     Router::new()
         .route(Method::POST, "/v1/webhook-endpoints", move |context| {
             self::create(context, Arc::clone(&create))
+        })
+        .route(Method::PATCH, "/v1/webhook-endpoints/{id}", move |context| {
+            self::update(context, Arc::clone(&update))
         })
         .route(Method::DELETE, "/v1/webhook-endpoints/{id}", move |context| {
             self::delete(context, Arc::clone(&delete))
@@ -49,19 +63,77 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     check(&new)?;
     let (at, request) = admission(&context)?;
     let id = EndpointId(commands.ids.next(at));
-    let seal = |secret: &String| commands.keyring.seal(ENDPOINT_SECRET_CONTEXT, secret.as_bytes());
     let fact = Fact::EndpointCreated {
         id,
         provider: new.provider,
-        secrets: new.secrets.iter().map(seal).collect(),
+        secrets: commands.sealed_secrets(&new.secrets),
         program_id: new.program_id,
+        settings: new.settings.as_ref().map(|settings| commands.sealed_settings(settings)),
     };
     let outcome = commands.submit(caller, at, request, fact).await?;
-    Ok(answer(outcome, |mut endpoint| {
-        let url = endpoint["id"].as_str().map(|id| commands.hook_url(id));
+    Ok(answer(outcome, |endpoint| commands.with_hook_url(endpoint)))
+}
+
+async fn update(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
+    let caller = context.require(&[Role::Admin])?;
+    let id: EndpointId = context.id("id", "webhook endpoint")?;
+    let patch: Patch = context.json(JSON_MAX).await?;
+    let known = commands.endpoint(id).filter(|endpoint| endpoint.workspace == caller.workspace);
+    let known = known.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
+    let mut errors = Errors::default();
+    let provider = Provider::from_name(&known.provider);
+    if let Some(secrets) = &patch.secrets {
+        check_secrets(provider, secrets, &mut errors);
+    }
+    if let Some(settings) = &patch.settings {
+        check_settings(provider, settings, &mut errors);
+    }
+    errors.none()?;
+    let (at, request) = admission(&context)?;
+    let fact = Fact::EndpointUpdated {
+        id,
+        secrets: patch.secrets.map(|secrets| commands.sealed_secrets(&secrets)),
+        settings: patch.settings.map(|settings| commands.sealed_settings(&settings)),
+    };
+    let outcome = commands.submit(caller, at, request, fact).await?;
+    Ok(answer(outcome, |endpoint| commands.with_hook_url(endpoint)))
+}
+
+impl Commands {
+    fn sealed_secrets(&self, secrets: &[String]) -> Vec<Sealed> {
+        secrets.iter().map(|secret| self.keyring.seal(ENDPOINT_SECRET_CONTEXT, secret.as_bytes())).collect()
+    }
+
+    fn sealed_settings(&self, settings: &Settings) -> Sealed {
+        let json = serde_json::to_vec(settings).expect("settings are plain data");
+        self.keyring.seal(ENDPOINT_SECRET_CONTEXT, &json)
+    }
+
+    fn with_hook_url(&self, mut endpoint: Value) -> Value {
+        let url = endpoint["id"].as_str().map(|id| self.hook_url(id));
         endpoint["url"] = json!(url);
         endpoint
-    }))
+    }
+}
+
+fn check_settings(provider: Option<Provider>, settings: &Settings, errors: &mut Errors) {
+    if let Some(Err((field, why))) = provider.map(|provider| provider.check_settings(settings)) {
+        errors.add(field, why);
+    }
+}
+
+fn check_secrets(provider: Option<Provider>, secrets: &[String], errors: &mut Errors) {
+    if secrets.is_empty() || secrets.len() > SECRETS_MAX {
+        errors.add("secrets", format!("must hold 1 to {SECRETS_MAX} secrets"));
+    }
+    for (n, secret) in secrets.iter().enumerate() {
+        let field = format!("secrets[{n}]");
+        if secret.len() > SECRET_MAX {
+            errors.add(field, format!("is longer than {SECRET_MAX} bytes"));
+        } else if let Some(Err(why)) = provider.map(|provider| provider.check_secret(secret)) {
+            errors.add(field, why);
+        }
+    }
 }
 
 fn check(new: &NewEndpoint) -> Result<(), Problem> {
@@ -71,17 +143,8 @@ fn check(new: &NewEndpoint) -> Result<(), Problem> {
         let known: Vec<&str> = Provider::ALL.iter().map(|provider| provider.as_str()).collect();
         errors.add("provider", format!("must be one of: {}", known.join(", ")));
     }
-    if new.secrets.is_empty() || new.secrets.len() > SECRETS_MAX {
-        errors.add("secrets", format!("must hold 1 to {SECRETS_MAX} secrets"));
-    }
-    for (n, secret) in new.secrets.iter().enumerate() {
-        let field = format!("secrets[{n}]");
-        if secret.len() > SECRET_MAX {
-            errors.add(field, format!("is longer than {SECRET_MAX} bytes"));
-        } else if let Some(Err(why)) = provider.map(|provider| provider.check_secret(secret)) {
-            errors.add(field, why);
-        }
-    }
+    check_secrets(provider, &new.secrets, &mut errors);
+    check_settings(provider, new.settings.as_ref().unwrap_or(&Settings::default()), &mut errors);
     if new.program_id.is_some() {
         errors.add("program_id", "is not supported yet: leave it out");
     }

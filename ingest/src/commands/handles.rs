@@ -10,10 +10,11 @@ use weir_edge::problem::unavailable;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json as json_response, no_content};
 use weir_engine::books::{Books, Outcome, SubmitError};
+use weir_engine::endpoints::Endpoint;
 use weir_engine::keyring::{Keyring, KeyringError};
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{Actor, Fact, IdempotentRequest, Recorded};
-use weir_schemas::ids::{KeyId, WorkspaceId};
+use weir_schemas::ids::{EndpointId, KeyId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
@@ -114,6 +115,11 @@ impl Commands {
     /// What short URLs and the snippet's address begin with.
     pub(super) fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// A live webhook endpoint.
+    pub(super) fn endpoint(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
+        self.books.endpoints().find(id)
     }
 
     /// Where a provider is to report.

@@ -47,8 +47,9 @@ fn parse_header(header: &str) -> Option<(&str, Vec<Vec<u8>>)> {
 }
 
 /// Decodes a verified body.
-pub fn decode(body: &[u8]) -> Result<Decoded, Refusal> {
-    let event: Event = serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+pub fn decode(incoming: Incoming<'_>) -> Result<Decoded, Refusal> {
+    let event: Event =
+        serde_json::from_slice(incoming.body).map_err(|error| Refusal::Malformed(error.to_string()))?;
     if event.id.is_empty() {
         return Err(Refusal::Malformed("`id` is empty".to_owned()));
     }
@@ -74,6 +75,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, Refusal> {
         dedupe_key: event.id,
         event_type: event.kind,
         livemode: event.livemode,
+        repeated: None,
         notices: notice.into_iter().collect(),
     })
 }

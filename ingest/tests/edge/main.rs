@@ -217,3 +217,4 @@ impl Drop for Edge {
 
 mod commands;
 mod hooks;
+mod providers;

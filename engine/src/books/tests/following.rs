@@ -96,6 +96,7 @@ async fn what_was_submitted_is_read_and_found_at_once_and_after_a_restart() {
         provider: "stripe".into(),
         secrets: vec![sealed, Sealed("broken".into())],
         program_id: None,
+        settings: None,
     };
     books.submit(recorded(endpoint)).await.unwrap();
     assert_eq!(books.endpoints().find(ENDPOINT).unwrap().secrets, ["whsec_1"]);

@@ -24,7 +24,7 @@ fn verdict(header: &str, secrets: &[&str], body: &[u8], now: Timestamp) -> Resul
     let mut headers = HeaderMap::new();
     headers.insert("stripe-signature", HeaderValue::from_str(header).unwrap());
     let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-    verify(&secrets, Incoming { headers: &headers, body, now })
+    verify(&secrets, Incoming::new(&headers, body, now))
 }
 
 #[test]
@@ -65,8 +65,12 @@ fn malformed_headers_are_refused() {
         assert_eq!(verdict(bad, &["s"], b"{}", NOW), Err(Refusal::SignatureMalformed(HEADER)), "{bad}");
     }
     let headers = HeaderMap::new();
-    let missing = verify(&["s".to_owned()], Incoming { headers: &headers, body: b"", now: NOW });
+    let missing = verify(&["s".to_owned()], Incoming::new(&headers, b"", NOW));
     assert_eq!(missing, Err(Refusal::SignatureMissing(HEADER)));
+}
+
+fn decode(body: &[u8]) -> Result<Decoded, Refusal> {
+    super::decode(Incoming::new(&HeaderMap::new(), body, NOW))
 }
 
 fn only_notice(body: &[u8]) -> Notice {
