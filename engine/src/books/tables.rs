@@ -18,6 +18,9 @@ use crate::keys::{KeyTable, Principal};
 use crate::links::{LinkTable, TrackedLink};
 use crate::sites::SiteTable;
 
+/// Workspace, provider, sealed secrets, sealed settings, program.
+type EndpointRow = (u32, String, String, Option<String>, Option<i64>);
+
 /// The tables and what is needed to keep them.
 pub(super) struct Tables {
     pub(super) links: LinkTable,
@@ -122,7 +125,7 @@ impl Tables {
     }
 
     fn load_endpoint(&mut self, db: &Connection, id: EndpointId) -> Result<(), StoreError> {
-        let row: Option<(u32, String, String, Option<String>, Option<i64>)> = db
+        let row: Option<EndpointRow> = db
             .prepare_cached(
                 "SELECT workspace, provider, secrets, settings, program FROM endpoints
                  WHERE id = ?1 AND deleted_at IS NULL",
