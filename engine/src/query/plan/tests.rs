@@ -30,7 +30,7 @@ fn every_wrong_field_is_named() {
         "metrics": ["clicks", "clicks"], "date_range": ["2026-11-08", "2026-11-01"],
         "timezone": "Mars/Olympus",
         "dimensions": ["time:day", "time:hour"], "filters": ["is", "asn", ["x"]],
-        "order_by": [["country", "asc"], ["revenue", "desc"]], "limit": 0, "offset": 1_000_001
+        "order_by": [["time:day", "asc"], ["revenue", "desc"]], "limit": 0, "offset": 1_000_001
     }));
     let fields: Vec<&str> = errors.iter().map(|(field, _)| field.as_str()).collect();
     let expected = [
