@@ -234,7 +234,8 @@ async fn connection<S, A>(
         tracing::trace!(%error, %peer, "connection ended");
     }
     if let Some(parts) = served.into_parts() {
-        // A value, not the guard: held over the await it would block whoever announces the shutdown, and with it every thread.
+        // A value, not the guard: held over the await it would block whoever announces the shutdown,
+        // and with it every thread.
         let stopping = *shutdown.borrow();
         linger(parts.io.into_inner(), stopping).await;
     }

@@ -277,7 +277,8 @@ impl Worker {
                 tracing::debug!(detail = problem.detail, "a live topic could not be checked");
             }
             Err(problem) if problem.status == 503 => {
-                // A warehouse that starts or restarts is no reason to send anyone away: their snapshot comes when it is back.
+                // A warehouse that starts or restarts is no reason to send anyone away: their snapshot comes
+                // when it is back.
                 metrics::counter!("weir_live_loads_postponed_total").increment(1);
                 tracing::debug!(detail = problem.detail, "a live topic waits for the warehouse");
                 topic.try_again();

@@ -44,7 +44,8 @@ pub(super) struct Topic {
     pub behind: HashSet<Subscriber>,
     /// Whether a load is under way.
     pub loading: bool,
-    /// The last load failed for a reason that passes (the warehouse is away): when it is tried again, and the pause after.
+    /// The last load failed for a reason that passes (the warehouse is away): when it is tried again, and
+    /// the pause after that.
     pub retry: Option<(Instant, Duration)>,
     history: VecDeque<(Sequence, Sequence, Body)>,
     history_bytes: usize,
