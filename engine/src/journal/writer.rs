@@ -298,3 +298,32 @@ impl Journal {
         &self.config.folder
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use weir_schemas::fact::kind;
+
+    use super::*;
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_written_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = JournalConfig { folder: dir.path().to_owned(), node: 0, segment_bytes: 1 << 20 };
+        let mut journal = Journal::open(config).unwrap().0;
+        journal.put_fact(kind::FACT, b"durable").unwrap();
+        assert_eq!(journal.commit().unwrap(), 1);
+        // A pipe takes what is written and cannot be synced.
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let open = journal.facts.open.as_mut().unwrap();
+        let good = std::mem::replace(&mut open.file, File::from(OwnedFd::from(writer)));
+        journal.put_fact(kind::FACT, b"lost").unwrap();
+        assert!(matches!(journal.commit(), Err(JournalError::Failed { doing: "sync", .. })));
+        // Not even where the disk seems to be well again.
+        journal.facts.open.as_mut().unwrap().file = good;
+        journal.put_fact(kind::FACT, b"again").unwrap();
+        assert!(matches!(journal.commit(), Err(JournalError::Failed { .. })));
+        assert_eq!(journal.last(), 1);
+    }
+}

@@ -88,3 +88,26 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_schemas::ids::WorkspaceId;
+
+    use super::*;
+
+    #[test]
+    fn who_does_not_read_misses_frames_and_holds_no_more_than_its_outlet() {
+        // One place is kept for the word that closes.
+        let (outlet, mut frames) = mpsc::channel(3);
+        let watcher = Watcher { workspace: WorkspaceId(1), partner: None };
+        let mut client = Client::new(watcher, outlet);
+        let mut send = || client.send(Bytes::from_static(b"{}"));
+        assert_eq!([send(), send(), send()], [Delivery::Sent, Delivery::Sent, Delivery::Missed]);
+        assert!(!client.has_room());
+        assert!(frames.try_recv().is_ok());
+        assert!(client.has_room(), "it reads again");
+        assert_eq!(client.send(Bytes::from_static(b"{}")), Delivery::Sent);
+        drop(frames);
+        assert_eq!(client.send(Bytes::from_static(b"{}")), Delivery::Gone);
+    }
+}
