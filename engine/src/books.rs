@@ -45,7 +45,7 @@ pub use handle::{Books, BooksConfig, BooksError, SubmitError};
 pub use outcome::{Outcome, StoreError};
 pub use reads::{
     ConversionFilter, CustomerProfile, CustomerTouch, LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX,
-    Page, PageOf, ReadError, Reads, Trace,
+    Page, PageOf, ReadError, Reads, TAGS_LISTED_MAX, TagCount, Trace,
 };
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;

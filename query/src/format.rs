@@ -1,9 +1,12 @@
 //! An answer as text: JSON as it is, or its rows as CSV (RFC 4180) or newline-delimited JSON.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderValue};
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json, typed};
+use weir_schemas::csv;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Answer, Cell, Column};
 
@@ -30,7 +33,7 @@ impl Format {
     pub(crate) fn response(self, answer: &Answer) -> Response {
         let (kind, name, body) = match self {
             Self::Json => return json(StatusCode::OK, answer),
-            Self::Csv => ("text/csv; charset=utf-8", "weir.csv", csv(&answer.columns, &answer.rows)),
+            Self::Csv => ("text/csv; charset=utf-8", "weir.csv", table(&answer.columns, &answer.rows)),
             Self::Ndjson => ("application/x-ndjson", "weir.ndjson", ndjson(&answer.columns, &answer.rows)),
         };
         let mut response = typed(StatusCode::OK, kind, body);
@@ -43,36 +46,21 @@ impl Format {
     }
 }
 
-fn csv(columns: &[Column], rows: &[Vec<Cell>]) -> String {
+fn table(columns: &[Column], rows: &[Vec<Cell>]) -> String {
     let mut out = String::new();
-    line(&mut out, columns.iter().map(|column| column.name.clone()));
+    csv::write(&mut out, columns.iter().map(|column| column.name.as_str()));
     for row in rows {
-        line(&mut out, row.iter().map(text));
+        let cells: Vec<_> = row.iter().map(text).collect();
+        csv::write(&mut out, cells.iter().map(|cell| &**cell));
     }
     out
 }
 
-fn line(out: &mut String, cells: impl Iterator<Item = String>) {
-    for (index, cell) in cells.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        if cell.contains(['"', ',', '\n', '\r']) {
-            out.push('"');
-            out.push_str(&cell.replace('"', "\"\""));
-            out.push('"');
-        } else {
-            out.push_str(&cell);
-        }
-    }
-    out.push_str("\r\n");
-}
-
-fn text(cell: &Cell) -> String {
+fn text(cell: &Cell) -> Cow<'_, str> {
     match cell {
-        Cell::Null => String::new(),
-        Cell::String(text) => text.clone(),
-        other => other.to_string(),
+        Cell::Null => "".into(),
+        Cell::String(text) => text.into(),
+        other => other.to_string().into(),
     }
 }
 
@@ -113,7 +101,7 @@ mod tests {
     #[test]
     fn csv_quotes_what_would_break_a_row() {
         let expected = "city,link,clicks\r\n\"Köln, \"\"Dom\"\"\",,3\r\n\"a\nb\",lnk_1,-1\r\n";
-        assert_eq!(csv(&columns(), &rows()), expected);
+        assert_eq!(table(&columns(), &rows()), expected);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub fn routes(management: Management) -> Router {
     };
     let table: &[(&str, Read)] = &[
         ("/v1/links", |context, of| Box::pin(links::list(context, of))),
+        ("/v1/links/export", |context, of| Box::pin(links::export(context, of))),
+        ("/v1/tags", |context, of| Box::pin(links::tags(context, of))),
         ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
         ("/v1/links/{id}/allocation", |context, of| Box::pin(allocation::one(context, of))),
         ("/v1/links/{id}/qr", |context, of| Box::pin(qr::code(context, of))),

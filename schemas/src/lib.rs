@@ -1,6 +1,7 @@
 //! Weir's vocabulary: every fact, id, amount and contract is stated here once, and nothing here does I/O.
 //!
-//! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]), what the edge saw ([`hit`]),
+//! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]; tables: [`csv`]), what the
+//! edge saw ([`hit`]),
 //! what was made of it ([`click`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for the numbers
 //! ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`query`], [`live`],
 //! [`problem`]), and the warehouse's schema ([`migrations`]).
@@ -10,6 +11,7 @@
 pub mod cidr;
 pub mod click;
 pub mod conversion;
+pub mod csv;
 pub mod effect;
 pub mod event;
 pub mod fact;

@@ -7,6 +7,8 @@ use crate::ids::{LinkId, PartnerId, ProgramId};
 use crate::problem::FieldError;
 use crate::time::Timestamp;
 
+pub mod sheet;
+
 /// UTM values that a link adds to its destination and lends to visits that bring none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -86,6 +88,12 @@ pub struct LinkSpec {
     /// For people.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// For people, several lines if need be.
+    #[serde(default)]
+    pub notes: Option<String>,
+    /// Out of the lists; it goes on redirecting all the same.
+    #[serde(default)]
+    pub archived: bool,
     /// The program whose terms apply to its conversions.
     #[serde(default)]
     #[schema(value_type = Option<String>)]

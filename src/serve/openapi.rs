@@ -57,7 +57,20 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Any")) -> 200 "Any";
     get "/v1/links" "Links" listLinks "Lists links, newest first" (None) -> 200 "Page",
         &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before"),
-          ("search", "Part of slug, title or destination"), ("tag", "A tag"), ("partner_id", "A partner")];
+          ("search", "Part of slug, domain, title, notes or destination"), ("tag", "A tag"),
+          ("partner_id", "A partner"), ("program_id", "A program"),
+          ("domain", "A host; empty for the engine's own"), ("archived", "`false` (the default), `true` or `all`")];
+    patch "/v1/links/bulk" "Links" changeLinks
+        "Changes up to 1,000 links: `links` with `id` and what changes, or one `patch` for all `ids`"
+        (Some("Any")) -> 200 "Any";
+    delete "/v1/links/bulk" "Links" deleteLinks "Deletes up to 1,000 links: `ids`" (Some("Any")) -> 200 "Any";
+    post "/v1/links/import" "Links" importLinks
+        "Makes up to 1,000 links from CSV (text/csv) whose first row names the columns; each row has its own result"
+        (Some("Table")) -> 200 "Any";
+    get "/v1/links/export" "Links" exportLinks "Links as CSV, the filters as for the list" (None) -> 200 "",
+        &[("search", "As for the list"), ("tag", "A tag"), ("partner_id", "A partner"), ("program_id", "A program"),
+          ("domain", "A host; empty for the engine's own"), ("archived", "`all` (the default), `true` or `false`")];
+    get "/v1/tags" "Links" listTags "The tags in use, the most used first" (None) -> 200 "Page";
     get "/v1/links/{id}" "Links" readLink "Reads a link" (None) -> 200 "Link";
     patch "/v1/links/{id}" "Links" changeLink "Changes the fields given" (Some("Any")) -> 200 "Link";
     delete "/v1/links/{id}" "Links" deleteLink "Deletes a link; its history stays" (None) -> 204 "";
@@ -194,8 +207,10 @@ fn describe(operation: &Operation) -> Value {
         described["parameters"] = json!(parameters);
     }
     if let Some(body) = operation.body {
-        described["requestBody"] =
-            json!({"required": true, "content": {"application/json": {"schema": reference(body)}}});
+        described["requestBody"] = match body {
+            "Table" => json!({"required": true, "content": {"text/csv": {"schema": {"type": "string"}}}}),
+            body => json!({"required": true, "content": {"application/json": {"schema": reference(body)}}}),
+        };
     }
     described
 }

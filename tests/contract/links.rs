@@ -8,7 +8,7 @@ use super::{fresh, names, refused, shared};
 /// A link as the contract shows it.
 fn everything(slug: &str) -> Value {
     json!({ "slug": slug, "domain": null, "destination": "https://shop.example/p?id=1", "status_code": 302,
-        "title": null, "tags": ["mail"], "program_id": null, "partner_id": null, "track_conversions": true,
+        "title": null, "tags": ["mail"], "notes": "two\nlines", "archived": false, "program_id": null, "partner_id": null, "track_conversions": true,
         "utm": {"source": "news"}, "forward_query": true,
         "starts_at": null, "expires_at": null, "max_clicks": null, "daily_click_cap": null, "cap_timezone": "UTC",
         "fallback": null, "password": null, "enabled": true, "rules": [], "variants": [],
@@ -194,6 +194,113 @@ fn many_links_at_once_each_with_its_result() {
     let more: Vec<Value> = (0..1_001).map(|_| json!({"destination": good})).collect();
     names(&shared.engine.api("POST", "/v1/links/bulk", Some(&json!({"links": more}))), "links");
     names(&shared.engine.api("POST", "/v1/links/bulk", Some(&json!({"links": []}))), "links");
+}
+
+#[test]
+fn many_links_are_changed_and_deleted_each_with_its_result() {
+    let shared = shared();
+    let tag = fresh("many");
+    let (slugs, ids): (Vec<String>, Vec<String>) =
+        (0..3).map(|_| shared.link(json!({"tags": [tag]}))).unzip();
+    let statuses = |answer: &Value| -> Vec<u64> {
+        let results = answer["data"].as_array().expect("results");
+        results.iter().filter_map(|result| result["status"].as_u64()).collect()
+    };
+    let bulk = |method: &str, body: Value| shared.engine.call(method, "/v1/links/bulk", Some(&body), 200);
+    let each = json!({"links": [{"id": ids[0], "title": "first"}, {"id": ids[1], "status_code": 200},
+        {"id": "lnk_0000000000000", "title": "x"}, {"title": "x"}, {"id": ids[2], "slug": slugs[0]}, 7]});
+    let answer = bulk("PATCH", each);
+    assert_eq!(statuses(&answer), [200, 422, 404, 422, 409, 422], "{answer}");
+    assert_eq!(
+        (&answer["data"][0]["link"]["title"], &answer["data"][1]["id"]),
+        (&json!("first"), &json!(ids[1]))
+    );
+    assert_eq!(answer["data"][1]["error"]["errors"][0]["field"], "status_code");
+
+    let answer = bulk("PATCH", json!({"ids": ids, "patch": {"archived": true, "notes": "old"}}));
+    assert_eq!(statuses(&answer), [200, 200, 200]);
+    let listed =
+        |query: &str| shared.get(&format!("/v1/links?tag={tag}{query}"))["data"].as_array().map(Vec::len);
+    assert_eq!([listed(""), listed("&archived=true"), listed("&archived=all")], [Some(0), Some(3), Some(3)]);
+    assert_eq!(shared.visit(&format!("/{}", slugs[0]), &[]).status, 302, "an archived link redirects");
+    names(&shared.engine.api("GET", "/v1/links?archived=maybe", None), "archived");
+
+    let answer = bulk("DELETE", json!({"ids": [ids[0], "lnk_0000000000000", ids[1], 7]}));
+    assert_eq!(statuses(&answer), [204, 404, 204, 422], "{answer}");
+    assert_eq!(listed("&archived=all"), Some(1));
+    for (method, body, field) in [
+        ("PATCH", json!({"ids": ids, "patch": 7}), "patch"),
+        ("PATCH", json!({"links": []}), "links"),
+        ("DELETE", json!({"links": ids}), "links"),
+        ("DELETE", json!({"ids": vec!["lnk_1"; 1_001]}), "ids"),
+    ] {
+        names(&shared.engine.api(method, "/v1/links/bulk", Some(&body)), field);
+    }
+}
+
+#[test]
+fn a_table_of_links_comes_in_and_goes_out() {
+    let shared = shared();
+    let (first, second, tag) = (fresh("sheet"), fresh("sheet"), fresh("sheettag"));
+    let import = |table: &str| {
+        shared.with_headers("POST", "/v1/links/import", &[("content-type", "text/csv")], table.as_bytes())
+    };
+    let table = format!(
+        "Destination,Slug,Tags,Title,max_clicks,utm_source\r\n\
+         https://a.example/,{first},\"{tag},other\",\"two\nlines, \"\"quoted\"\"\",5,news\n\
+         nonsense,,{tag},,,\n\
+         https://b.example/,{second},{tag},'=1+1,,\n\
+         https://c.example/,{first},{tag},,,\n\
+         https://d.example/,,{tag},,many,\n"
+    );
+    let answer = import(&table);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = answer.json();
+    let results = answer["data"].as_array().expect("results");
+    let told: Vec<(u64, u64)> =
+        results.iter().filter_map(|r| Some((r["line"].as_u64()?, r["status"].as_u64()?))).collect();
+    assert!(
+        told == [(2, 201), (4, 422), (5, 201), (6, 409), (7, 422)]
+            || told == [(2, 409), (4, 422), (5, 201), (6, 201), (7, 422)],
+        "of two rows that want one slug, one has it: {answer}"
+    );
+    assert_eq!(results[1]["error"]["errors"][0]["field"], "destination");
+    assert_eq!(results[4]["error"]["errors"][0]["field"], "max_clicks");
+
+    let out = shared.with_headers("GET", &format!("/v1/links/export?tag={tag}"), &[], b"");
+    assert_eq!((out.status, out.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+    let text = out.text();
+    assert_eq!(text.matches("https://").count(), 2, "{text}");
+    assert!(text.contains(&format!(",{second},")) && text.contains("'=1+1"), "{text}");
+    // What went out comes in again once the slugs are free.
+    let ids: Vec<String> = shared.get(&format!("/v1/links?tag={tag}"))["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|link| text_of(&link["id"]))
+        .collect();
+    shared.engine.call("DELETE", "/v1/links/bulk", Some(&json!({"ids": ids})), 200);
+    let again = import(&text).json();
+    let statuses: Vec<u64> =
+        again["data"].as_array().expect("results").iter().filter_map(|r| r["status"].as_u64()).collect();
+    assert_eq!(statuses, [201, 201], "{again}");
+    let listed = shared.get(&format!("/v1/links?tag={tag}&search={second}"));
+    assert_eq!(listed["data"][0]["title"], "=1+1");
+
+    let tags = shared.get("/v1/tags");
+    let count = |tag: &str| {
+        let tags = tags["data"].as_array().expect("tags");
+        tags.iter().find(|entry| entry["tag"] == tag).and_then(|entry| entry["links"].as_u64())
+    };
+    assert_eq!(count(&tag), Some(2), "{tags}");
+    for (table, field) in
+        [("a,b\n1,2", "a"), ("destination\n", "body"), ("", "destination"), ("destination\n\"x", "body")]
+    {
+        names(&import(table), field);
+    }
+    let json =
+        shared.with_headers("POST", "/v1/links/import", &[("content-type", "application/json")], b"{}");
+    assert_eq!(json.status, 415);
 }
 
 #[test]

@@ -103,13 +103,31 @@ fn page<T>(mut items: Vec<(i64, T)>, limit: u32) -> Page<T> {
 /// Which links are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkFilter {
-    /// A part of slug, title or destination, in any case.
+    /// A part of slug, domain, title, notes or destination, in any case.
     pub search: Option<String>,
     /// One of its tags.
     pub tag: Option<String>,
     /// Its partner.
     pub partner: Option<PartnerId>,
+    /// Its program.
+    pub program: Option<ProgramId>,
+    /// Its host; the empty text is the engine's own.
+    pub domain: Option<String>,
+    /// Whether it is archived; both where absent.
+    pub archived: Option<bool>,
 }
+
+/// A tag and how many links have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TagCount {
+    /// The tag.
+    pub tag: String,
+    /// Links that have it and are not archived.
+    pub links: u64,
+}
+
+/// How many tags are listed at most, the most used first.
+pub const TAGS_LISTED_MAX: u32 = 500;
 
 /// Which conversions are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -254,22 +272,53 @@ impl Reads {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT {} FROM links WHERE workspace = ?1 AND deleted_at IS NULL AND id < ?2
                      AND (?3 IS NULL OR slug LIKE ?3 ESCAPE '\\' OR spec ->> '$.title' LIKE ?3 ESCAPE '\\'
-                          OR spec ->> '$.destination' LIKE ?3 ESCAPE '\\')
+                          OR spec ->> '$.destination' LIKE ?3 ESCAPE '\\'
+                          OR spec ->> '$.notes' LIKE ?3 ESCAPE '\\' OR domain LIKE ?3 ESCAPE '\\')
                      AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(spec, '$.tags') WHERE value = ?4))
-                     AND (?5 IS NULL OR partner = ?5)
-                 ORDER BY id DESC LIMIT ?6",
+                     AND (?5 IS NULL OR partner = ?5) AND (?6 IS NULL OR program = ?6)
+                     AND (?7 IS NULL OR domain = ?7)
+                     AND (?8 IS NULL OR coalesce(spec ->> '$.archived', 0) = ?8)
+                 ORDER BY id DESC LIMIT ?9",
                 links::COLUMNS
             ))?;
             let partner = filter.partner.map(|partner| partner.0 as i64);
+            let program = filter.program.map(|program| program.0 as i64);
             let limit = of.limit();
-            let mut rows =
-                statement.query(params![workspace.0, below, like, filter.tag, partner, limit + 1])?;
+            let mut rows = statement.query(params![
+                workspace.0,
+                below,
+                like,
+                filter.tag,
+                partner,
+                program,
+                filter.domain,
+                filter.archived,
+                limit + 1
+            ])?;
             let mut items = Vec::new();
             while let Some(row) = rows.next()? {
                 let link = links::stored(row)?;
                 items.push((link.id.0 as i64, link.answer()));
             }
             Ok(page(items, limit))
+        })
+    }
+
+    /// The tags of the links that are not archived, the most used first; at most [`TAGS_LISTED_MAX`].
+    pub fn link_tags(&self, workspace: WorkspaceId) -> Result<Vec<TagCount>, ReadError> {
+        self.read(|db| {
+            let tags = db
+                .prepare_cached(
+                    "SELECT t.value, count(*) FROM links l, json_each(l.spec, '$.tags') t
+                     WHERE l.workspace = ?1 AND l.deleted_at IS NULL
+                         AND NOT coalesce(l.spec ->> '$.archived', 0)
+                     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?2",
+                )?
+                .query_map(params![workspace.0, TAGS_LISTED_MAX], |row| {
+                    Ok(TagCount { tag: row.get(0)?, links: row.get::<_, i64>(1)? as u64 })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(tags)
         })
     }
 

@@ -14,6 +14,8 @@ use crate::password::{self, PASSWORD_MAX};
 
 /// Longest title, in bytes.
 const TITLE_MAX: usize = 255;
+/// Longest notes, in bytes.
+const NOTES_MAX: usize = 4_096;
 /// Most tags, and longest tag in bytes.
 const TAGS_MAX: usize = 20;
 const TAG_MAX: usize = 64;
@@ -123,6 +125,9 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
     }
     if spec.title.as_ref().is_some_and(|title| title.len() > TITLE_MAX) {
         errors.add("title", format!("is longer than {TITLE_MAX} bytes"));
+    }
+    if spec.notes.as_ref().is_some_and(|notes| notes.len() > NOTES_MAX) {
+        errors.add("notes", format!("is longer than {NOTES_MAX} bytes"));
     }
     check_tags(&mut spec.tags, &mut errors);
     check_utm(&spec.utm, &mut errors);
