@@ -64,6 +64,8 @@ pub struct Config {
     pub live_tick: Duration,
     /// Whether cookies are set.
     pub privacy_cookies: bool,
+    /// Where abuse of links is reported: a mail address or a web page.
+    pub abuse_contact: Option<String>,
     /// Tracing filter.
     pub log_level: String,
     /// Text or JSON.
@@ -212,6 +214,7 @@ impl Values {
             batch_age: Duration::from_millis(self.within("warehouse.batch_age_ms", 1_000, 1, 60_000)?),
             live_tick: Duration::from_millis(self.within("live.tick_ms", 100, 10, 10_000)?),
             privacy_cookies: self.parse("privacy.cookies", true, yes_no)?,
+            abuse_contact: own("abuse.contact"),
             log_level: own("log.level").unwrap_or_else(|| "info".to_owned()),
             log_json: match self.text("log.format").map(|(text, _)| text) {
                 None | Some("text") => false,
@@ -227,6 +230,13 @@ impl Values {
             if url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
                 return self.fail(name, "must begin with http:// or https://");
             }
+        }
+        if let Some(to) = &config.abuse_contact
+            && (to.len() > 255
+                || to.chars().any(|c| c.is_control() || c.is_whitespace())
+                || !(to.contains('@') || to.starts_with("https://") || to.starts_with("http://")))
+        {
+            return self.fail("abuse.contact", "must be a mail address or a web address");
         }
         if let Some(key) = &config.admin_key {
             let shape = key.starts_with("weir_") && (32..=128).contains(&key.len());

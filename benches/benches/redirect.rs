@@ -117,6 +117,7 @@ fn redirect(c: &mut Criterion) {
         secure: true,
         proxies: TrustedProxies::default(),
         geo: Some(Arc::new(Geo::open(Path::new(GEOIP)).expect("run `make geoip`"))),
+        abuse: None,
         durable: None,
         collect: Default::default(),
     };

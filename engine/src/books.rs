@@ -14,6 +14,7 @@
 mod access;
 mod apply;
 mod attribution;
+mod blocklist;
 mod check;
 mod clicks;
 mod conversion_row;
@@ -40,6 +41,7 @@ mod waiting;
 pub use crate::endpoints::SECRET_CONTEXT as ENDPOINT_SECRET_CONTEXT;
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
 pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX, WINDOW_MS};
+pub use blocklist::BlockedPattern;
 pub use deliveries::{Delivery, DeliveryOutcome};
 pub use handle::{Books, BooksConfig, BooksError, SubmitError};
 pub use outcome::{Outcome, StoreError};

@@ -5,11 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use papaya::{Equivalent, HashMap, HashSet};
+use weir_schemas::click::Verdict;
 use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::link::LinkSpec;
 use weir_schemas::time::Timestamp;
 
 pub mod allocation;
+pub mod blocklist;
 mod cap;
 pub mod destinations;
 pub mod facts;
@@ -18,6 +20,7 @@ pub mod rules;
 pub mod variants;
 
 use allocation::Allocations;
+use blocklist::Blocklist;
 pub use cap::{Cap, Quarter, quarter};
 pub use prepared::{Pieces, Prepared};
 
@@ -36,6 +39,8 @@ pub struct TrackedLink {
     pub prepared: Prepared,
     /// Its caps, if it has any.
     pub cap: Option<Cap>,
+    /// Why it answers nobody: `Disabled` or `Blocked`.
+    pub closed: Option<Verdict>,
 }
 
 impl TrackedLink {
@@ -43,7 +48,17 @@ impl TrackedLink {
     pub fn new(id: LinkId, workspace: WorkspaceId, created_at: Timestamp, spec: LinkSpec) -> Self {
         let prepared = Prepared::new(&spec);
         let cap = Cap::of(&spec);
-        Self { id, workspace, created_at, spec, prepared, cap }
+        let closed = (!spec.enabled).then_some(Verdict::Disabled);
+        Self { id, workspace, created_at, spec, prepared, cap, closed }
+    }
+
+    /// Closed where one of its destinations, the fallback included, is on the list.
+    #[must_use]
+    pub fn judged_by(mut self, list: &Blocklist) -> Self {
+        if self.closed.is_none() && list.judge(&self.spec).is_some() {
+            self.closed = Some(Verdict::Blocked);
+        }
+        self
     }
 
     /// Whether it is capped and the places taken so far are not known yet ([`Caps::settle`](crate::caps::Caps)).
@@ -94,6 +109,8 @@ pub struct LinkTable {
     owners: Arc<HashSet<(WorkspaceId, Box<str>), ahash::RandomState>>,
     /// The splits that follow their results.
     allocations: Allocations,
+    /// Where no link of a workspace may lead.
+    blocklists: Arc<HashMap<WorkspaceId, Arc<Blocklist>, ahash::RandomState>>,
 }
 
 impl LinkTable {
@@ -128,6 +145,16 @@ impl LinkTable {
     /// The splits that follow their results.
     pub fn allocations(&self) -> &Allocations {
         &self.allocations
+    }
+
+    /// Where no link of `workspace` may lead.
+    pub fn blocklist(&self, workspace: WorkspaceId) -> Arc<Blocklist> {
+        self.blocklists.pin().get(&workspace).cloned().unwrap_or_default()
+    }
+
+    /// Replaces a workspace's blocklist. Its links are judged when they are put.
+    pub fn put_blocklist(&self, workspace: WorkspaceId, list: Arc<Blocklist>) {
+        self.blocklists.pin().insert(workspace, list);
     }
 
     /// Whether `workspace` has or had links on `host` (lower case, without port).

@@ -19,6 +19,8 @@ mod endpoints;
 
 mod sites;
 
+mod blocklist;
+
 pub mod claim;
 mod conversions;
 
@@ -32,5 +34,6 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(keys::routes(commands))
         .merge(endpoints::routes(commands))
         .merge(sites::routes(commands))
+        .merge(blocklist::routes(commands))
         .merge(conversions::routes(commands))
 }

@@ -97,6 +97,8 @@ pub struct RedirectConfig {
     pub proxies: TrustedProxies,
     /// For rules that ask for places, and for destinations with the macro `{country}`.
     pub geo: Option<Arc<Geo>>,
+    /// Where abuse is reported, told on the pages of links that lead nowhere: a mail address or a web page.
+    pub abuse: Option<String>,
     /// With `durability.clicks = "power"`: answers wait until it has synced their hit.
     pub durable: Option<Recorder>,
     /// What browser events need.
@@ -306,7 +308,8 @@ impl Redirect {
             && let Some(inspected) = slug.strip_suffix(inspect::MARK)
             && let Some(link) = self.config.links.find(&host, inspected)
         {
-            let page = inspect::page(&link, &host, inspected, Timestamp::now());
+            let page =
+                inspect::page(&link, (&host, inspected), Timestamp::now(), self.config.abuse.as_deref());
             own.host = host;
             let head = *request.method() == Method::HEAD;
             return Visited::Answered(if head { headers_only(page) } else { page }, None);
@@ -362,12 +365,13 @@ impl Redirect {
             (link, admit(link, &asking, &mut doubt, &self.config.repeats))
         });
         let decision = |response, verdict| Decision { response, verdict, variant: "" };
+        let abuse = self.config.abuse.as_deref();
         let mut decision = match admission {
             None => {
                 let of_host = self.config.links.find(seen.host, NOT_FOUND_SLUG);
-                decision(not_found(of_host.as_deref(), seen.at), Verdict::Orphan)
+                decision(not_found(of_host.as_deref(), seen.at, abuse), Verdict::Orphan)
             }
-            Some((link, Admission::Closed(verdict))) => decision(closed(link), verdict),
+            Some((link, Admission::Closed(verdict))) => decision(closed(link, verdict, abuse), verdict),
             Some((link, Admission::Unknown)) => decision(come_again(link), Verdict::Capped),
             Some((_, Admission::Locked)) => {
                 let too_many = matches!(seen.attempt, Attempt::TooMany(_));

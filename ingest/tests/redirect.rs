@@ -72,6 +72,7 @@ fn every_answered_hit_is_in_the_journal_once() {
         secure: false,
         proxies: TrustedProxies::default(),
         geo: None,
+        abuse: None,
         durable: Some(recorder.clone()),
         collect: Collect::default(),
     });

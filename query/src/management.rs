@@ -16,6 +16,7 @@ use weir_schemas::problem::Problem;
 use crate::analytics::Analytics;
 
 mod allocation;
+mod blocklist;
 mod conversions;
 mod customers;
 mod endpoints;
@@ -71,6 +72,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
         ("/v1/links/{id}/allocation", |context, of| Box::pin(allocation::one(context, of))),
         ("/v1/links/{id}/qr", |context, of| Box::pin(qr::code(context, of))),
+        ("/v1/blocklist", |context, of| Box::pin(blocklist::list(context, of))),
         ("/v1/conversions", |context, of| Box::pin(conversions::list(context, of))),
         ("/v1/conversions/{id}", |context, of| Box::pin(conversions::one(context, of))),
         ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),

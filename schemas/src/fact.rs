@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::click::Dims;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
-    ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId, WorkspaceId,
+    BlockId, ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId,
+    WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
@@ -163,6 +164,21 @@ pub enum Fact {
     SiteDeleted {
         /// Which.
         id: SiteId,
+    },
+    /// A pattern was put on the blocklist of destinations.
+    DestinationBlocked {
+        /// Its id.
+        id: BlockId,
+        /// Canonical: `evil.example`, `*.evil.example`, `evil.example/path`.
+        pattern: String,
+        /// For people.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// A pattern was taken off the blocklist.
+    DestinationUnblocked {
+        /// Which.
+        id: BlockId,
     },
     /// A conversion was reported through the API.
     Conversion {

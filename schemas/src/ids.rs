@@ -133,6 +133,7 @@ id!(/** An export job. */ ExportId, "exp_");
 id!(/** An API key (its name, never its secret). */ KeyId, "key_");
 id!(/** A delivery received at a webhook endpoint. */ DeliveryId, "dlv_");
 id!(/** A site whose pages send browser events. */ SiteId, "ste_");
+id!(/** A pattern of destinations that links may not lead to. */ BlockId, "blk_");
 
 /// A workspace: the tenant. In every row, key, topic and query. The first is 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

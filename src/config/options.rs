@@ -62,6 +62,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("warehouse.batch_age_ms", "MS", "Most age of a warehouse batch [1000]"),
     option("live.tick_ms", "MS", "Between live updates [100]"),
     option("privacy.cookies", "BOOL", "Whether visitors get cookies [true]"),
+    option(
+        "abuse.contact",
+        "ADDRESS",
+        "Where abuse is reported, told on pages of links that lead nowhere [none]",
+    ),
     option("log.level", "FILTER", "Log filter [info]"),
     option("log.format", "text|json", "Log format [text]"),
 ];

@@ -78,6 +78,11 @@ static OPERATIONS: &[Operation] = operations! {
         "How visits are split over variants, and the decisions that led there" (None) -> 200 "Any";
     get "/v1/links/{id}/qr" "Links" linkCode "The short URL as a QR code, an image" (None) -> 200 "",
         &[("format", "`svg` (the default) or `png`")];
+    post "/v1/blocklist" "Blocklist" blockDestination
+        "Puts a host on the list of destinations that links may not lead to: `pattern`, `reason`"
+        (Some("Any")) -> 201 "Any";
+    get "/v1/blocklist" "Blocklist" listBlocked "Lists what is blocked, newest first" (None) -> 200 "Page", PAGE;
+    delete "/v1/blocklist/{id}" "Blocklist" unblockDestination "Takes a pattern off the list" (None) -> 204 "";
     post "/v1/conversions" "Conversions" reportConversion
         "Reports a conversion; a repeat of `order_id` and `event` answers 200"
         (Some("NewConversion")) -> 201 "Conversion";

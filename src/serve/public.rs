@@ -85,6 +85,7 @@ pub(super) fn start(
         proxies: proxies(config)?,
         geo: engine.geo.clone(),
         collect: Collect::new(engine.books.sites().clone(), DEFAULT_PER_SECOND),
+        abuse: config.abuse_contact.clone(),
         durable: (config.durability_clicks == ClickDurability::Power).then(|| engine.recorder.clone()),
     });
     // Each accept loop bears its share.

@@ -10,7 +10,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
-use super::{access, clicks, conversions, customers, deliveries, links, refunds, sites};
+use super::{access, blocklist, clicks, conversions, customers, deliveries, links, refunds, sites};
 
 /// What of the in-memory tables a fact made stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(super) enum Touched {
     Key(KeyId),
     Endpoint(EndpointId),
     Site(SiteId),
+    Blocklist(WorkspaceId),
 }
 
 /// One fact being applied.
@@ -116,6 +117,10 @@ impl Applying<'_> {
             Fact::EndpointDeleted { id } => access::delete_endpoint(self, *id),
             Fact::SiteCreated { id, name, origins } => sites::create(self, *id, name, origins),
             Fact::SiteDeleted { id } => sites::delete(self, *id),
+            Fact::DestinationBlocked { id, pattern, reason } => {
+                blocklist::add(self, *id, pattern, reason.as_deref())
+            }
+            Fact::DestinationUnblocked { id } => blocklist::remove(self, *id),
             Fact::Conversion { id, conversion, person, click } => {
                 conversions::report(self, *id, conversion, person.as_ref(), click)
             }

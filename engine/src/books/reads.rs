@@ -75,12 +75,12 @@ pub struct PageOf {
 }
 
 impl PageOf {
-    fn limit(&self) -> u32 {
+    pub(super) fn limit(&self) -> u32 {
         self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
     }
 
     /// Items have smaller ids than this.
-    fn below(&self) -> Result<i64, ReadError> {
+    pub(super) fn below(&self) -> Result<i64, ReadError> {
         match &self.cursor {
             None => Ok(i64::MAX),
             Some(cursor) => {
@@ -93,7 +93,7 @@ impl PageOf {
 
 /// Makes a page of up to one item more than was asked for. A cursor is the last item's id in hexadecimal
 /// behind `c`.
-fn page<T>(mut items: Vec<(i64, T)>, limit: u32) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<(i64, T)>, limit: u32) -> Page<T> {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next_cursor = items.last().filter(|_| more).map(|(id, _)| format!("c{id:016x}"));

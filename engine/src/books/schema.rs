@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -13,6 +13,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("links", "id"),
     ("endpoints", "id"),
     ("sites", "id"),
+    ("blocklist", "id"),
     ("requests", "workspace, key"),
     ("customers", "id"),
     ("clicks", "workspace, click"),
@@ -62,6 +63,11 @@ CREATE TABLE sites (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, origins TEXT NOT NULL,
     created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
 CREATE INDEX sites_workspace ON sites (workspace, id) WHERE deleted_at IS NULL;
+
+CREATE TABLE blocklist (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, pattern TEXT NOT NULL, reason TEXT,
+    created_at INTEGER NOT NULL) STRICT;
+CREATE UNIQUE INDEX blocklist_pattern ON blocklist (workspace, pattern);
 
 CREATE TABLE requests (
     workspace INTEGER NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL,

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use weir_schemas::click::Verdict;
 use weir_schemas::fact::Sealed;
 use weir_schemas::ids::{EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId, WorkspaceId};
 
 use super::apply::Touched;
 use super::outcome::StoreError;
-use super::{links, reads, sites};
+use super::{blocklist, links, reads, sites};
 use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
 use crate::keyring::Keyring;
 use crate::keys::{KeyTable, Principal};
@@ -42,6 +43,9 @@ impl Tables {
             keyring,
             placed: HashMap::new(),
         };
+        for workspace in blocklist::workspaces(db)? {
+            tables.links.put_blocklist(workspace, Arc::new(blocklist::load(db, workspace)?));
+        }
         let mut statement =
             db.prepare(&format!("SELECT {} FROM links WHERE deleted_at IS NULL", links::COLUMNS))?;
         let mut rows = statement.query([])?;
@@ -68,6 +72,7 @@ impl Tables {
                 Touched::Key(id) => self.load_key(db, id)?,
                 Touched::Endpoint(id) => self.load_endpoint(db, id)?,
                 Touched::Site(id) => self.load_site(db, id)?,
+                Touched::Blocklist(workspace) => self.load_blocklist(db, workspace)?,
             }
         }
         Ok(())
@@ -96,9 +101,24 @@ impl Tables {
     }
 
     fn place(&mut self, link: links::StoredLink) {
-        let link = Arc::new(TrackedLink::new(link.id, link.workspace, link.created_at, link.spec));
+        let list = self.links.blocklist(link.workspace);
+        let link = TrackedLink::new(link.id, link.workspace, link.created_at, link.spec).judged_by(&list);
+        let link = Arc::new(link);
         self.placed.insert(link.id, Arc::clone(&link));
         self.links.put(link);
+    }
+
+    /// Judges every link of the workspace anew; those judged otherwise than before are replaced.
+    fn load_blocklist(&mut self, db: &Connection, workspace: WorkspaceId) -> Result<(), StoreError> {
+        let list = Arc::new(blocklist::load(db, workspace)?);
+        self.links.put_blocklist(workspace, Arc::clone(&list));
+        let changed = |link: &&Arc<TrackedLink>| {
+            link.workspace == workspace
+                && link.closed != Some(Verdict::Disabled)
+                && link.closed.is_some() != list.judge(&link.spec).is_some()
+        };
+        let changed: Vec<LinkId> = self.placed.values().filter(changed).map(|link| link.id).collect();
+        changed.into_iter().try_for_each(|id| self.load_link(db, id))
     }
 
     fn load_key(&mut self, db: &Connection, id: KeyId) -> Result<(), StoreError> {

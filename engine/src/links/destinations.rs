@@ -11,7 +11,7 @@ use weir_schemas::link::LinkSpec;
 use weir_schemas::problem::FieldError;
 
 /// Every destination that `spec` names, with its field.
-fn destinations(spec: &LinkSpec) -> impl Iterator<Item = (String, &str)> {
+pub fn all(spec: &LinkSpec) -> impl Iterator<Item = (String, &str)> {
     let rules = spec.rules.iter().enumerate();
     let variants = spec.variants.iter().enumerate();
     std::iter::once(("destination".to_owned(), spec.destination.as_str()))
@@ -28,7 +28,7 @@ pub fn loops(spec: &LinkSpec) -> Vec<FieldError> {
         url.and_then(|url| Some(url.host_str()?.trim_end_matches('.') == domain)).unwrap_or(false)
     };
     let detail = || format!("leads back to the link's own domain {domain}: a link to a link is a loop");
-    destinations(spec)
+    all(spec)
         .filter(|(_, to)| leads_back(to))
         .map(|(field, _)| FieldError { field, detail: detail() })
         .collect()
@@ -36,7 +36,7 @@ pub fn loops(spec: &LinkSpec) -> Vec<FieldError> {
 
 /// Everything worth a second look, by field.
 pub fn warnings(spec: &LinkSpec) -> Vec<FieldError> {
-    destinations(spec).filter_map(|(field, to)| Some(FieldError { field, detail: flaw(to)? })).collect()
+    all(spec).filter_map(|(field, to)| Some(FieldError { field, detail: flaw(to)? })).collect()
 }
 
 fn flaw(destination: &str) -> Option<String> {

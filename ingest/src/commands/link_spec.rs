@@ -93,7 +93,14 @@ pub fn check(mut spec: LinkSpec, own: &OwnHosts) -> Result<LinkSpec, Problem> {
         }
     }
     let domain = spec.domain.clone();
-    let canonical = |text: &str| canonical(text, |url| own.hold(url, domain.as_deref()));
+    let blocklist = own.links.blocklist(own.workspace);
+    let canonical = |text: &str| {
+        let to = canonical(text, |url| own.hold(url, domain.as_deref()))?;
+        match blocklist.find(&to) {
+            Some(pattern) => Err(format!("is on the blocklist of this workspace (`{pattern}`)")),
+            None => Ok(to),
+        }
+    };
     match canonical(&spec.destination) {
         Ok(canonical) => spec.destination = canonical,
         Err(why) => errors.add("destination", why),

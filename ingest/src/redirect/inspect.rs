@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use http::{HeaderName, HeaderValue, StatusCode};
 use weir_edge::response::{Response, typed, with};
 use weir_engine::links::TrackedLink;
+use weir_schemas::click::Verdict;
 use weir_schemas::time::Timestamp;
 
 use super::limits::scheduled;
@@ -16,7 +17,12 @@ pub(super) const MARK: char = '+';
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// The page of a link.
-pub(super) fn page(link: &TrackedLink, host: &str, slug: &str, at: Timestamp) -> Response {
+pub(super) fn page(
+    link: &TrackedLink,
+    (host, slug): (&str, &str),
+    at: Timestamp,
+    abuse: Option<&str>,
+) -> Response {
     metrics::counter!("weir_inspections_total").increment(1);
     let mut html = String::with_capacity(1_024);
     html.push_str(
@@ -28,7 +34,10 @@ pub(super) fn page(link: &TrackedLink, host: &str, slug: &str, at: Timestamp) ->
     escaped(&mut html, &format!("{host}/{slug}"));
     html.push_str("</h1>");
     let spec = &link.spec;
-    let status = if !spec.enabled || !scheduled(link, at) {
+    let status = if link.closed == Some(Verdict::Blocked) {
+        html.push_str("<p>This link is blocked: it led to a place that is not safe.</p>");
+        StatusCode::FORBIDDEN
+    } else if link.closed.is_some() || !scheduled(link, at) {
         html.push_str("<p>This link is not active.</p>");
         StatusCode::GONE
     } else if spec.password.is_some() {
@@ -39,7 +48,15 @@ pub(super) fn page(link: &TrackedLink, host: &str, slug: &str, at: Timestamp) ->
         StatusCode::OK
     };
     let date = link.created_at.to_string();
-    let _ = write!(html, "<p>Made on {}.</p></html>", date.get(..10).unwrap_or_default());
+    let _ = write!(html, "<p>Made on {}.</p>", date.get(..10).unwrap_or_default());
+    if let Some(to) = abuse {
+        html.push_str("<p>Report abuse: <a rel=\"nofollow\" href=\"");
+        escaped(&mut html, &if to.contains("://") { to.to_owned() } else { format!("mailto:{to}") });
+        html.push_str("\">");
+        escaped(&mut html, to);
+        html.push_str("</a></p>");
+    }
+    html.push_str("</html>");
     let page = typed(status, "text/html; charset=utf-8", html);
     [
         (CACHE_CONTROL, "no-store"),

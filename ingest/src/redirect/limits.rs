@@ -62,8 +62,8 @@ pub(super) fn admit(
     repeats: &Repeats,
 ) -> Admission {
     let at = Timestamp(visitor.click.unix_ms());
-    if !link.spec.enabled {
-        return Admission::Closed(Verdict::Disabled);
+    if let Some(why) = link.closed {
+        return Admission::Closed(why);
     }
     if !scheduled(link, at) {
         return Admission::Closed(Verdict::Expired);
@@ -114,9 +114,16 @@ pub(super) fn scheduled(link: &TrackedLink, at: Timestamp) -> bool {
     link.spec.starts_at.is_none_or(|from| from <= at) && link.spec.expires_at.is_none_or(|until| at < until)
 }
 
-/// Where a link that is switched off, out of its schedule or used up leads.
-pub(super) fn closed(link: &TrackedLink) -> Response {
-    fallback(link).unwrap_or_else(|| refuse(StatusCode::GONE, "This link is no longer active\n"))
+/// Where a link that is switched off, out of its schedule or used up leads. One that is blocked leads nowhere.
+pub(super) fn closed(link: &TrackedLink, why: Verdict, abuse: Option<&str>) -> Response {
+    if why == Verdict::Blocked {
+        return told(
+            StatusCode::FORBIDDEN,
+            "This link is blocked: it led to a place that is not safe",
+            abuse,
+        );
+    }
+    fallback(link).unwrap_or_else(|| told(StatusCode::GONE, "This link is no longer active", abuse))
 }
 
 /// For a capped link that cannot tell whether it has room, or cannot record that it was taken.
@@ -129,11 +136,11 @@ pub(super) fn come_again(link: &TrackedLink) -> Response {
 }
 
 /// For a path of no link: where the host's own link for such paths leads, as long as it is open.
-pub(super) fn not_found(link: Option<&TrackedLink>, at: Timestamp) -> Response {
-    let open =
-        link.filter(|link| link.spec.enabled && scheduled(link, at) && !link.prepared.destination.has_macros);
+pub(super) fn not_found(link: Option<&TrackedLink>, at: Timestamp, abuse: Option<&str>) -> Response {
+    let open = link
+        .filter(|link| link.closed.is_none() && scheduled(link, at) && !link.prepared.destination.has_macros);
     let elsewhere = open.and_then(|link| sent_to(&link.spec.destination));
-    elsewhere.unwrap_or_else(|| refuse(StatusCode::NOT_FOUND, "Not found\n"))
+    elsewhere.unwrap_or_else(|| told(StatusCode::NOT_FOUND, "Not found", abuse))
 }
 
 fn fallback(link: &TrackedLink) -> Option<Response> {
@@ -147,6 +154,14 @@ fn sent_to(to: &str) -> Option<Response> {
     response.headers_mut().insert(LOCATION, to);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Some(response)
+}
+
+/// A short answer for people, with the address to which abuse is reported where there is one.
+fn told(status: StatusCode, why: &'static str, abuse: Option<&str>) -> Response {
+    let report = abuse.map(|to| format!("Report abuse: {to}\n")).unwrap_or_default();
+    let mut response = text(status, format!("{why}\n{report}"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A short answer for people.

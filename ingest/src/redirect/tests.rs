@@ -62,6 +62,7 @@ fn edge(cookies: bool) -> Edge {
         secure: false,
         proxies: TrustedProxies::default(),
         geo: None,
+        abuse: None,
         durable: None,
         collect: Default::default(),
     };

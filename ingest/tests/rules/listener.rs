@@ -102,6 +102,7 @@ impl Public {
             secure: false,
             proxies: trusted(),
             geo: Some(Arc::new(Geo::open(&geo).unwrap())),
+            abuse: None,
             durable: None,
             collect: Default::default(),
         });
