@@ -5,7 +5,7 @@
 
 //!
 //! Read in this order: [`plan`] (with its ranges, buckets and conditions), the states of a row (sums,
-//! visitors, latencies), [`sql`] and [`execute`], [`fold`].
+//! visitors, latencies), [`sql`] and [`execute`], [`fold`]. [`reports`] answers what no sum per group can.
 
 mod bucket;
 mod condition;
@@ -24,6 +24,7 @@ pub mod fold;
 pub mod sql;
 
 pub mod link_clicks;
+pub mod reports;
 
 pub use latency::LATENCY_ERROR;
 pub use range::Range;

@@ -5,19 +5,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clickhouse::Client;
 use http::Method;
 use tokio::sync::Semaphore;
 use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::Response;
 use weir_edge::route::Router;
+use weir_engine::keys::Principal;
 use weir_engine::query::execute::{QueryError, execute};
 use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::plan::Plan;
 use weir_engine::recorder::Recorder;
 use weir_engine::warehouse::Warehouse;
 use weir_schemas::fact::Role;
-use weir_schemas::ids::{LinkId, WorkspaceId};
+use weir_schemas::ids::{LinkId, Sequence, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Answer, Meta, Query};
 use weir_schemas::time::Timestamp;
@@ -40,6 +42,14 @@ pub struct Analytics {
     turns: Arc<Semaphore>,
 }
 
+/// What the warehouse was asked, and as of when it answered.
+#[derive(Debug)]
+pub(crate) struct Worked<T> {
+    pub(crate) result: T,
+    pub(crate) as_of: AsOf,
+    pub(crate) elapsed: Duration,
+}
+
 impl Analytics {
     /// Queries over what `recorder` records and `warehouse` stores.
     pub fn new(recorder: Recorder, warehouse: Warehouse) -> Self {
@@ -48,14 +58,8 @@ impl Analytics {
 
     /// Answers a plan, as of now.
     pub async fn answer(&self, plan: &Plan) -> Result<Answer, Problem> {
-        let started = Instant::now();
-        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
-        let as_of = fresh(&self.recorder, &self.warehouse).await;
-        let client = self.warehouse.client().map_err(|error| away(&error))?;
-        let answered = execute(&client, plan, as_of.seq).await.map_err(|error| told(&error))?;
-        let elapsed = started.elapsed();
-        metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
+        let work = async |client: &Client, upto| execute(client, plan, upto).await;
+        let Worked { result: answered, as_of, elapsed } = self.work(work).await?;
         Ok(Answer {
             columns: plan.columns(),
             rows: answered.rows,
@@ -70,6 +74,22 @@ impl Analytics {
                 estimates: answered.estimates,
             },
         })
+    }
+
+    /// Asks the warehouse something when it is this question's turn, over everything up to now.
+    pub(crate) async fn work<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client, Sequence) -> Result<T, QueryError>,
+    ) -> Result<Worked<T>, Problem> {
+        let started = Instant::now();
+        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let as_of = fresh(&self.recorder, &self.warehouse).await;
+        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let result = work(&client, as_of.seq).await.map_err(|error| told(&error))?;
+        let elapsed = started.elapsed();
+        metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
+        Ok(Worked { result, as_of, elapsed })
     }
 
     /// The counted clicks of links, as of now; a link that is absent has none. `None` without a warehouse.
@@ -124,11 +144,17 @@ pub fn routes(analytics: Analytics) -> Router {
     Router::new().route(Method::POST, "/v1/query", move |context| query(context, analytics.clone()))
 }
 
-async fn query(mut context: Context, analytics: Analytics) -> Result<Response, Problem> {
+/// Who asks: anybody with a key, a partner for its own numbers.
+pub(crate) fn reader(context: &Context) -> Result<Principal, Problem> {
     let principal = context.require(READERS)?;
     if principal.role == Role::Partner && principal.partner.is_none() {
         return Err(problem::forbidden("This key belongs to no partner."));
     }
+    Ok(principal)
+}
+
+async fn query(mut context: Context, analytics: Analytics) -> Result<Response, Problem> {
+    let principal = reader(&context)?;
     let format = Format::of(&context)?;
     let query: Query = context.json(JSON_MAX).await?;
     let plan = Plan::build(&query, principal.workspace, Timestamp::now(), principal.partner)?;

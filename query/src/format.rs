@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderValue};
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json, typed};
 use weir_schemas::csv;
+use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Answer, Cell, Column};
 
@@ -31,18 +32,24 @@ impl Format {
     }
 
     pub(crate) fn response(self, answer: &Answer) -> Response {
+        self.rows(&answer.columns, &answer.rows, answer.meta.as_of)
+            .unwrap_or_else(|| json(StatusCode::OK, answer))
+    }
+
+    /// Nothing but the rows; `None` for JSON, which says more.
+    pub(crate) fn rows(self, columns: &[Column], rows: &[Vec<Cell>], as_of: Sequence) -> Option<Response> {
         let (kind, name, body) = match self {
-            Self::Json => return json(StatusCode::OK, answer),
-            Self::Csv => ("text/csv; charset=utf-8", "weir.csv", table(&answer.columns, &answer.rows)),
-            Self::Ndjson => ("application/x-ndjson", "weir.ndjson", ndjson(&answer.columns, &answer.rows)),
+            Self::Json => return None,
+            Self::Csv => ("text/csv; charset=utf-8", "weir.csv", table(columns, rows)),
+            Self::Ndjson => ("application/x-ndjson", "weir.ndjson", ndjson(columns, rows)),
         };
         let mut response = typed(StatusCode::OK, kind, body);
         let attachment = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
         let headers = response.headers_mut();
         headers.insert(CONTENT_DISPOSITION, attachment.expect("a file name of ASCII letters"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert("weir-as-of", HeaderValue::from(answer.meta.as_of));
-        response
+        headers.insert("weir-as-of", HeaderValue::from(as_of));
+        Some(response)
     }
 }
 

@@ -1,10 +1,11 @@
-//! The analysts' edge: queries ([`analytics`]) and everything that operators read ([`management`]). Commands
-//! enter elsewhere; nothing here changes anything.
+//! The analysts' edge: queries ([`analytics`]), [`reports`] and everything that operators read ([`management`]).
+//! Commands enter elsewhere; nothing here changes anything.
 
 #![forbid(unsafe_code)]
 
 pub mod analytics;
 pub mod management;
+pub mod reports;
 
 mod format;
 mod freshness;

@@ -62,6 +62,7 @@ pub(super) fn start(
         Arc::new(move |cookie| sessions.check(cookie, Timestamp::now()))
     };
     let router = commands::routes(&commands)
+        .merge(weir_query::reports::routes(&analytics))
         .merge(weir_query::analytics::routes(analytics))
         .merge(weir_query::management::routes(management))
         .merge(weir_dashboard::routes(dashboard))

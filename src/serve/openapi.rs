@@ -15,6 +15,8 @@ use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
 use weir_schemas::link::{Link, LinkSpec};
 use weir_schemas::query::Answer;
 
+mod reports;
+
 /// One operation.
 struct Operation {
     method: &'static str,
@@ -32,6 +34,8 @@ struct Operation {
 
 const PAGE: &[(&str, &str)] =
     &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before")];
+
+const REPORT: &[(&str, &str)] = &[("format", "`csv` or `ndjson`: the rows alone, instead of JSON")];
 
 macro_rules! operations {
     ($($method:ident $path:literal $tag:literal $id:ident $summary:literal
@@ -113,6 +117,10 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/sites/{id}" "Sites" deleteSite "Deletes a site: its pages may send no more" (None) -> 204 "";
     post "/v1/query" "Query" query "Answers a query over all facts" (Some("Query")) -> 200 "Answer",
         &[("format", "`csv` or `ndjson` instead of JSON")];
+    post "/v1/reports/funnel" "Reports" funnel "How many do one step after another, and how long they take"
+        (Some("Funnel")) -> 200 "Report", REPORT;
+    post "/v1/reports/retention" "Reports" retention "Who comes back, by the period of the first time"
+        (Some("Retention")) -> 200 "Report", REPORT;
     get "/v1/live" "Live" live "A WebSocket of the subprotocol weir.v1.json" (None) -> 101 "";
     post "/v1/live/tickets" "Live" createTicket "A single-use ticket for a browser's WebSocket"
         (None) -> 201 "Any";
@@ -147,6 +155,7 @@ pub(super) fn document() -> Value {
     schema_of::<Answer>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
     schemas.insert("Query".to_owned(), query_schema());
+    schemas.extend(reports::schemas());
     schemas.insert("NewSite".to_owned(), site_schema(false));
     schemas.insert("Site".to_owned(), site_schema(true));
     schemas.insert("Page".to_owned(), page_schema());

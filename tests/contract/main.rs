@@ -23,6 +23,7 @@ mod queries;
 mod redirects;
 mod refunds;
 mod repeats;
+mod reports;
 mod sessions;
 mod stripe;
 mod visitors;

@@ -16,6 +16,8 @@ use super::visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};
 
 /// How long ClickHouse may work on one statement, in seconds.
 pub const EXECUTION_SECONDS_MAX: u32 = 30;
+/// How much memory ClickHouse may take for one statement, in bytes.
+pub const MEMORY_BYTES_MAX: u64 = 2 << 30;
 /// How many bytes one statement's answer may have.
 pub const ANSWER_BYTES_MAX: usize = 1 << 30;
 
@@ -51,6 +53,13 @@ impl QueryError {
             Self::Warehouse(error) if is_bad_pattern(error) => {
                 Problem::field("filters", "a pattern is not a regular expression of RE2")
             }
+            Self::Warehouse(error) if exceeds_a_bound(error) => Problem::field(
+                "date_range",
+                format!(
+                    "this asks for more than {EXECUTION_SECONDS_MAX} s or {} MiB of the warehouse: shorten it or filter",
+                    MEMORY_BYTES_MAX >> 20
+                ),
+            ),
             Self::Warehouse(_) | Self::BadAnswer(_) => Problem::new(
                 503,
                 "warehouse_unavailable",
@@ -65,6 +74,12 @@ impl QueryError {
 fn is_bad_pattern(error: &clickhouse::error::Error) -> bool {
     matches!(error, clickhouse::error::Error::BadResponse(text)
         if text.contains("CANNOT_COMPILE_REGEXP") || text.contains("Code: 427"))
+}
+
+/// ClickHouse's codes 159 and 241 are TIMEOUT_EXCEEDED and MEMORY_LIMIT_EXCEEDED.
+fn exceeds_a_bound(error: &clickhouse::error::Error) -> bool {
+    matches!(error, clickhouse::error::Error::BadResponse(text)
+        if ["TIMEOUT_EXCEEDED", "MEMORY_LIMIT_EXCEEDED", "Code: 159", "Code: 241"].iter().any(|c| text.contains(c)))
 }
 
 /// The parts of an answer that come from the warehouse.
@@ -179,13 +194,13 @@ async fn ask(
     Ok(read(plan, mode, &bytes)?)
 }
 
-/// Runs a statement; its answer in RowBinary and how many rows were read for it.
-async fn fetch(client: &Client, statement: &Statement) -> Result<(Vec<u8>, u64), QueryError> {
+/// A statement with its parameters and the bounds of its execution, ready to be asked in any format.
+pub(super) fn prepared(client: &Client, statement: &Statement) -> clickhouse::query::Query {
     // `query_raw`: a `?` in a statement is none of the crate's placeholders.
     let mut query = client
         .query_raw(&statement.sql)
         .with_setting("max_execution_time", EXECUTION_SECONDS_MAX.to_string())
-        .with_setting("wait_end_of_query", "1");
+        .with_setting("max_memory_usage", MEMORY_BYTES_MAX.to_string());
     for (index, parameter) in statement.parameters.iter().enumerate() {
         let name = format!("p{index}");
         query = match parameter {
@@ -197,7 +212,22 @@ async fn fetch(client: &Client, statement: &Statement) -> Result<(Vec<u8>, u64),
             Parameter::Unsigned(number) => query.param(&name, number),
         };
     }
-    let mut cursor = query.fetch_bytes("RowBinary")?;
+    query
+}
+
+/// Runs a statement; its answer in RowBinary and how many rows were read for it.
+async fn fetch(client: &Client, statement: &Statement) -> Result<(Vec<u8>, u64), QueryError> {
+    fetch_as(client, statement, "RowBinary").await
+}
+
+/// As [`fetch`], in another format.
+pub(super) async fn fetch_as(
+    client: &Client,
+    statement: &Statement,
+    format: &str,
+) -> Result<(Vec<u8>, u64), QueryError> {
+    let query = prepared(client, statement).with_setting("wait_end_of_query", "1");
+    let mut cursor = query.fetch_bytes(format)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = cursor.next().await? {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {

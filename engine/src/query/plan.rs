@@ -43,7 +43,7 @@ pub struct Plan {
     pub(super) with_bots: bool,
     /// Amounts are added up without a currency being named: right while there is only one.
     pub(super) one_currency: bool,
-    zone: TimeZone,
+    pub(super) zone: TimeZone,
     compare: Option<Range>,
     valid_until: Option<Timestamp>,
     asked: Query,

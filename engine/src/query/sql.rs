@@ -52,7 +52,8 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn bind(&mut self, value: Parameter) -> String {
+    /// Adds a parameter; gives the expression that stands for it.
+    pub(super) fn bind(&mut self, value: Parameter) -> String {
         let kind = match value {
             Parameter::Texts(_) => "Array(String)",
             Parameter::Numbers(_) => "Array(UInt64)",
@@ -200,12 +201,23 @@ fn group_by(keys: &[String]) -> String {
     if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) }
 }
 
-fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
-    let counted = if plan.with_bots { "verdict IN ('counted', 'bot')" } else { "verdict = 'counted'" };
+/// Which rows of `clicks` are clicks.
+pub(super) const fn counted(plan: &Plan) -> &'static str {
+    if plan.with_bots { "verdict IN ('counted', 'bot')" } else { "verdict = 'counted'" }
+}
+
+/// Which rows of `clicks` the plan looks at, whatever their verdict.
+pub(super) fn click_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     let mut terms = wheres(plan, upto, statement);
     if let Some(condition) = &plan.filters.clicks {
         terms.push(predicate(condition, Table::Clicks, statement));
     }
+    terms
+}
+
+fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+    let counted = counted(plan);
+    let mut terms = click_terms(plan, upto, statement);
     let needs = &plan.needs;
     let mut verdicts = Vec::new();
     if needs.counted() {
@@ -253,7 +265,8 @@ fn numbered(keys: &[String]) -> Vec<String> {
     (0..keys.len()).map(|index| format!("k{index}")).collect()
 }
 
-fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+/// Which rows of `effects` the plan looks at.
+pub(super) fn effect_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     let mut terms = wheres(plan, upto, statement);
     match (&plan.filters.paid, &plan.filters.unpaid) {
         (Some(paid), unpaid) if paid.mentions(Field::Currency) => {
@@ -267,6 +280,11 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         (Some(paid), _) => terms.push(predicate(paid, Table::Effects, statement)),
         (None, _) => {}
     }
+    terms
+}
+
+fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+    let terms = effect_terms(plan, upto, statement);
     let needs = &plan.needs;
     let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects, statement)).collect();
     let mut columns: Vec<String> =
@@ -300,7 +318,8 @@ fn states_of_clicks(needs: &Needs) -> Vec<String> {
     columns
 }
 
-fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+/// Which rows of `events` the plan looks at.
+pub(super) fn event_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     let mut terms = wheres(plan, upto, statement);
     terms.push("kind != 'engagement'".to_owned());
     if !plan.with_bots {
@@ -309,6 +328,11 @@ fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
     if let Some(condition) = &plan.filters.unpaid {
         terms.push(predicate(condition, Table::Events, statement));
     }
+    terms
+}
+
+fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+    let terms = event_terms(plan, upto, statement);
     let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Events, statement)).collect();
     let mut columns: Vec<String> =
         keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
@@ -324,8 +348,9 @@ fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
     format!("SELECT {columns} FROM events WHERE {terms}{}", group_by(&numbered(&keys)))
 }
 
+/// Where facts are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Table {
+pub(super) enum Table {
     Clicks,
     Effects,
     Events,
@@ -337,7 +362,7 @@ fn property(name: &str, statement: &mut Statement) -> String {
 }
 
 /// A dimension as an expression; every table gives it the same type.
-fn key(plan: &Plan, dimension: &Dimension, table: Table, statement: &mut Statement) -> String {
+pub(super) fn key(plan: &Plan, dimension: &Dimension, table: Table, statement: &mut Statement) -> String {
     match dimension {
         Dimension::Time(_) => {
             plan.buckets.as_ref().expect("a plan with a time dimension has buckets").sql("at")
@@ -380,7 +405,8 @@ fn flag(table: Table) -> &'static str {
     }
 }
 
-fn predicate(condition: &Condition, table: Table, statement: &mut Statement) -> String {
+/// A condition as an expression.
+pub(super) fn predicate(condition: &Condition, table: Table, statement: &mut Statement) -> String {
     let mut joined = |parts: &[Condition], by: &str| {
         let terms: Vec<String> = parts.iter().map(|part| predicate(part, table, statement)).collect();
         format!("({})", terms.join(by))

@@ -19,9 +19,10 @@ pub struct BadAnswer(pub usize);
 /// A row: its dimensions and its states.
 pub(super) type StateRow = (Vec<Key>, States);
 
-struct Bytes<'a> {
-    all: &'a [u8],
-    at: usize,
+/// RowBinary from its start.
+pub(super) struct Bytes<'a> {
+    pub(super) all: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl<'a> Bytes<'a> {
@@ -33,11 +34,11 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadAnswer> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], BadAnswer> {
         Ok(self.take(N)?.try_into().expect("take gives as many bytes as asked"))
     }
 
-    fn length(&mut self) -> Result<usize, BadAnswer> {
+    pub(super) fn length(&mut self) -> Result<usize, BadAnswer> {
         let (mut value, mut shift) = (0_u64, 0);
         loop {
             let [byte] = self.array::<1>()?;
@@ -52,7 +53,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    fn text(&mut self) -> Result<&'a str, BadAnswer> {
+    pub(super) fn text(&mut self) -> Result<&'a str, BadAnswer> {
         let length = self.length()?;
         let at = self.at;
         std::str::from_utf8(self.take(length)?).map_err(|_| BadAnswer(at))
@@ -66,11 +67,11 @@ impl<'a> Bytes<'a> {
         (0..length).map(|_| read(self)).collect()
     }
 
-    fn u32(&mut self) -> Result<u32, BadAnswer> {
+    pub(super) fn u32(&mut self) -> Result<u32, BadAnswer> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    fn u64(&mut self) -> Result<u64, BadAnswer> {
+    pub(super) fn u64(&mut self) -> Result<u64, BadAnswer> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 }

@@ -1,0 +1,122 @@
+//! What every report is asked with: range, time zone and filters, as queries have them.
+
+use serde::{Deserialize, Serialize};
+use weir_schemas::ids::{PartnerId, WorkspaceId};
+use weir_schemas::problem::Problem;
+use weir_schemas::query::{Cell, DateRange, Dimension, Field, Filter, Metric, Period, Query};
+use weir_schemas::time::Timestamp;
+
+use super::super::condition::{FieldKind, kind, print_id};
+use super::super::plan::Plan;
+use super::super::range::Range;
+
+/// The members that all reports share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// When; as of queries.
+    #[serde(default = "default_range")]
+    pub date_range: DateRange,
+    /// IANA name.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// Which facts; as of queries.
+    #[serde(default)]
+    pub filters: Option<Filter>,
+}
+
+impl Asked {
+    /// Their names, to tell them from a report's own members.
+    pub const NAMES: [&'static str; 3] = ["date_range", "timezone", "filters"];
+}
+
+fn default_range() -> DateRange {
+    DateRange::Named(Period::Days30)
+}
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// Which facts a report looks at.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub(super) plan: Plan,
+    /// When the report was asked for.
+    pub(super) now: Timestamp,
+}
+
+impl Scope {
+    /// Checks what was asked. `partner` restricts it to one partner's facts.
+    ///
+    /// # Errors
+    /// 422 that names every field that does not fit.
+    pub fn build(
+        asked: &Asked,
+        workspace: WorkspaceId,
+        now: Timestamp,
+        partner: Option<PartnerId>,
+    ) -> Result<Self, Problem> {
+        let query = Query {
+            // Reports look at clicks, events and conversions: what may be filtered is what all of them may be.
+            metrics: vec![Metric::Clicks, Metric::Conversions],
+            date_range: asked.date_range.clone(),
+            timezone: asked.timezone.clone(),
+            dimensions: Vec::new(),
+            filters: asked.filters.clone(),
+            order_by: Vec::new(),
+            limit: 1,
+            offset: 0,
+            include: Default::default(),
+        };
+        Ok(Self { plan: Plan::build(&query, workspace, now, partner)?, now })
+    }
+
+    /// The range of facts.
+    pub fn range(&self) -> Range {
+        self.plan.range()
+    }
+
+    /// The range and filters as understood.
+    pub fn resolved(&self) -> serde_json::Value {
+        let resolved = self.plan.resolved();
+        let members = Asked::NAMES.iter().map(|name| ((*name).to_owned(), resolved[*name].clone()));
+        serde_json::Value::Object(members.collect())
+    }
+
+    /// The same facts in another range.
+    pub(super) fn within(&self, range: Range) -> Plan {
+        let mut plan = self.plan.clone();
+        plan.range = range;
+        plan
+    }
+
+    /// The same facts from the beginning of time to the range's end.
+    pub(super) fn ever(&self) -> Plan {
+        self.within(Range { from: Timestamp(0), to: self.range().to })
+    }
+}
+
+/// A dimension to group persons by, named in the field `field`.
+///
+/// # Errors
+/// 422 for a time dimension: reports group by time in their own ways.
+pub(super) fn check_group(dimension: &Dimension, field: &str) -> Result<(), Problem> {
+    match dimension {
+        Dimension::Time(_) => Err(Problem::field(field, "must not be a time dimension")),
+        Dimension::Field(Field::Asn) => Err(Problem::field(field, "`asn` is known of clicks only")),
+        _ => Ok(()),
+    }
+}
+
+/// A dimension's value as SQL's `toString` gives it, as a cell.
+pub(super) fn key_cell(dimension: &Dimension, text: &str) -> Cell {
+    match dimension {
+        Dimension::Field(field) => match kind(*field) {
+            FieldKind::Id => serde_json::json!(print_id(*field, text.parse().unwrap_or(0))),
+            FieldKind::Flag => Cell::Bool(text == "1"),
+            FieldKind::Number => serde_json::json!(text.parse::<u64>().unwrap_or(0)),
+            FieldKind::Text => Cell::String(text.to_owned()),
+        },
+        _ => Cell::String(text.to_owned()),
+    }
+}

@@ -1,0 +1,10 @@
+//! Reports on a real ClickHouse against naive twins: loops over all deeds of random people, written without a look at
+//! how the reports do it.
+
+#![allow(clippy::unwrap_used)]
+
+mod deeds;
+mod funnels;
+mod retention;
+#[path = "../queries/server.rs"]
+mod server;

@@ -1,0 +1,76 @@
+//! The bodies of reports: what all of them share, and each one's own.
+
+use serde_json::{Map, Value, json};
+
+/// Schemas by name.
+pub(super) fn schemas() -> Map<String, Value> {
+    let mut schemas = Map::new();
+    schemas.insert("Report".to_owned(), answer());
+    schemas.insert("Step".to_owned(), step());
+    for (name, required, own) in BODIES {
+        schemas.insert((*name).to_owned(), body(required, own()));
+    }
+    schemas
+}
+
+type Own = fn() -> Value;
+
+const BODIES: &[(&str, &[&str], Own)] = &[("Funnel", &["steps"], funnel), ("Retention", &[], retention)];
+
+fn body(required: &[&str], own: Value) -> Value {
+    let mut properties = json!({
+        "date_range": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "description": "As of queries; `30d` where absent"},
+        "timezone": {"type": "string", "description": "An IANA name"},
+        "filters": {"type": "array", "items": {}, "description": "As of queries"},
+    });
+    if let (Value::Object(all), Value::Object(own)) = (&mut properties, own) {
+        all.extend(own);
+    }
+    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
+}
+
+fn answer() -> Value {
+    json!({
+        "type": "object",
+        "required": ["columns", "rows", "meta"],
+        "additionalProperties": true,
+        "properties": {
+            "columns": {"type": "array", "items": {"type": "object"}},
+            "rows": {"type": "array", "items": {"type": "array", "items": {}}},
+            "meta": {"type": "object", "additionalProperties": true},
+        },
+    })
+}
+
+fn step() -> Value {
+    json!({"oneOf": [
+        {"type": "string", "description": "`click`, `pageview`, `element_click`, `conversion` or an event's name"},
+        {"type": "object", "required": ["event"], "additionalProperties": false, "properties": {
+            "event": {"type": "string"}, "name": {"type": "string"}, "filters": {"type": "array", "items": {}}}},
+    ]})
+}
+
+fn span() -> Value {
+    json!({"oneOf": [{"type": "integer", "minimum": 1, "description": "Seconds"},
+        {"type": "string", "description": "`30m`, `24h`, `7d`"}]})
+}
+
+fn funnel() -> Value {
+    json!({
+        "steps": {"type": "array", "minItems": 2, "maxItems": 12, "items": {"$ref": "#/components/schemas/Step"}},
+        "window": span(),
+        "order": {"type": "string", "enum": ["ordered", "strict", "any"]},
+        "breakdown": {"type": "string", "description": "A dimension"},
+    })
+}
+
+fn retention() -> Value {
+    json!({
+        "start": {"$ref": "#/components/schemas/Step"},
+        "return": {"$ref": "#/components/schemas/Step"},
+        "period": {"type": "string", "enum": ["day", "week", "month"]},
+        "periods": {"type": "integer", "minimum": 0, "maximum": 24},
+        "cohort": {"type": "string", "enum": ["first", "any"]},
+    })
+}
