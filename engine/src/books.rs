@@ -3,6 +3,7 @@
 //! transaction.
 //!
 //! The way of a fact: [`apply`] → what it is about ([`access`], [`links`], [`conversions`], [`refunds`],
+//! [`programs`], [`partners`],
 //! [`deliveries`] and its [`payments`]) → [`attribution`], [`orders`], [`returns`] → [`effects`] and their
 //! ledger entries.
 //!
@@ -27,7 +28,9 @@ mod handle;
 mod links;
 mod orders;
 mod outcome;
+mod partners;
 mod payments;
+mod programs;
 mod reads;
 mod rebuild;
 mod refunds;
@@ -45,6 +48,8 @@ pub use blocklist::BlockedPattern;
 pub use deliveries::{Delivery, DeliveryOutcome};
 pub use handle::{Books, BooksConfig, BooksError, SubmitError};
 pub use outcome::{Outcome, StoreError};
+pub use partners::{PARTNER_CONTEXT, PartnerFilter, StoredPartner, open_partner};
+pub use programs::{PROGRAMS_MAX, ProgramVersion};
 pub use reads::{
     ConversionFilter, CustomerProfile, CustomerTouch, LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX,
     Page, PageOf, ReadError, Reads, TAGS_LISTED_MAX, TagCount, Trace,

@@ -20,6 +20,8 @@ mod endpoints;
 mod sites;
 
 mod blocklist;
+mod partners;
+mod programs;
 
 pub mod claim;
 mod conversions;
@@ -35,5 +37,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(endpoints::routes(commands))
         .merge(sites::routes(commands))
         .merge(blocklist::routes(commands))
+        .merge(programs::routes(commands))
+        .merge(partners::routes(commands))
         .merge(conversions::routes(commands))
 }

@@ -1,5 +1,5 @@
-//! What operators read of the books: links, conversions, customers, keys, sites and webhook endpoints. Lists are
-//! pages, the newest first: `?limit&cursor` → `{"data": […], "next_cursor": …}`.
+//! What operators read of the books: links, conversions, customers, programs, partners, keys, sites and webhook
+//! endpoints. Lists are pages, the newest first: `?limit&cursor` → `{"data": […], "next_cursor": …}`.
 
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ mod customers;
 mod endpoints;
 mod keys;
 mod links;
+mod partners;
+mod programs;
 mod qr;
 mod sites;
 
@@ -77,6 +79,11 @@ pub fn routes(management: Management) -> Router {
         ("/v1/conversions/{id}", |context, of| Box::pin(conversions::one(context, of))),
         ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),
         ("/v1/customers/{id}", |context, of| Box::pin(customers::one(context, of))),
+        ("/v1/programs", |context, of| Box::pin(programs::list(context, of))),
+        ("/v1/programs/{id}", |context, of| Box::pin(programs::one(context, of))),
+        ("/v1/programs/{id}/versions", |context, of| Box::pin(programs::versions(context, of))),
+        ("/v1/partners", |context, of| Box::pin(partners::list(context, of))),
+        ("/v1/partners/{id}", |context, of| Box::pin(partners::one(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
         ("/v1/sites", |context, of| Box::pin(sites::list(context, of))),
         ("/v1/sites/{id}", |context, of| Box::pin(sites::one(context, of))),

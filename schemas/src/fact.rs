@@ -14,6 +14,8 @@ use crate::ids::{
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
+use crate::partner::PartnerSpec;
+use crate::program::ProgramSpec;
 use crate::time::Timestamp;
 
 /// The `kind` byte of a journal entry.
@@ -179,6 +181,40 @@ pub enum Fact {
     DestinationUnblocked {
         /// Which.
         id: BlockId,
+    },
+    /// A program was made.
+    ProgramCreated {
+        /// Its id.
+        id: ProgramId,
+        /// Its first terms.
+        spec: ProgramSpec,
+    },
+    /// A program's terms changed: the keys of `patch` replace those of the spec, which makes a new version.
+    ProgramUpdated {
+        /// Which.
+        id: ProgramId,
+        /// Validated.
+        patch: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A partner was made.
+    PartnerCreated {
+        /// Its id.
+        id: PartnerId,
+        /// What is kept in clear.
+        spec: PartnerSpec,
+        /// A `PartnerPrivate`, sealed under the keyring's master key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private: Option<Sealed>,
+    },
+    /// A partner was changed: the keys of `patch` replace those of the spec.
+    PartnerUpdated {
+        /// Which.
+        id: PartnerId,
+        /// Validated.
+        patch: serde_json::Map<String, serde_json::Value>,
+        /// All of its sealed part from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private: Option<Sealed>,
     },
     /// A conversion was reported through the API.
     Conversion {

@@ -3,8 +3,8 @@
 //! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]; tables: [`csv`]), what the
 //! edge saw ([`hit`]),
 //! what was made of it ([`click`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for the numbers
-//! ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`query`], [`live`],
-//! [`problem`]), and the warehouse's schema ([`migrations`]).
+//! ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`], [`partner`],
+//! [`query`], [`live`], [`problem`]), and the warehouse's schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,9 @@ pub mod link;
 pub mod live;
 pub mod migrations;
 pub mod money;
+pub mod partner;
 pub mod problem;
+pub mod program;
 pub mod query;
 pub mod time;
 pub mod wire;

@@ -13,6 +13,8 @@ use weir_edge::response::{typed, with};
 use weir_edge::route::Router;
 use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
 use weir_schemas::link::{Link, LinkSpec};
+use weir_schemas::partner::Partner;
+use weir_schemas::program::{Program, ProgramSpec};
 use weir_schemas::query::Answer;
 
 mod reports;
@@ -101,6 +103,22 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 200 "Any";
     delete "/v1/customers/{id}" "Customers" eraseCustomer "Forgets the person; the numbers stay"
         (None) -> 204 "";
+    post "/v1/programs" "Programs" createProgram "Makes a program: the terms by which partners earn"
+        (Some("ProgramSpec")) -> 201 "Program";
+    get "/v1/programs" "Programs" listPrograms "Lists programs, newest first" (None) -> 200 "Page", PAGE;
+    get "/v1/programs/{id}" "Programs" readProgram "Reads a program" (None) -> 200 "Program";
+    get "/v1/programs/{id}/versions" "Programs" listProgramVersions "Every version of its terms, newest first"
+        (None) -> 200 "Page";
+    patch "/v1/programs/{id}" "Programs" changeProgram
+        "Changes the fields given, as a new version; old conversions keep theirs" (Some("Any")) -> 200 "Program";
+    post "/v1/partners" "Partners" createPartner "Makes a partner; a code is drawn where absent"
+        (Some("Any")) -> 201 "Partner";
+    get "/v1/partners" "Partners" listPartners "Lists partners, newest first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("status", "`pending`, `approved`, `suspended` or `rejected`"), ("program_id", "A program"),
+          ("code", "A code"), ("search", "Part of name or code")];
+    get "/v1/partners/{id}" "Partners" readPartner "Reads a partner" (None) -> 200 "Partner";
+    patch "/v1/partners/{id}" "Partners" changePartner "Changes the fields given" (Some("Any")) -> 200 "Partner";
     post "/v1/webhook-endpoints" "Webhooks" createEndpoint "Makes an endpoint for a provider's webhooks"
         (Some("Any")) -> 201 "Any";
     get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page";
@@ -153,6 +171,9 @@ pub(super) fn document() -> Value {
     schema_of::<NewRefund>(&mut schemas);
     schema_of::<Conversion>(&mut schemas);
     schema_of::<Answer>(&mut schemas);
+    schema_of::<ProgramSpec>(&mut schemas);
+    schema_of::<Program>(&mut schemas);
+    schema_of::<Partner>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
     schemas.insert("Query".to_owned(), query_schema());
     schemas.extend(reports::schemas());

@@ -19,6 +19,7 @@ mod links;
 mod live;
 mod operations;
 mod problems;
+mod programs;
 mod queries;
 mod redirects;
 mod refunds;

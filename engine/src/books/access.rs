@@ -217,14 +217,17 @@ pub(super) fn delete_endpoint(tx: &mut Applying<'_>, id: EndpointId) -> Applied<
     Ok(Outcome::no_content())
 }
 
-/// The mode of an endpoint that takes deliveries for this workspace: `Some(None)` until it is fixed.
-pub(super) fn mode_of(tx: &Applying<'_>, id: EndpointId) -> Applied<Option<Option<bool>>> {
+/// Mode and program of an endpoint that takes deliveries for this workspace; the mode is `None` until it is fixed.
+pub(super) fn mode_of(tx: &Applying<'_>, id: EndpointId) -> Applied<Option<(Option<bool>, ProgramId)>> {
     let row = tx
         .db
         .prepare_cached(
-            "SELECT livemode FROM endpoints WHERE id = ?1 AND workspace = ?2 AND deleted_at IS NULL",
+            "SELECT livemode, coalesce(program, 0) FROM endpoints
+             WHERE id = ?1 AND workspace = ?2 AND deleted_at IS NULL",
         )?
-        .query_row(params![id.0 as i64, tx.workspace.0], |row| row.get(0))
+        .query_row(params![id.0 as i64, tx.workspace.0], |row| {
+            Ok((row.get(0)?, ProgramId(row.get::<_, i64>(1)? as u64)))
+        })
         .optional()?;
     Ok(row)
 }

@@ -10,7 +10,9 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
-use super::{access, blocklist, clicks, conversions, customers, deliveries, links, refunds, sites};
+use super::{
+    access, blocklist, clicks, conversions, customers, deliveries, links, partners, programs, refunds, sites,
+};
 
 /// What of the in-memory tables a fact made stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +123,12 @@ impl Applying<'_> {
                 blocklist::add(self, *id, pattern, reason.as_deref())
             }
             Fact::DestinationUnblocked { id } => blocklist::remove(self, *id),
+            Fact::ProgramCreated { id, spec } => programs::create(self, *id, spec),
+            Fact::ProgramUpdated { id, patch } => programs::update(self, *id, patch),
+            Fact::PartnerCreated { id, spec, private } => partners::create(self, *id, spec, private.as_ref()),
+            Fact::PartnerUpdated { id, patch, private } => {
+                partners::update(self, *id, patch, private.as_ref())
+            }
             Fact::Conversion { id, conversion, person, click } => {
                 conversions::report(self, *id, conversion, person.as_ref(), click)
             }

@@ -1,29 +1,35 @@
-//! To which click a conversion is credited, and why to no other.
+//! To whom a conversion is credited, by which rule, and why to nobody else.
 //!
-//! In this order, the first that has an eligible click takes it, and of several the last click:
-//! 1. the clicks that the conversion itself claimed (`wclid`, `click_id`), at most 30 days before it;
-//! 2. for a conversion of a subscription: the credit of the subscription's first credited conversion, however
+//! In this order, the first rule that has something eligible takes it:
+//! 1. the clicks that the conversion itself claimed (`wclid`, then `click_id`), of several the last;
+//! 2. the coupon, then the partner code that it carried: they name a partner without a click;
+//! 3. for a conversion of a subscription: the credit of the subscription's first credited conversion, however
 //!    long ago (a renewal continues that sale), else the click that the subscription itself claimed;
-//! 3. the customer's last click of the 30 days before it.
+//! 4. the customer's last click.
 //!
-//! A click is not eligible when it is a robot's, comes after the conversion, is too old, or names no link
-//! yet.
+//! A click is not eligible when it is a robot's, comes after the conversion, is older than the window, or names no
+//! link yet. The window is that of the click's program, else of the conversion's own (its endpoint's), else 30 days.
+//! Where that program credits the first touch, the earliest eligible click of the same program takes what the last
+//! would have taken.
+//!
+//! A click whose link names no partner leaves the earning to the coupon's or the code's partner.
 
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use weir_schemas::conversion::AttributionRule;
 use weir_schemas::fact::{ClaimedBy, ClickClaim};
-use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId};
+use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId};
+use weir_schemas::program::{Touch, WINDOW_DAYS_DEFAULT};
 use weir_schemas::time::{DAY_MS, MINUTE_MS, Timestamp};
 
 use super::apply::Applying;
-use super::clicks;
 use super::conversion_row::{ConversionRow, click_bytes, read_click};
-use super::effects;
 use super::outcome::Applied;
+use super::partners::{self, CodeKind};
+use super::{clicks, effects, programs};
 
-/// The workspace's window: a click counts for this long.
-pub const WINDOW_MS: i64 = 30 * DAY_MS;
+/// The workspace's window: a click counts for this long where no program says otherwise.
+pub const WINDOW_MS: i64 = WINDOW_DAYS_DEFAULT as i64 * DAY_MS;
 /// How far the clock of a shop may be behind: a click may be this much later than the conversion it led to.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * MINUTE_MS;
 /// How many of a customer's touches are looked at, the last first.
@@ -43,14 +49,28 @@ pub struct Candidate {
     pub clicked_at: Option<Timestamp>,
     /// Its link, where known.
     pub link_id: Option<LinkId>,
+    /// The partner that it speaks for, where there is one.
+    #[serde(default)]
+    pub partner_id: Option<PartnerId>,
     /// Whether it took the credit.
     pub credited: bool,
     /// Why, or why not.
     pub reason: String,
 }
 
+/// What takes the credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Credited {
+    rule: AttributionRule,
+    /// None where a coupon or a code took it.
+    click: Option<ClickId>,
+    program: ProgramId,
+    partner: PartnerId,
+}
+
+#[derive(Default)]
 struct Decision {
-    credit: Option<(AttributionRule, ClickId)>,
+    credit: Option<Credited>,
     candidates: Vec<Candidate>,
 }
 
@@ -103,24 +123,42 @@ pub(super) fn reconsider(tx: &mut Applying<'_>, id: ConversionId) -> Applied<Con
         return Ok(before);
     }
     let decision = decide(tx, &before)?;
-    let rule = decision.credit.map(|(rule, _)| serde_json::to_string(&rule)).transpose()?;
-    let click = decision.credit.map(|(_, click)| click);
-    tx.db
-        .prepare_cached("UPDATE conversions SET rule = ?2, click = ?3, candidates = ?4 WHERE id = ?1")?
-        .execute(params![
-            id.0 as i64,
-            rule,
-            click.map(click_bytes),
-            serde_json::to_string(&decision.candidates)?
-        ])?;
-    let now = ConversionRow { rule: decision.credit.map(|(rule, _)| rule), click, ..before.clone() };
-    effects::restate(tx, &now)?;
-    if click.is_some()
-        && before.click != click
+    let clicked = before.click;
+    let now = credit(tx, before, &decision)?;
+    if now.click.is_some()
+        && clicked != now.click
         && let Some(subscription) = now.subscription.clone()
     {
         revisit_subscription(tx, &subscription, id)?;
     }
+    Ok(now)
+}
+
+/// Stores a decision and moves the conversion's numbers to where they belong by it.
+fn credit(tx: &mut Applying<'_>, before: ConversionRow, decision: &Decision) -> Applied<ConversionRow> {
+    let credit = decision.credit;
+    let rule = credit.map(|credit| serde_json::to_string(&credit.rule)).transpose()?;
+    let now = ConversionRow {
+        rule: credit.map(|credit| credit.rule),
+        click: credit.and_then(|credit| credit.click),
+        program: credit.map_or(before.own_program, |credit| credit.program),
+        partner: credit.map_or(PartnerId::NONE, |credit| credit.partner),
+        ..before
+    };
+    tx.db
+        .prepare_cached(
+            "UPDATE conversions SET rule = ?2, click = ?3, candidates = ?4, program = ?5, partner = ?6
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            now.id.0 as i64,
+            rule,
+            now.click.map(click_bytes),
+            serde_json::to_string(&decision.candidates)?,
+            now.program.0 as i64,
+            now.partner.0 as i64
+        ])?;
+    effects::restate(tx, &now)?;
     Ok(now)
 }
 
@@ -133,51 +171,56 @@ pub(super) fn revisit_subscription(
     let uncredited: Vec<i64> = tx
         .db
         .prepare_cached(
-            "SELECT id FROM conversions WHERE workspace = ?1 AND subscription = ?2 AND click IS NULL
+            "SELECT id FROM conversions WHERE workspace = ?1 AND subscription = ?2 AND rule IS NULL
                  AND merged_into IS NULL AND id != ?3
              ORDER BY occurred_at, id LIMIT ?4",
         )?
         .query_map(params![tx.workspace.0, subscription, except.0 as i64, REVISITED_MAX], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for id in uncredited {
-        let id = ConversionId(id as u64);
-        let row = ConversionRow::find(tx.db, id)?.expect("just selected");
+        let row = ConversionRow::find(tx.db, ConversionId(id as u64))?.expect("just selected");
         // Not by way of `reconsider` itself: one of them must not set off the others again.
         let decision = decide(tx, &row)?;
-        if let Some((rule, click)) = decision.credit {
-            tx.db
-                .prepare_cached(
-                    "UPDATE conversions SET rule = ?2, click = ?3, candidates = ?4 WHERE id = ?1",
-                )?
-                .execute(params![
-                    id.0 as i64,
-                    serde_json::to_string(&rule)?,
-                    click_bytes(click),
-                    serde_json::to_string(&decision.candidates)?
-                ])?;
-            effects::restate(tx, &ConversionRow { rule: Some(rule), click: Some(click), ..row })?;
+        if decision.credit.is_some() {
+            credit(tx, row, &decision)?;
         }
     }
     Ok(())
 }
 
 fn decide(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Decision> {
-    let mut decision = Decision { credit: None, candidates: Vec::new() };
+    let mut decision = Decision::default();
     claimed_directly(tx, conversion, &mut decision)?;
+    let named = named_partner(tx, conversion, &mut decision)?;
     if let Some(subscription) = &conversion.subscription {
         by_subscription(tx, conversion, subscription, &mut decision)?;
     }
     if let Some(customer) = conversion.customer {
-        let touches: Vec<Option<ClickId>> = tx
-            .db
-            .prepare_cached("SELECT click FROM touches WHERE customer = ?1 ORDER BY click DESC LIMIT ?2")?
-            .query_map(params![customer.0 as i64, TOUCHES_MAX], |row| read_click(row, 0))?
-            .collect::<Result<_, _>>()?;
-        for click in touches.into_iter().flatten() {
+        for click in touches(tx, customer, "DESC")? {
             decision.consider(tx, conversion, AttributionRule::Customer, click, true)?;
         }
     }
+    prefer_first(tx, conversion, &mut decision)?;
+    if let (Some(credit), Some(named)) = (&mut decision.credit, named)
+        && credit.partner == PartnerId::NONE
+    {
+        credit.partner = named;
+        if credit.program == ProgramId::NONE {
+            credit.program = partners::program_of(tx.db, tx.workspace, named)?;
+        }
+    }
     Ok(decision)
+}
+
+/// A customer's clicks in the order of their times.
+fn touches(tx: &Applying<'_>, customer: CustomerId, order: &str) -> Applied<Vec<ClickId>> {
+    let sql = format!("SELECT click FROM touches WHERE customer = ?1 ORDER BY click {order} LIMIT ?2");
+    let touches: Vec<Option<ClickId>> = tx
+        .db
+        .prepare_cached(&sql)?
+        .query_map(params![customer.0 as i64, TOUCHES_MAX], |row| read_click(row, 0))?
+        .collect::<Result<_, _>>()?;
+    Ok(touches.into_iter().flatten().collect())
 }
 
 fn claimed_directly(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut Decision) -> Applied<()> {
@@ -198,6 +241,7 @@ fn claimed_directly(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mu
                 click_id: None,
                 clicked_at: None,
                 link_id: None,
+                partner_id: None,
                 credited: false,
                 reason: format!("Refused: {}", refused.unwrap_or_default()),
             }),
@@ -206,23 +250,65 @@ fn claimed_directly(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mu
     Ok(())
 }
 
+/// The partners whose coupon and code the conversion carried. Gives the first of them.
+fn named_partner(
+    tx: &Applying<'_>,
+    conversion: &ConversionRow,
+    decision: &mut Decision,
+) -> Applied<Option<PartnerId>> {
+    let mut first = None;
+    for (rule, kind, code) in [
+        (AttributionRule::Coupon, CodeKind::Coupon, &conversion.coupon),
+        (AttributionRule::PartnerCode, CodeKind::Code, &conversion.partner_code),
+    ] {
+        let Some(code) = code else { continue };
+        let partner = partners::holder(tx.db, tx.workspace, kind, code)?;
+        let refused = match partner {
+            None => Some(format!("No partner has `{code}`.")),
+            Some(_) if decision.credit.is_some() => Some(TAKEN.to_owned()),
+            Some(_) => None,
+        };
+        if let Some(partner) = partner {
+            first = first.or(Some(partner));
+            if refused.is_none() {
+                let program = match conversion.own_program.some() {
+                    Some(program) => program,
+                    None => partners::program_of(tx.db, tx.workspace, partner)?,
+                };
+                decision.credit = Some(Credited { rule, click: None, program, partner });
+            }
+        }
+        decision.candidates.push(Candidate {
+            rule,
+            click_id: None,
+            clicked_at: None,
+            link_id: None,
+            partner_id: partner,
+            credited: refused.is_none(),
+            reason: refused.unwrap_or_else(|| took(rule).to_owned()),
+        });
+    }
+    Ok(first)
+}
+
 fn by_subscription(
     tx: &Applying<'_>,
     conversion: &ConversionRow,
     subscription: &str,
     decision: &mut Decision,
 ) -> Applied<()> {
-    let first: Option<Option<ClickId>> = tx
+    type Lineage = (Option<ClickId>, i64, i64);
+    let first: Option<Lineage> = tx
         .db
         .prepare_cached(
-            "SELECT click FROM conversions
-             WHERE workspace = ?1 AND subscription = ?2 AND click IS NOT NULL AND merged_into IS NULL
+            "SELECT click, program, partner FROM conversions
+             WHERE workspace = ?1 AND subscription = ?2 AND rule IS NOT NULL AND merged_into IS NULL
                  AND id != ?3 AND occurred_at <= ?4 AND rule != '\"subscription\"'
              ORDER BY occurred_at, id LIMIT 1",
         )?
         .query_row(
             params![tx.workspace.0, subscription, conversion.id.0 as i64, conversion.occurred_at.0],
-            |row| read_click(row, 0),
+            |row| Ok((read_click(row, 0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
     let own: Option<Option<ClickId>> = tx
@@ -230,12 +316,136 @@ fn by_subscription(
         .prepare_cached("SELECT click FROM subscriptions WHERE workspace = ?1 AND name = ?2")?
         .query_row(params![tx.workspace.0, subscription], |row| read_click(row, 0))
         .optional()?;
-    for click in [first.flatten(), own.flatten()].into_iter().flatten() {
-        let windowed = conversion.event != "renewal";
-        decision.consider(tx, conversion, AttributionRule::Subscription, click, windowed)?;
+    // A renewal continues its sale however old that is; anything else must come within the window.
+    let windowed = conversion.event != "renewal";
+    let rule = AttributionRule::Subscription;
+    match first {
+        Some((Some(click), _, _)) => decision.consider(tx, conversion, rule, click, windowed)?,
+        Some((None, program, partner)) => {
+            let (program, partner) = (ProgramId(program as u64), PartnerId(partner as u64));
+            let credited = decision.credit.is_none();
+            if credited {
+                decision.credit = Some(Credited { rule, click: None, program, partner });
+            }
+            decision.candidates.push(Candidate {
+                rule,
+                click_id: None,
+                clicked_at: None,
+                link_id: None,
+                partner_id: partner.some(),
+                credited,
+                reason: if credited { took(rule).to_owned() } else { TAKEN.to_owned() },
+            });
+        }
+        None => {}
     }
+    match own.flatten() {
+        Some(click) => decision.consider(tx, conversion, rule, click, windowed),
+        None => Ok(()),
+    }
+}
+
+/// Where the program that won credits the first touch: the earliest eligible click of that program takes over.
+fn prefer_first(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut Decision) -> Applied<()> {
+    let Some(credit) = decision.credit else { return Ok(()) };
+    let Some(last) = credit.click.filter(|_| credit.rule != AttributionRule::Subscription) else {
+        return Ok(());
+    };
+    let terms = programs::terms_at(tx.db, tx.workspace, credit.program, conversion.occurred_at)?;
+    if !terms.is_some_and(|(_, terms)| terms.attribution == Touch::First) {
+        return Ok(());
+    }
+    let mut earliest = (last, credit);
+    let mut eligible: Vec<(AttributionRule, ClickId)> = decision
+        .candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate.rule, candidate.click_id?)))
+        .filter(|(rule, _)| *rule != AttributionRule::Subscription)
+        .collect();
+    if let Some(customer) = conversion.customer {
+        for click in touches(tx, customer, "ASC")? {
+            if !eligible.iter().any(|(_, known)| *known == click) {
+                eligible.push((AttributionRule::Customer, click));
+            }
+        }
+    }
+    for (rule, click) in eligible {
+        let judged = judge(tx, conversion, click, true)?;
+        if judged.refused.is_none() && judged.program == credit.program && click < earliest.0 {
+            let partner = judged.partner;
+            earliest = (click, Credited { rule, click: Some(click), program: credit.program, partner });
+        }
+    }
+    let (first, credit) = earliest;
+    if first == last {
+        return Ok(());
+    }
+    if !decision.candidates.iter().any(|candidate| candidate.click_id == Some(first)) {
+        let judged = judge(tx, conversion, first, true)?;
+        decision.candidates.push(judged.candidate(credit.rule, first, String::new()));
+    }
+    for candidate in &mut decision.candidates {
+        candidate.credited = candidate.click_id == Some(first);
+        if candidate.credited {
+            candidate.reason =
+                "It is the first click within the window, which the program credits.".to_owned();
+        } else if candidate.click_id == Some(last) {
+            candidate.reason = "The program credits the first click.".to_owned();
+        }
+    }
+    decision.credit = Some(credit);
     Ok(())
 }
+
+/// What a click by itself says about a conversion.
+struct Judged {
+    link: LinkId,
+    program: ProgramId,
+    partner: PartnerId,
+    refused: Option<String>,
+}
+
+impl Judged {
+    fn candidate(&self, rule: AttributionRule, click: ClickId, reason: String) -> Candidate {
+        Candidate {
+            rule,
+            click_id: Some(click),
+            clicked_at: Some(Timestamp(click.unix_ms())),
+            link_id: self.link.some(),
+            partner_id: self.partner.some(),
+            credited: false,
+            reason,
+        }
+    }
+}
+
+fn judge(tx: &Applying<'_>, conversion: &ConversionRow, click: ClickId, windowed: bool) -> Applied<Judged> {
+    let claimed = clicks::claimed(tx.db, tx.workspace, click)?;
+    let bot = claimed.as_ref().and_then(|claimed| claimed.facts.as_ref()).is_some_and(|facts| facts.bot);
+    let (link, partner, of_link) = claimed.as_ref().map_or_else(Default::default, clicks::Claimed::terms);
+    let program = match of_link.some().or(conversion.own_program.some()) {
+        Some(program) => program,
+        None => partners::program_of(tx.db, tx.workspace, partner)?,
+    };
+    let age = conversion.occurred_at.0 - click.unix_ms();
+    let refused = if bot {
+        Some("It is a robot's click.".to_owned())
+    } else if link == LinkId::NONE {
+        Some("The click has not been found yet.".to_owned())
+    } else if age < -CLOCK_TOLERANCE_MS {
+        Some("The click came after the conversion.".to_owned())
+    } else if windowed {
+        let terms = programs::terms_at(tx.db, tx.workspace, program, conversion.occurred_at)?;
+        let days = terms.map_or(WINDOW_DAYS_DEFAULT, |(_, terms)| terms.window_days);
+        (age > i64::from(days) * DAY_MS)
+            .then(|| format!("The click is more than {days} days older than the conversion."))
+    } else {
+        None
+    };
+    Ok(Judged { link, program, partner, refused })
+}
+
+const TAKEN: &str = "An earlier rule or a later click took the credit.";
 
 impl Decision {
     fn consider(
@@ -251,34 +461,19 @@ impl Decision {
         if judged.any(|candidate| candidate.credited || windowed) {
             return Ok(());
         }
-        let claimed = clicks::claimed(tx.db, tx.workspace, click)?;
-        let bot = claimed.as_ref().and_then(|claimed| claimed.facts.as_ref()).is_some_and(|facts| facts.bot);
-        let link = claimed.as_ref().map_or(LinkId::NONE, |claimed| claimed.link);
-        let age = conversion.occurred_at.0 - click.unix_ms();
-        let refused = if bot {
-            Some("It is a robot's click.")
-        } else if link == LinkId::NONE {
-            Some("The click has not been found yet.")
-        } else if age < -CLOCK_TOLERANCE_MS {
-            Some("The click came after the conversion.")
-        } else if windowed && age > WINDOW_MS {
-            Some("The click is more than 30 days older than the conversion.")
-        } else if self.credit.is_some() {
-            Some("An earlier rule or a later click took the credit.")
-        } else {
-            None
-        };
-        if refused.is_none() {
-            self.credit = Some((rule, click));
+        let judged = judge(tx, conversion, click, windowed)?;
+        let mut candidate = judged.candidate(rule, click, String::new());
+        match &judged.refused {
+            Some(reason) => candidate.reason.clone_from(reason),
+            None if self.credit.is_some() => TAKEN.clone_into(&mut candidate.reason),
+            None => {
+                took(rule).clone_into(&mut candidate.reason);
+                candidate.credited = true;
+                let Judged { program, partner, .. } = judged;
+                self.credit = Some(Credited { rule, click: Some(click), program, partner });
+            }
         }
-        self.candidates.push(Candidate {
-            rule,
-            click_id: Some(click),
-            clicked_at: Some(Timestamp(click.unix_ms())),
-            link_id: link.some(),
-            credited: refused.is_none(),
-            reason: refused.unwrap_or(took(rule)).to_owned(),
-        });
+        self.candidates.push(candidate);
         Ok(())
     }
 }
@@ -289,7 +484,9 @@ fn took(rule: AttributionRule) -> &'static str {
         AttributionRule::ClickId => "The conversion carried this click's id.",
         AttributionRule::Coupon => "The conversion carried the partner's coupon.",
         AttributionRule::PartnerCode => "The conversion carried the partner's code.",
-        AttributionRule::Customer => "It is the customer's last click of the 30 days before the conversion.",
+        AttributionRule::Customer => {
+            "It is the customer's last click within the window before the conversion."
+        }
         AttributionRule::Subscription => "The subscription's first credited conversion was credited to it.",
     }
 }

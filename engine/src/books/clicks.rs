@@ -13,12 +13,10 @@ use super::effects::EFFECTS_SOFT_MAX;
 use super::links;
 use super::outcome::{Applied, Outcome, StoreError};
 
-/// What a credited click lends to its conversion.
+/// What a credited click lends to its conversion; program and partner are on the conversion itself.
 #[derive(Default)]
 pub(super) struct Credit {
     pub(super) link: LinkId,
-    pub(super) program: ProgramId,
-    pub(super) partner: PartnerId,
     pub(super) visitor: u64,
     pub(super) dims: Dims<'static>,
 }
@@ -30,6 +28,16 @@ pub(super) struct Claimed {
     program: ProgramId,
     partner: PartnerId,
     pub(super) facts: Option<ClickFacts>,
+}
+
+impl Claimed {
+    /// Link, partner and program: those of the found click, else those that the token's link had.
+    pub(super) fn terms(&self) -> (LinkId, PartnerId, ProgramId) {
+        match &self.facts {
+            Some(facts) => (facts.link, facts.partner, facts.program),
+            None => (self.link, self.partner, self.program),
+        }
+    }
 }
 
 pub(super) fn claimed(
@@ -58,16 +66,8 @@ pub(super) fn claimed(
 pub(super) fn credit(db: &Connection, workspace: WorkspaceId, click: ClickId) -> Result<Credit, StoreError> {
     let Some(found) = claimed(db, workspace, click)? else { return Ok(Credit::default()) };
     Ok(match found.facts {
-        Some(facts) => Credit {
-            link: facts.link,
-            program: facts.program,
-            partner: facts.partner,
-            visitor: facts.visitor,
-            dims: facts.dims,
-        },
-        None => {
-            Credit { link: found.link, program: found.program, partner: found.partner, ..Credit::default() }
-        }
+        Some(facts) => Credit { link: facts.link, visitor: facts.visitor, dims: facts.dims },
+        None => Credit { link: found.link, ..Credit::default() },
     })
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 use weir_schemas::conversion::{Attribution, AttributionRule, Conversion};
-use weir_schemas::ids::{ClickId, ConversionId, CustomerId, WorkspaceId};
+use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::money::{Currency, Money};
 use weir_schemas::time::Timestamp;
 
@@ -11,7 +11,7 @@ use super::outcome::StoreError;
 /// The columns that [`ConversionRow::read`] reads, of [`TABLES`].
 pub(super) const COLUMNS: &str = "c.id, c.ord, c.event, c.customer, c.subscription, c.amount, c.currency, \
     c.provider, c.occurred_at, c.created_at, c.rule, c.click, c.properties, o.name, k.name, c.workspace, \
-    c.merged_into";
+    c.merged_into, c.program, c.partner, c.own_program, c.coupon, c.partner_code";
 
 /// What they are selected from.
 pub(super) const TABLES: &str =
@@ -35,6 +35,14 @@ pub(super) struct ConversionRow {
     pub(super) click: Option<ClickId>,
     pub(super) properties: String,
     pub(super) merged_into: Option<ConversionId>,
+    /// Credited, `NONE` where there is none.
+    pub(super) program: ProgramId,
+    /// Credited, `NONE` where there is none.
+    pub(super) partner: PartnerId,
+    /// Of the endpoint that reported it.
+    pub(super) own_program: ProgramId,
+    pub(super) coupon: Option<String>,
+    pub(super) partner_code: Option<String>,
 }
 
 /// Whether conversions of this event bring revenue.
@@ -71,6 +79,11 @@ impl ConversionRow {
             click: read_click(row, 11)?,
             properties: row.get(12)?,
             merged_into: row.get::<_, Option<i64>>(16)?.map(|id| ConversionId(id as u64)),
+            program: ProgramId(row.get::<_, i64>(17)? as u64),
+            partner: PartnerId(row.get::<_, i64>(18)? as u64),
+            own_program: ProgramId(row.get::<_, i64>(19)? as u64),
+            coupon: row.get(20)?,
+            partner_code: row.get(21)?,
         })
     }
 
@@ -138,15 +151,18 @@ impl ConversionRow {
     }
 
     fn attribution(&self, db: &Connection) -> Result<Option<Attribution>, StoreError> {
-        let (Some(rule), Some(click)) = (self.rule, self.click) else { return Ok(None) };
-        let credit = super::clicks::credit(db, self.workspace, click)?;
+        let Some(rule) = self.rule else { return Ok(None) };
+        let link = match self.click {
+            Some(click) => super::clicks::credit(db, self.workspace, click)?.link,
+            None => LinkId::NONE,
+        };
         Ok(Some(Attribution {
             rule,
-            link_id: credit.link.some(),
-            partner_id: credit.partner.some(),
-            program_id: credit.program.some(),
-            click_id: Some(click),
-            clicked_at: Some(Timestamp(click.unix_ms())),
+            link_id: link.some(),
+            partner_id: self.partner.some(),
+            program_id: self.program.some(),
+            click_id: self.click,
+            clicked_at: self.click.map(|click| Timestamp(click.unix_ms())),
         }))
     }
 }

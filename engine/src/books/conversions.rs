@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use weir_schemas::conversion::NewConversion;
 use weir_schemas::effect::Change;
 use weir_schemas::fact::{ClickClaim, Sealed};
-use weir_schemas::ids::{ConversionId, CustomerId};
+use weir_schemas::ids::{ConversionId, CustomerId, ProgramId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
@@ -31,6 +31,10 @@ pub(super) struct New<'a> {
     pub(super) occurred_at: Timestamp,
     pub(super) properties: &'a Map<String, Value>,
     pub(super) click: &'a ClickClaim,
+    /// The program of the endpoint that reports it.
+    pub(super) program: ProgramId,
+    pub(super) coupon: Option<&'a str>,
+    pub(super) partner_code: Option<&'a str>,
 }
 
 /// `POST /v1/conversions`.
@@ -84,6 +88,9 @@ pub(super) fn report(
         occurred_at: new.occurred_at.unwrap_or(tx.at),
         properties: &new.properties,
         click,
+        program: ProgramId::NONE,
+        coupon: new.coupon.as_deref().filter(|code| !code.is_empty()),
+        partner_code: new.partner_code.as_deref().filter(|code| !code.is_empty()),
     };
     let row = create(tx, &new)?;
     Ok(Outcome::new(201, &row.answer(tx.db)?)?)
@@ -124,7 +131,8 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
     tx.db
         .prepare_cached(
             "INSERT INTO conversions VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, NULL, '[]', ?13, NULL)",
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, NULL, '[]', ?13, NULL,
+              0, 0, ?14, ?15, ?16)",
         )?
         .execute(params![
             id.0 as i64,
@@ -139,7 +147,10 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
             new.provider,
             new.occurred_at.0,
             tx.at.0,
-            serde_json::to_string(new.properties)?
+            serde_json::to_string(new.properties)?,
+            new.program.0 as i64,
+            new.coupon,
+            new.partner_code
         ])?;
     let click = attribution::claim(tx, id, new.click)?;
     let row = attribution::reconsider(tx, id)?;

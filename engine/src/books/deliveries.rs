@@ -113,7 +113,7 @@ pub(super) fn receive(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<Outc
 }
 
 fn judge(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<(DeliveryOutcome, String)> {
-    let Some(mode) = access::mode_of(tx, new.endpoint)? else {
+    let Some((mode, program)) = access::mode_of(tx, new.endpoint)? else {
         return Ok((DeliveryOutcome::Ignored, "The endpoint was deleted.".to_owned()));
     };
     let earlier: Option<String> = tx
@@ -154,7 +154,7 @@ fn judge(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<(DeliveryOutcome,
     let mut worst = Fate::Processed;
     let mut sentences = Vec::with_capacity(new.payments.len());
     for payment in new.payments {
-        let (fate, sentence) = payments::apply(tx, new.provider, payment)?;
+        let (fate, sentence) = payments::apply(tx, new.provider, program, payment)?;
         worst = worst.max(fate);
         sentences.push(sentence);
     }

@@ -45,8 +45,8 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         currency: money.map_or(Currency::NONE, |money| money.currency),
         click: conversion.click,
         link: Default::default(),
-        program: Default::default(),
-        partner: Default::default(),
+        program: conversion.program,
+        partner: conversion.partner,
         visitor: 0,
         dims: Default::default(),
         properties: property_texts(&serde_json::from_str(&conversion.properties)?),
@@ -54,8 +54,6 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
     };
     if let Some(credit) = credit {
         effect.link = credit.link;
-        effect.program = credit.program;
-        effect.partner = credit.partner;
         effect.visitor = credit.visitor;
         effect.dims = credit.dims;
     }

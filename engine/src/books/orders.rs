@@ -7,7 +7,7 @@
 //! id. A provider whose numbers are not unique by themselves must prefix them.
 
 use rusqlite::{OptionalExtension, params};
-use weir_schemas::ids::ConversionId;
+use weir_schemas::ids::{ConversionId, ProgramId};
 use weir_schemas::money::{Currency, Money};
 
 use super::apply::Applying;
@@ -175,6 +175,9 @@ fn absorb(tx: &mut Applying<'_>, kept: &ConversionRow, gone: &ConversionRow) -> 
         customer: gone.customer,
         subscription: gone.subscription.as_deref(),
         renewal: gone.event == "renewal",
+        program: gone.own_program,
+        coupon: gone.coupon.as_deref(),
+        partner_code: gone.partner_code.as_deref(),
     };
     learn(tx, kept.id, &news)
 }
@@ -184,6 +187,9 @@ pub(super) struct News<'a> {
     pub(super) customer: Option<weir_schemas::ids::CustomerId>,
     pub(super) subscription: Option<&'a str>,
     pub(super) renewal: bool,
+    pub(super) program: ProgramId,
+    pub(super) coupon: Option<&'a str>,
+    pub(super) partner_code: Option<&'a str>,
 }
 
 /// Completes a sale by what a later announcement of it tells: never its amount, only what was not known
@@ -193,13 +199,18 @@ pub(super) fn learn(tx: &mut Applying<'_>, id: ConversionId, news: &News<'_>) ->
         .prepare_cached(
             "UPDATE conversions SET
                  customer = coalesce(customer, ?2), subscription = coalesce(subscription, ?3),
+                 own_program = iif(own_program = 0, ?5, own_program), coupon = coalesce(coupon, ?6),
+                 partner_code = coalesce(partner_code, ?7),
                  event = iif(?4 AND event = 'sale' AND provider != 'api', 'renewal', event) WHERE id = ?1",
         )?
         .execute(params![
             id.0 as i64,
             news.customer.map(|customer| customer.0 as i64),
             news.subscription,
-            news.renewal
+            news.renewal,
+            news.program.0 as i64,
+            news.coupon,
+            news.partner_code
         ])?;
     let row = attribution::reconsider(tx, id)?;
     customers::count_new(tx, &row)

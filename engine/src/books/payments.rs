@@ -5,7 +5,7 @@ use rusqlite::params;
 use serde_json::Map;
 use weir_schemas::conversion::RefundReason;
 use weir_schemas::fact::{ClickClaim, Payment, Returned, Sealed};
-use weir_schemas::ids::{ConversionId, CustomerId};
+use weir_schemas::ids::{ConversionId, CustomerId, ProgramId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::time::Timestamp;
 
@@ -25,7 +25,12 @@ pub(super) enum Fate {
 }
 
 /// Applies one payment; says what became of it in a sentence.
-pub(super) fn apply(tx: &mut Applying<'_>, provider: &str, payment: &Payment) -> Applied<(Fate, String)> {
+pub(super) fn apply(
+    tx: &mut Applying<'_>,
+    provider: &str,
+    program: ProgramId,
+    payment: &Payment,
+) -> Applied<(Fate, String)> {
     match payment {
         Payment::Paid {
             order_keys,
@@ -48,6 +53,7 @@ pub(super) fn apply(tx: &mut Applying<'_>, provider: &str, payment: &Payment) ->
                 occurred_at: *occurred_at,
                 click,
                 provider,
+                program,
             };
             self::paid(tx, order_keys, &paid)
         }
@@ -98,6 +104,7 @@ struct Paid<'a> {
     occurred_at: Timestamp,
     click: &'a ClickClaim,
     provider: &'a str,
+    program: ProgramId,
 }
 
 fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fate, String)> {
@@ -119,8 +126,14 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
     let known = ConversionRow::paying(tx.db, order)?;
     if let Some(sale) = known {
         attribution::claim(tx, sale.id, paid.click)?;
-        let news =
-            orders::News { customer: paid.customer, subscription: paid.subscription, renewal: paid.renewal };
+        let news = orders::News {
+            customer: paid.customer,
+            subscription: paid.subscription,
+            renewal: paid.renewal,
+            program: paid.program,
+            coupon: None,
+            partner_code: None,
+        };
         orders::learn(tx, sale.id, &news)?;
         return Ok((Fate::Processed, format!("The order is known: conversion {}.", sale.id)));
     }
@@ -139,6 +152,9 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
         occurred_at: paid.occurred_at,
         properties: &Map::new(),
         click: paid.click,
+        program: paid.program,
+        coupon: None,
+        partner_code: None,
     };
     let row = conversions::create(tx, &new)?;
     Ok((Fate::Processed, format!("Booked as conversion {}.", row.id)))

@@ -466,7 +466,7 @@ impl Reads {
 }
 
 /// `LIKE` pattern for a text that contains `part`.
-fn contains(part: &str) -> String {
+pub(super) fn contains(part: &str) -> String {
     let mut pattern = String::from("%");
     for c in part.chars() {
         if matches!(c, '%' | '_' | '\\') {

@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -14,6 +14,10 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("endpoints", "id"),
     ("sites", "id"),
     ("blocklist", "id"),
+    ("programs", "id"),
+    ("program_versions", "program, version"),
+    ("partners", "id"),
+    ("partner_codes", "workspace, kind, code"),
     ("requests", "workspace, key"),
     ("customers", "id"),
     ("clicks", "workspace, click"),
@@ -69,6 +73,26 @@ CREATE TABLE blocklist (
     created_at INTEGER NOT NULL) STRICT;
 CREATE UNIQUE INDEX blocklist_pattern ON blocklist (workspace, pattern);
 
+-- the terms in force now; program_versions has them all
+CREATE TABLE programs (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, version INTEGER NOT NULL, spec TEXT NOT NULL,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+CREATE INDEX programs_workspace ON programs (workspace, id);
+CREATE TABLE program_versions (
+    program INTEGER NOT NULL, version INTEGER NOT NULL, since INTEGER NOT NULL, spec TEXT NOT NULL,
+    PRIMARY KEY (program, version)) STRICT, WITHOUT ROWID;
+
+-- private is sealed under the keyring's master key
+CREATE TABLE partners (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, status TEXT NOT NULL, program INTEGER,
+    spec TEXT NOT NULL, private TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+CREATE INDEX partners_workspace ON partners (workspace, id);
+-- kind: code, coupon; code is folded to lower case
+CREATE TABLE partner_codes (
+    workspace INTEGER NOT NULL, kind TEXT NOT NULL, code TEXT NOT NULL, partner INTEGER NOT NULL,
+    PRIMARY KEY (workspace, kind, code)) STRICT, WITHOUT ROWID;
+CREATE INDEX partner_codes_partner ON partner_codes (partner);
+
 CREATE TABLE requests (
     workspace INTEGER NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, key)) STRICT, WITHOUT ROWID;
@@ -104,13 +128,16 @@ CREATE TABLE order_keys (
     PRIMARY KEY (workspace, key)) STRICT, WITHOUT ROWID;
 CREATE INDEX order_keys_ord ON order_keys (ord);
 
--- merged_into: another announcement of the same order turned out to be this sale
+-- merged_into: another announcement of the same order turned out to be this sale; program and partner are those
+-- credited, own_program is the one of the endpoint that reported it
 CREATE TABLE conversions (
     id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, workspace INTEGER NOT NULL, ord INTEGER,
     event TEXT NOT NULL,
     customer INTEGER, subscription TEXT, amount INTEGER, currency TEXT, provider TEXT NOT NULL,
     occurred_at INTEGER NOT NULL, created_at INTEGER NOT NULL, rule TEXT, click BLOB,
-    candidates TEXT NOT NULL, properties TEXT NOT NULL, merged_into INTEGER) STRICT;
+    candidates TEXT NOT NULL, properties TEXT NOT NULL, merged_into INTEGER,
+    program INTEGER NOT NULL, partner INTEGER NOT NULL, own_program INTEGER NOT NULL, coupon TEXT,
+    partner_code TEXT) STRICT;
 CREATE INDEX conversions_workspace ON conversions (workspace, id);
 CREATE INDEX conversions_ord ON conversions (ord) WHERE ord IS NOT NULL;
 CREATE INDEX conversions_customer ON conversions (customer) WHERE customer IS NOT NULL;

@@ -30,7 +30,6 @@ const AHEAD_MAX_MS: i64 = 5 * MINUTE_MS;
 /// Events that money going back makes; nobody reports them as conversions.
 const RESERVED_EVENTS: [&str; 2] = ["refund", "chargeback"];
 
-const NOT_YET: &str = "is not supported yet: leave it out";
 const REPORTERS: &[Role] = &[Role::Admin, Role::Editor, Role::Ingest];
 
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
@@ -87,11 +86,8 @@ fn check(new: &NewConversion, now: Timestamp) -> Result<Option<ClickId>, Problem
         }
         None => {}
     }
-    for (field, present) in [("coupon", new.coupon.is_some()), ("partner_code", new.partner_code.is_some())] {
-        if present {
-            errors.add(field, NOT_YET);
-        }
-    }
+    errors.text("coupon", new.coupon.as_deref().filter(|text| !text.is_empty()), NAME_MAX);
+    errors.text("partner_code", new.partner_code.as_deref().filter(|text| !text.is_empty()), NAME_MAX);
     if let Some(person) = &new.customer {
         errors.text("customer.email", person.email.as_deref(), NAME_MAX);
         errors.text("customer.name", person.name.as_deref(), NAME_MAX);
@@ -204,8 +200,8 @@ mod tests {
             (sale(json!({"order_id": ""})), "order_id"),
             (sale(json!({"order_id": "x".repeat(256)})), "order_id"),
             (sale(json!({"click_id": "clk_1"})), "click_id"),
-            (sale(json!({"coupon": "A"})), "coupon"),
-            (sale(json!({"partner_code": "A"})), "partner_code"),
+            (sale(json!({"coupon": " "})), "coupon"),
+            (sale(json!({"partner_code": "x".repeat(256)})), "partner_code"),
             (sale(json!({"customer": {"email": "a@b.example"}})), "customer_id"),
             (sale(json!({"occurred_at": "2999-01-01T00:00:00Z"})), "occurred_at"),
             (sale(json!({"properties": {"a": "x".repeat(9_000)}})), "properties"),

@@ -61,6 +61,7 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let caller = context.require(&[Role::Admin])?;
     let new: NewEndpoint = context.json(JSON_MAX).await?;
     check(&new)?;
+    commands.check_terms(caller.workspace, new.program_id, None).await?;
     let (at, request) = admission(&context)?;
     let id = EndpointId(commands.ids.next(at));
     let fact = Fact::EndpointCreated {
@@ -145,9 +146,6 @@ fn check(new: &NewEndpoint) -> Result<(), Problem> {
     }
     check_secrets(provider, &new.secrets, &mut errors);
     check_settings(provider, new.settings.as_ref().unwrap_or(&Settings::default()), &mut errors);
-    if new.program_id.is_some() {
-        errors.add("program_id", "is not supported yet: leave it out");
-    }
     errors.none()
 }
 

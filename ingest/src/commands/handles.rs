@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use weir_edge::problem::unavailable;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json as json_response, no_content};
-use weir_engine::books::{Books, Outcome, SubmitError};
+use weir_engine::books::{Books, Outcome, ReadError, Reads, SubmitError};
 use weir_engine::endpoints::Endpoint;
 use weir_engine::keyring::{Keyring, KeyringError};
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{Actor, Fact, IdempotentRequest, Recorded};
-use weir_schemas::ids::{EndpointId, KeyId, WorkspaceId};
+use weir_schemas::ids::{EndpointId, KeyId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::claim::{Claims, CountClicks};
-use super::link_spec::OwnHosts;
+use super::link_spec::{Errors, OwnHosts};
 use super::new_ids::NewIds;
 
 /// How long a caller waits for the outcome of a fact.
@@ -73,6 +73,44 @@ impl Commands {
                 Err(unavailable("storage_unavailable", "The books could not be read."))
             }
         }
+    }
+
+    /// A read of the books.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reads) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.books.read_async(read).await.map_err(|error| {
+            tracing::error!(%error, "the books could not be read");
+            unavailable("storage_unavailable", "The books could not be read.")
+        })
+    }
+
+    /// 422 where a program or partner that a request names does not exist. They are never deleted, so what exists
+    /// here exists when the books come to it.
+    pub(super) async fn check_terms(
+        &self,
+        workspace: WorkspaceId,
+        program: Option<ProgramId>,
+        partner: Option<PartnerId>,
+    ) -> Result<(), Problem> {
+        if program.is_none() && partner.is_none() {
+            return Ok(());
+        }
+        let (program, partner) = self
+            .read(move |reads| {
+                let program = program.map(|id| reads.program(workspace, id)).transpose()?;
+                let partner = partner.map(|id| reads.partner(workspace, id)).transpose()?;
+                Ok((program.map(|found| found.is_some()), partner.map(|found| found.is_some())))
+            })
+            .await?;
+        let mut errors = Errors::default();
+        for (field, found) in [("program_id", program), ("partner_id", partner)] {
+            if found == Some(false) {
+                errors.add(field, "does not exist in this workspace");
+            }
+        }
+        errors.none()
     }
 
     /// Journals a fact and waits until the books have applied it.

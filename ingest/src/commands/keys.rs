@@ -54,6 +54,7 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
         (_, Some(_)) => errors.add("partner_id", "is only for role `partner`"),
     }
     errors.none()?;
+    commands.check_terms(caller.workspace, None, new.partner_id).await?;
     let (at, request) = admission(&context)?;
     let bytes = match &request {
         Some(request) => derived(&commands.keyring.session_key(), caller.workspace, request),

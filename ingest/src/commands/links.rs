@@ -50,6 +50,7 @@ async fn created(
     at: Timestamp,
 ) -> Result<Fact, Problem> {
     let mut spec = link_spec::check(spec, &commands.own_hosts.of(caller.workspace))?;
+    commands.check_terms(caller.workspace, spec.program_id, spec.partner_id).await?;
     link_spec::hide_password(&mut spec).await;
     let mut spare_slugs = Vec::new();
     if spec.slug.is_none() {
@@ -82,6 +83,10 @@ async fn updated(
     patch: Map<String, Value>,
 ) -> Result<Fact, Problem> {
     let mut patch = link_spec::check_patch(patch, &commands.own_hosts.of(caller.workspace))?;
+    let id_of = |field: &str| patch.get(field).and_then(Value::as_str);
+    let program = id_of("program_id").and_then(|id| id.parse().ok());
+    let partner = id_of("partner_id").and_then(|id| id.parse().ok());
+    commands.check_terms(caller.workspace, program, partner).await?;
     link_spec::hide_patched_password(&mut patch).await;
     Ok(Fact::LinkUpdated { id, patch })
 }
