@@ -5,6 +5,7 @@
 
 pub mod click_to_sale;
 pub mod connection;
+pub mod deliveries;
 pub mod demo;
 pub mod oracle;
 pub mod schedule;

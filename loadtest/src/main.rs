@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use weir_loadtest::click_to_sale::{self, Plan};
+use weir_loadtest::deliveries;
 use weir_loadtest::demo::{self, Demo};
 use weir_loadtest::target::{LoadError, Target};
 use weir_loadtest::visitors::Crowd;
@@ -51,6 +52,18 @@ enum Scenario {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Webhooks, each delivered several times; every one must count once.
+    Deliveries {
+        /// Different events.
+        #[arg(long, default_value_t = 50_000)]
+        events: u64,
+        /// How often each is delivered.
+        #[arg(long, default_value_t = 1)]
+        copies: u64,
+        /// At once.
+        #[arg(long, default_value_t = 64)]
+        connections: u64,
+    },
     /// Ordinary traffic that makes the dashboard move.
     Demo {
         /// Mean visits per second.
@@ -64,6 +77,8 @@ enum Scenario {
 
 /// Longest run, in seconds: load is bounded.
 const SECONDS_MAX: u64 = 8 * 3_600;
+/// Most deliveries of one run.
+const DELIVERIES_MAX: u64 = 5_000_000;
 /// How long the engine may take until its answer agrees.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -98,6 +113,16 @@ async fn run(args: Args) -> Result<bool, LoadError> {
             };
             click_to_sale_and_compare(&plan).await
         }
+        Scenario::Deliveries { events, copies, connections } => {
+            let total = events.saturating_mul(copies);
+            if total > DELIVERIES_MAX {
+                return Err(LoadError::Data(format!("{total} deliveries are more than {DELIVERIES_MAX}")));
+            }
+            let connections = connections.clamp(1, 1_000);
+            let plan =
+                deliveries::Plan { target, events, copies: copies.max(1), connections, patience: PATIENCE };
+            deliver_and_compare(&plan).await
+        }
         Scenario::Demo { rate, seconds } => {
             let mut random = StdRng::from_rng(&mut rand::rng());
             let crowd = Crowd::draw(&args.agents, &args.geoip, 5_000, &mut random)?;
@@ -108,6 +133,29 @@ async fn run(args: Args) -> Result<bool, LoadError> {
             Ok(true)
         }
     }
+}
+
+async fn deliver_and_compare(plan: &deliveries::Plan) -> Result<bool, LoadError> {
+    let outcome = deliveries::run(plan).await?;
+    let seconds = outcome.elapsed.as_secs_f64();
+    println!(
+        "answered   {} deliveries of {} events in {seconds:.1} s: {:.0}/s over {} connections",
+        outcome.answered,
+        plan.events,
+        outcome.answered as f64 / seconds,
+        plan.connections
+    );
+    println!("latency    {}", outcome.latencies.summary());
+    let per_sync = outcome.answered as f64 / outcome.syncs.max(1) as f64;
+    println!("syncs      {}: {per_sync:.0} deliveries each", outcome.syncs);
+    for failure in &outcome.failures {
+        println!("failed     {failure}");
+    }
+    match &outcome.difference {
+        None => println!("exact      {} sales", plan.events),
+        Some(difference) => println!("DIFFERENT  {difference}"),
+    }
+    Ok(outcome.failures.is_empty() && outcome.difference.is_none())
 }
 
 async fn click_to_sale_and_compare(plan: &Plan) -> Result<bool, LoadError> {

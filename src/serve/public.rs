@@ -21,8 +21,8 @@ use crate::config::{ClickDurability, Config};
 use crate::engine::{Engine, Failure};
 use crate::first_start::FIRST_WORKSPACE;
 
-/// What one webhook endpoint may send per second: a provider's burst, twice over.
-const HOOKS_PER_SECOND: NonZeroU32 = NonZeroU32::new(4_000).expect("not zero");
+/// What one webhook endpoint may send per second: far more than any provider does, and what one machine can take.
+const HOOKS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50_000).expect("not zero");
 
 pub(super) fn proxies(config: &Config) -> Result<TrustedProxies, Failure> {
     let parse = |text: &String| text.parse().map_err(|error| format!("trusted_proxies: `{text}`: {error}"));

@@ -14,6 +14,7 @@ mod blocklist;
 mod bots_and_orphans;
 mod command_line;
 mod conversions;
+mod copies;
 mod keys;
 mod links;
 mod live;

@@ -34,9 +34,8 @@ pub const WINDOW_MS: i64 = WINDOW_DAYS_DEFAULT as i64 * DAY_MS;
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * MINUTE_MS;
 /// How many of a customer's touches are looked at, the last first.
 pub const TOUCHES_MAX: u32 = 50;
-/// How many uncredited conversions of a subscription are looked at again when one of its clicks becomes
-/// known.
-const REVISITED_MAX: u32 = 100;
+/// How many conversions of a subscription or customer are looked at again when one of their clicks becomes known.
+const REVISITED_MAX: u32 = 500;
 
 /// One click that could have taken the credit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,11 +106,28 @@ fn rule_of(by: ClaimedBy) -> AttributionRule {
     }
 }
 
-/// Remembers a click of a customer, for conversions to come.
-pub(super) fn touch(tx: &Applying<'_>, customer: CustomerId, click: ClickId) -> Applied<()> {
-    tx.db
+/// Remembers a click of a customer, for conversions to come and for those that were told of before it.
+pub(super) fn touch(tx: &mut Applying<'_>, customer: CustomerId, click: ClickId) -> Applied<()> {
+    let new = tx
+        .db
         .prepare_cached("INSERT OR IGNORE INTO touches VALUES (?1, ?2)")?
         .execute(params![customer.0 as i64, click_bytes(click)])?;
+    if new == 0 {
+        return Ok(());
+    }
+    let later: Vec<i64> = tx
+        .db
+        .prepare_cached(
+            "SELECT id FROM conversions WHERE customer = ?1 AND occurred_at >= ?2 AND merged_into IS NULL
+             ORDER BY occurred_at, id LIMIT ?3",
+        )?
+        .query_map(params![customer.0 as i64, click.unix_ms() - CLOCK_TOLERANCE_MS, REVISITED_MAX], |row| {
+            row.get(0)
+        })?
+        .collect::<Result<_, _>>()?;
+    for id in later {
+        reconsider(tx, ConversionId(id as u64))?;
+    }
     Ok(())
 }
 
@@ -123,13 +139,13 @@ pub(super) fn reconsider(tx: &mut Applying<'_>, id: ConversionId) -> Applied<Con
         return Ok(before);
     }
     let decision = decide(tx, &before)?;
-    let clicked = before.click;
+    let credited = |row: &ConversionRow| (row.rule, row.click, row.program, row.partner);
+    let was = credited(&before);
     let now = credit(tx, before, &decision)?;
-    if now.click.is_some()
-        && clicked != now.click
-        && let Some(subscription) = now.subscription.clone()
+    if was != credited(&now)
+        && let Some(subscription) = &now.subscription
     {
-        revisit_subscription(tx, &subscription, id)?;
+        revisit_subscription(tx, subscription, id, now.occurred_at)?;
     }
     Ok(now)
 }
@@ -162,28 +178,31 @@ fn credit(tx: &mut Applying<'_>, before: ConversionRow, decision: &Decision) -> 
     Ok(now)
 }
 
-/// A click of this subscription became known: its conversions without credit are looked at again.
+/// A click of this subscription became known, or what one of its conversions was credited to changed: those since
+/// then are looked at again. In the order in which they happened, because each depends on earlier ones only; so once
+/// is enough.
 pub(super) fn revisit_subscription(
     tx: &mut Applying<'_>,
     subscription: &str,
     except: ConversionId,
+    since: Timestamp,
 ) -> Applied<()> {
-    let uncredited: Vec<i64> = tx
+    let later: Vec<i64> = tx
         .db
         .prepare_cached(
-            "SELECT id FROM conversions WHERE workspace = ?1 AND subscription = ?2 AND rule IS NULL
+            "SELECT id FROM conversions WHERE workspace = ?1 AND subscription = ?2 AND occurred_at >= ?5
                  AND merged_into IS NULL AND id != ?3
              ORDER BY occurred_at, id LIMIT ?4",
         )?
-        .query_map(params![tx.workspace.0, subscription, except.0 as i64, REVISITED_MAX], |row| row.get(0))?
+        .query_map(params![tx.workspace.0, subscription, except.0 as i64, REVISITED_MAX, since.0], |row| {
+            row.get(0)
+        })?
         .collect::<Result<_, _>>()?;
-    for id in uncredited {
+    for id in later {
         let row = ConversionRow::find(tx.db, ConversionId(id as u64))?.expect("just selected");
         // Not by way of `reconsider` itself: one of them must not set off the others again.
         let decision = decide(tx, &row)?;
-        if decision.credit.is_some() {
-            credit(tx, row, &decision)?;
-        }
+        credit(tx, row, &decision)?;
     }
     Ok(())
 }
@@ -196,8 +215,10 @@ fn decide(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Decision> {
         by_subscription(tx, conversion, subscription, &mut decision)?;
     }
     if let Some(customer) = conversion.customer {
+        // Whoever pays again for what a click once brought stays bound to it, however long ago that was.
+        let windowed = conversion.event != "renewal";
         for click in touches(tx, customer, "DESC")? {
-            decision.consider(tx, conversion, AttributionRule::Customer, click, true)?;
+            decision.consider(tx, conversion, AttributionRule::Customer, click, windowed)?;
         }
     }
     prefer_first(tx, conversion, &mut decision)?;

@@ -139,9 +139,17 @@ fn settle(tx: &mut Applying<'_>, facts: &ClickFacts) -> Applied<()> {
         .prepare_cached(
             "SELECT id FROM conversions WHERE workspace = ?1 AND click = ?2
              UNION SELECT m.conversion FROM claims m JOIN conversions c ON c.id = m.conversion
-             WHERE m.click = ?2 AND c.workspace = ?1 ORDER BY 1",
+             WHERE m.click = ?2 AND c.workspace = ?1
+             UNION SELECT c.id FROM subscriptions s
+             JOIN conversions c ON c.workspace = s.workspace AND c.subscription = s.name
+             WHERE s.workspace = ?1 AND s.click = ?2
+             UNION SELECT c.id FROM touches t JOIN conversions c ON c.customer = t.customer
+             WHERE t.click = ?2 AND c.workspace = ?1 AND c.occurred_at >= ?3 ORDER BY 1",
         )?
-        .query_map(params![tx.workspace.0, click], |row| row.get(0))?
+        .query_map(
+            params![tx.workspace.0, click, facts.id.unix_ms() - attribution::CLOCK_TOLERANCE_MS],
+            |row| row.get(0),
+        )?
         .collect::<Result<_, _>>()?;
     for id in concerned {
         if tx.effects > EFFECTS_SOFT_MAX {

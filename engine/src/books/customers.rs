@@ -37,16 +37,26 @@ pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> 
     Ok(CustomerId(id as u64))
 }
 
-/// Whether this is the first conversion of its customer, which it is from now on if there was none.
-pub(super) fn is_new(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<bool> {
+/// Whether this is the first conversion of its customer by the time it happened, which it is counted as from now on.
+/// One that was counted as the first and turns out to be later is not any more.
+pub(super) fn is_new(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<bool> {
     let Some(customer) = conversion.customer else { return Ok(false) };
-    let first = tx
+    let first: Option<i64> = tx
         .db
-        .prepare_cached(
-            "UPDATE customers SET first_conversion = ?2 WHERE id = ?1 AND first_conversion IS NULL",
-        )?
+        .prepare_cached("SELECT first_conversion FROM customers WHERE id = ?1")?
+        .query_row([customer.0 as i64], |row| row.get(0))?;
+    if let Some(first) = first {
+        let first = ConversionRow::find(tx.db, ConversionId(first as u64))?.expect("conversions stay");
+        if first.id == conversion.id || first.occurred_at <= conversion.occurred_at {
+            return Ok(false);
+        }
+        let change = Change { new_customers: -1, ..Change::default() };
+        effects::emit(tx, &first, first.occurred_at, &first.event, change)?;
+    }
+    tx.db
+        .prepare_cached("UPDATE customers SET first_conversion = ?2 WHERE id = ?1")?
         .execute(params![customer.0 as i64, conversion.id.0 as i64])?;
-    Ok(first == 1)
+    Ok(true)
 }
 
 /// Counts the customer of a conversion that was counted without one.
@@ -72,7 +82,7 @@ pub(super) fn count_again(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applie
             .db
             .prepare_cached(
                 "SELECT id FROM conversions WHERE customer = ?1 AND merged_into IS NULL
-                 ORDER BY seq, id LIMIT 1",
+                 ORDER BY occurred_at, seq, id LIMIT 1",
             )?
             .query_row([customer.0 as i64], |row| row.get(0))
             .optional()?;

@@ -42,6 +42,8 @@ pub struct Delivery {
     pub event_type: String,
     /// What makes a repeat of it a repeat.
     pub dedupe_key: String,
+    /// SHA-256 of the raw body, in hexadecimal.
+    pub body_sha256: String,
     /// Real money, or the provider's test mode.
     pub livemode: bool,
     /// What became of it.
@@ -53,7 +55,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Reads `id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at`.
+    /// Reads `id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at, body_sha256`.
     pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             id: DeliveryId(row.get::<_, i64>(0)? as u64),
@@ -64,6 +66,7 @@ impl Delivery {
             outcome: serde_json::from_str(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?)?,
             detail: row.get(6)?,
             received_at: Timestamp(row.get(7)?),
+            body_sha256: row.get(8)?,
         })
     }
 }
@@ -103,6 +106,7 @@ pub(super) fn receive(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<Outc
         provider: new.provider.to_owned(),
         event_type: new.event_type.to_owned(),
         dedupe_key: new.dedupe_key.to_owned(),
+        body_sha256: new.body_sha256.to_owned(),
         livemode: new.livemode,
         outcome,
         detail,

@@ -229,7 +229,7 @@ fn subscribe(tx: &mut Applying<'_>, news: &Subscription<'_>, click: &ClickClaim)
         if let Some(customer) = news.customer {
             attribution::touch(tx, customer, click)?;
         }
-        attribution::revisit_subscription(tx, news.name, ConversionId::NONE)?;
+        attribution::revisit_subscription(tx, news.name, ConversionId::NONE, Timestamp(i64::MIN))?;
     }
     Ok(())
 }

@@ -396,7 +396,7 @@ impl Reads {
         let below = of.below()?;
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at
+                "SELECT id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at, body_sha256
                  FROM deliveries WHERE endpoint = ?1 AND workspace = ?2 AND id < ?3
                  ORDER BY id DESC LIMIT ?4",
             )?;

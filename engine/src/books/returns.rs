@@ -1,13 +1,15 @@
 //! What goes back of an order: refunds and disputes, told in three ways that overlap.
 //!
 //! - `single`: one refund by its id; reversed when it failed. What is live of them adds up.
-//! - `cumulative`: all refunds in total; the largest total counts, less the reversed singles.
+//! - `cumulative`: all refunds in total. Each total is a record of its own and takes what it adds to the one below
+//!   it; the largest counts in all, less the reversed singles.
 //! - `dispute`: open or lost it takes its amount, won or as an inquiry it takes nothing.
 //!
 //! The total refunded is the larger of the two tellings; with the disputes it never exceeds what was paid.
 //! [`settle`] computes from the set of records, not from their order of arrival, what each of them takes, and
 //! books the differences. So records that come before their payment simply wait, and any order of arrival
-//! ends in the same numbers.
+//! ends in the same numbers. Every record is dated by when it was first told of: a refund that failed and a dispute
+//! that was won leave nothing behind, on no day.
 
 use rusqlite::{Row, params};
 use weir_schemas::conversion::RefundReason;
@@ -28,7 +30,7 @@ pub const RETURNS_MAX: i64 = 1_000;
 /// One record of something that goes back.
 pub(super) struct Return<'a> {
     pub(super) kind: Kind,
-    /// The refund's or dispute's id; empty for a cumulative record.
+    /// The refund's or dispute's id; nothing for a cumulative record, whose name is its total.
     pub(super) name: &'a str,
     pub(super) amount: Money,
     pub(super) reason: RefundReason,
@@ -91,10 +93,20 @@ struct Record {
     at: i64,
     changed_at: i64,
     taken: i64,
+    taken_at: i64,
+    taken_as: String,
     answer: Option<String>,
 }
 
-const COLUMNS: &str = "kind, name, amount, currency, reason, state, at, changed_at, taken, answer";
+const COLUMNS: &str =
+    "kind, name, amount, currency, reason, state, at, changed_at, taken, taken_at, taken_as, answer";
+
+impl Record {
+    /// The event under which it goes back.
+    fn event(&self) -> &str {
+        if self.kind == "dispute" { CHARGEBACK } else { &self.reason }
+    }
+}
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
@@ -107,7 +119,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
         at: row.get(6)?,
         changed_at: row.get(7)?,
         taken: row.get(8)?,
-        answer: row.get(9)?,
+        taken_at: row.get(9)?,
+        taken_as: row.get(10)?,
+        answer: row.get(11)?,
     })
 }
 
@@ -132,7 +146,10 @@ pub(super) fn record(tx: &mut Applying<'_>, order: i64, new: &Return<'_>) -> App
     }
     let record = Record {
         kind: new.kind.name().to_owned(),
-        name: new.name.to_owned(),
+        name: match new.kind {
+            Kind::Cumulative => format!("{:016}", new.amount.amount),
+            _ => new.name.to_owned(),
+        },
         amount: new.amount.amount,
         currency: new.amount.currency.as_str().to_owned(),
         reason: reason_name(new.reason).to_owned(),
@@ -140,6 +157,8 @@ pub(super) fn record(tx: &mut Applying<'_>, order: i64, new: &Return<'_>) -> App
         at: new.at.0,
         changed_at: new.at.0,
         taken: 0,
+        taken_at: 0,
+        taken_as: String::new(),
         answer: None,
     };
     let known = all(tx, order)?.into_iter().find(|old| old.kind == record.kind && old.name == record.name);
@@ -153,7 +172,8 @@ pub(super) fn record(tx: &mut Applying<'_>, order: i64, new: &Return<'_>) -> App
 fn put(tx: &Applying<'_>, order: i64, record: &Record) -> Applied<bool> {
     tx.db
         .prepare_cached(
-            "INSERT OR REPLACE INTO returns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT OR REPLACE INTO returns
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             order,
@@ -166,6 +186,8 @@ fn put(tx: &Applying<'_>, order: i64, record: &Record) -> Applied<bool> {
             record.at,
             record.changed_at,
             record.taken,
+            record.taken_at,
+            record.taken_as,
             record.answer
         ])?;
     Ok(true)
@@ -174,17 +196,15 @@ fn put(tx: &Applying<'_>, order: i64, record: &Record) -> Applied<bool> {
 /// Two tellings of one record, the same whichever came first.
 fn combine(a: Record, b: Record) -> Record {
     let order = |r: &Record| (stage(&r.state), r.changed_at, r.state.clone());
-    let (at, taken) = (a.at.min(b.at), a.taken + b.taken);
     let answer = a.answer.clone().or_else(|| b.answer.clone());
-    if a.kind == "cumulative" {
-        // The largest total, dated when it was first reached.
-        let larger = if (b.amount, -b.at) > (a.amount, -a.at) { b } else { a };
-        return Record { taken, answer, ..larger };
-    }
+    let at = a.at.min(b.at);
     let amount = a.amount.max(b.amount);
     let reason = a.reason.clone().min(b.reason.clone());
+    // Of two orders that became one, only one has a sale under which anything was taken.
+    let booked = if b.taken != 0 { &b } else { &a };
+    let (taken, taken_at, taken_as) = (booked.taken, booked.taken_at, booked.taken_as.clone());
     let later = if order(&b) > order(&a) { b } else { a };
-    Record { amount, reason, at, taken, answer, ..later }
+    Record { amount, reason, at, taken, taken_at, taken_as, answer, ..later }
 }
 
 /// Moves the records of an order that turned out to be another.
@@ -216,9 +236,14 @@ fn shares(records: &[Record], paid: i64) -> Vec<i64> {
         singles.fold(0, |sum, r| sum.saturating_add(r.amount))
     };
     let (live, reversed) = (sum("live"), sum("reversed"));
+    // What the totals up to this one tell beyond the singles; they come in order, the smallest first.
+    let mut told = 0;
     let claims = records.iter().map(|r| match (r.kind.as_str(), r.state.as_str()) {
         ("single", "live") | ("dispute", "open" | "lost") => r.amount,
-        ("cumulative", _) => r.amount.saturating_sub(reversed).saturating_sub(live).max(0),
+        ("cumulative", _) => {
+            let beyond = r.amount.saturating_sub(reversed).saturating_sub(live).max(0);
+            beyond - std::mem::replace(&mut told, beyond)
+        }
         _ => 0,
     });
     // Refunds before disputes, the earlier before the later: who comes last gets what is left.
@@ -250,18 +275,25 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     records.retain(|record| record.currency == currency.as_str());
     let shares = shares(&records, paid);
     for (record, &share) in records.iter().zip(&shares) {
-        if share == record.taken {
+        let moved =
+            record.taken != 0 && (record.taken_at, record.taken_as.as_str()) != (record.at, record.event());
+        if share == record.taken && !moved {
             continue;
         }
-        let event = if record.kind == "dispute" { CHARGEBACK } else { record.reason.as_str() };
-        // What a reversal or a won dispute gives back is dated by itself.
-        let given_back = matches!(record.state.as_str(), "reversed" | "won");
-        let at = Timestamp(if given_back { record.changed_at } else { record.at });
-        let change = Change { refunds: share - record.taken, ..Change::default() };
-        effects::emit(tx, &sale, at, event, change)?;
+        let mut taken = record.taken;
+        if moved {
+            let back = Change { refunds: -taken, ..Change::default() };
+            effects::emit(tx, &sale, Timestamp(record.taken_at), &record.taken_as, back)?;
+            taken = 0;
+        }
+        let change = Change { refunds: share - taken, ..Change::default() };
+        effects::emit(tx, &sale, Timestamp(record.at), record.event(), change)?;
         tx.db
-            .prepare_cached("UPDATE returns SET taken = ?4 WHERE ord = ?1 AND kind = ?2 AND name = ?3")?
-            .execute(params![order, record.kind, record.name, share])?;
+            .prepare_cached(
+                "UPDATE returns SET taken = ?4, taken_at = ?5, taken_as = ?6
+                 WHERE ord = ?1 AND kind = ?2 AND name = ?3",
+            )?
+            .execute(params![order, record.kind, record.name, share, record.at, record.event()])?;
     }
     tx.db
         .prepare_cached("UPDATE orders SET returned = ?2 WHERE id = ?1")?

@@ -111,12 +111,14 @@ CREATE INDEX clicks_pending ON clicks (workspace, click) WHERE pending = 1;
 
 CREATE TABLE touches (
     customer INTEGER NOT NULL, click BLOB NOT NULL, PRIMARY KEY (customer, click)) STRICT, WITHOUT ROWID;
+CREATE INDEX touches_click ON touches (click);
 
 CREATE TABLE subscriptions (
     workspace INTEGER NOT NULL, name TEXT NOT NULL, customer INTEGER, status TEXT, price INTEGER,
     currency TEXT, unit TEXT, units INTEGER, click BLOB, changed_at INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     PRIMARY KEY (workspace, name)) STRICT, WITHOUT ROWID;
+CREATE INDEX subscriptions_click ON subscriptions (workspace, click) WHERE click IS NOT NULL;
 
 -- an order exists as soon as any fact names it: returns that come before their payment wait on it (currency
 -- NULL)
@@ -150,12 +152,12 @@ CREATE TABLE claims (
     PRIMARY KEY (conversion, n)) STRICT, WITHOUT ROWID;
 CREATE INDEX claims_click ON claims (click) WHERE click IS NOT NULL;
 
--- kind: single, cumulative, dispute; taken is what of it has been booked
+-- kind: single, cumulative (one for each total), dispute; taken is what of it has been booked, dated and named so
 CREATE TABLE returns (
     ord INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL,
-    changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, answer TEXT,
-    PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
+    changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, taken_at INTEGER NOT NULL, taken_as TEXT NOT NULL,
+    answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, endpoint INTEGER NOT NULL, provider TEXT NOT NULL,

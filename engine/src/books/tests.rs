@@ -19,6 +19,7 @@ mod conversions;
 mod deliveries;
 mod entities;
 mod following;
+mod permutations;
 mod programs;
 mod properties;
 mod reading;

@@ -226,6 +226,7 @@ impl Journal {
         }
         for (family, _) in written {
             let open = self.output(family).open.as_mut().expect("it was written to");
+            metrics::counter!("weir_journal_syncs_total").increment(1);
             if let Err(source) = open.file.sync_data() {
                 // Never "full", never retried: whether the pages are still there is unknown after a failed sync.
                 let path = open.path.display().to_string();
