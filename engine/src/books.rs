@@ -30,6 +30,8 @@ mod orders;
 mod outcome;
 mod partners;
 mod payments;
+mod postback_tokens;
+mod postbacks;
 mod programs;
 mod reads;
 mod rebuild;
@@ -49,6 +51,7 @@ pub use deliveries::{Delivery, DeliveryOutcome};
 pub use handle::{Books, BooksConfig, BooksError, SubmitError};
 pub use outcome::{Outcome, StoreError};
 pub use partners::{PARTNER_CONTEXT, PartnerFilter, StoredPartner, open_partner};
+pub use postback_tokens::{POSTBACK_TOKENS_MAX, PostbackToken};
 pub use programs::{PROGRAMS_MAX, ProgramVersion};
 pub use reads::{
     ConversionFilter, CustomerProfile, CustomerTouch, LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX,

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod links;
 pub mod live;
 mod mapped_file;
+pub mod postback_tokens;
 pub mod query;
 pub mod recorder;
 pub mod redirect_stats;

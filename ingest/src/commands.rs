@@ -17,6 +17,7 @@ pub mod keys;
 
 mod endpoints;
 
+mod postback_tokens;
 mod sites;
 
 mod blocklist;
@@ -25,6 +26,7 @@ mod programs;
 
 pub mod claim;
 mod conversions;
+mod import;
 
 pub use claim::{Claims, CountClicks, FindClick};
 pub use handles::{Commands, not_recorded, off_the_sockets};
@@ -35,6 +37,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
     links::routes(commands)
         .merge(keys::routes(commands))
         .merge(endpoints::routes(commands))
+        .merge(postback_tokens::routes(commands))
         .merge(sites::routes(commands))
         .merge(blocklist::routes(commands))
         .merge(programs::routes(commands))

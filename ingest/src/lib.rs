@@ -5,6 +5,7 @@
 pub mod redirect;
 
 pub mod hooks;
+pub mod postback;
 pub mod providers;
 
 pub mod collect;

@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use weir_schemas::conversion::{Person, RefundReason};
 use weir_schemas::fact::{DisputeState, Returned};
-use weir_schemas::money::Money;
+use weir_schemas::money::{Currency, Money};
 use weir_schemas::time::Timestamp;
 
 mod amount;
@@ -298,6 +298,14 @@ impl Provider {
         }?;
         self.decode(incoming)
     }
+}
+
+/// A decimal text in major units of `currency`, exactly; what is wrong with it otherwise.
+pub fn decimal_amount(text: &str, currency: Currency) -> Result<Money, String> {
+    amount::decimal(text, currency.as_str()).map_err(|refusal| match refusal {
+        Refusal::Malformed(what) => what.trim_start_matches("`amount` ").to_owned(),
+        other => other.to_string(),
+    })
 }
 
 #[cfg(test)]

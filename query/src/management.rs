@@ -23,6 +23,7 @@ mod endpoints;
 mod keys;
 mod links;
 mod partners;
+mod postback_tokens;
 mod programs;
 mod qr;
 mod sites;
@@ -85,6 +86,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/partners", |context, of| Box::pin(partners::list(context, of))),
         ("/v1/partners/{id}", |context, of| Box::pin(partners::one(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
+        ("/v1/postback-tokens", |context, of| Box::pin(postback_tokens::list(context, of))),
         ("/v1/sites", |context, of| Box::pin(sites::list(context, of))),
         ("/v1/sites/{id}", |context, of| Box::pin(sites::one(context, of))),
         ("/v1/webhook-endpoints", |context, of| Box::pin(endpoints::list(context, of))),

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::click::Dims;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
-    BlockId, ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId,
-    WorkspaceId,
+    BlockId, ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, PostbackTokenId,
+    ProgramId, SiteId, WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
 use crate::partner::PartnerSpec;
+use crate::postback::{PostbackSettings, PostbackStatus};
 use crate::program::ProgramSpec;
 use crate::time::Timestamp;
 
@@ -152,6 +153,70 @@ pub enum Fact {
     EndpointDeleted {
         /// Which.
         id: EndpointId,
+    },
+    /// A postback token was made.
+    PostbackTokenCreated {
+        /// Its id.
+        id: PostbackTokenId,
+        /// How its network speaks.
+        settings: PostbackSettings,
+        /// SHA-256 of the secret, in hex.
+        secret_sha256: String,
+        /// The first characters, to recognise it by.
+        hint: String,
+    },
+    /// A postback token was changed: the keys of `patch` replace those of its settings.
+    PostbackTokenUpdated {
+        /// Which.
+        id: PostbackTokenId,
+        /// Validated.
+        patch: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A postback token got a new secret.
+    PostbackTokenRotated {
+        /// Which.
+        id: PostbackTokenId,
+        /// SHA-256 of the new secret, in hex.
+        secret_sha256: String,
+        /// The first characters, to recognise it by.
+        hint: String,
+        /// Until when the one before is good.
+        previous_until: Timestamp,
+    },
+    /// A postback token was deleted.
+    PostbackTokenDeleted {
+        /// Which.
+        id: PostbackTokenId,
+    },
+    /// A network told of a transaction.
+    Postback {
+        /// By which token.
+        token: PostbackTokenId,
+        /// The id of the conversion if this is its first word.
+        id: ConversionId,
+        /// The transaction.
+        #[serde(default)]
+        txid: Option<String>,
+        /// How far it is.
+        status: PostbackStatus,
+        /// The event of its conversion.
+        event: String,
+        /// The payout, where told.
+        #[serde(default)]
+        payout: Option<Money>,
+        /// The currency of a payout that is not told.
+        currency: crate::money::Currency,
+        /// The network's id of a refund.
+        #[serde(default)]
+        refund_id: Option<String>,
+        /// The customer.
+        #[serde(default)]
+        customer: Option<String>,
+        /// What the click token or id turned out to be.
+        click: ClickClaim,
+        /// When it happened.
+        #[serde(default)]
+        occurred_at: Option<Timestamp>,
     },
     /// A site was registered.
     SiteCreated {

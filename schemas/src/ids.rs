@@ -132,6 +132,7 @@ id!(/** A webhook endpoint by which a provider reports. */ EndpointId, "whk_");
 id!(/** An export job. */ ExportId, "exp_");
 id!(/** An API key (its name, never its secret). */ KeyId, "key_");
 id!(/** A delivery received at a webhook endpoint. */ DeliveryId, "dlv_");
+id!(/** A token by which a network reports postbacks (its name, never its secret). */ PostbackTokenId, "pbt_");
 id!(/** A site whose pages send browser events. */ SiteId, "ste_");
 id!(/** A pattern of destinations that links may not lead to. */ BlockId, "blk_");
 

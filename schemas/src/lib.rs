@@ -22,6 +22,7 @@ pub mod live;
 pub mod migrations;
 pub mod money;
 pub mod partner;
+pub mod postback;
 pub mod problem;
 pub mod program;
 pub mod query;

@@ -14,6 +14,7 @@ use weir_edge::route::Router;
 use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
 use weir_schemas::link::{Link, LinkSpec};
 use weir_schemas::partner::Partner;
+use weir_schemas::postback::PostbackSettings;
 use weir_schemas::program::{Program, ProgramSpec};
 use weir_schemas::query::Answer;
 
@@ -92,6 +93,9 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/conversions" "Conversions" reportConversion
         "Reports a conversion; a repeat of `order_id` and `event` answers 200"
         (Some("NewConversion")) -> 201 "Conversion";
+    post "/v1/conversions/import" "Conversions" importConversions
+        "Reports offline conversions from a table (CSV), up to 10,000 rows; each has its own result"
+        (None) -> 200 "Any", &[("dry_run", "`true`: say what would become of every row, and change nothing")];
     post "/v1/refunds" "Conversions" reportRefund "Gives all or a part of an order back"
         (Some("NewRefund")) -> 201 "Any";
     get "/v1/conversions" "Conversions" listConversions "Lists conversions, newest first" (None) -> 200 "Page",
@@ -128,6 +132,15 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
     get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
         "What came in there, and what became of it" (None) -> 200 "Page", PAGE;
+    post "/v1/postback-tokens" "Webhooks" createPostbackToken
+        "Makes a token with which a network reports at `/postback`; it is shown once"
+        (Some("PostbackSettings")) -> 201 "Any";
+    get "/v1/postback-tokens" "Webhooks" listPostbackTokens "Lists the postback tokens" (None) -> 200 "Page";
+    patch "/v1/postback-tokens/{id}" "Webhooks" changePostbackToken "Changes the fields given"
+        (Some("PostbackSettings")) -> 200 "Any";
+    post "/v1/postback-tokens/{id}/rotate" "Webhooks" rotatePostbackToken
+        "A new secret; the one before stays good for `grace_hours` (24)" (Some("Any")) -> 200 "Any";
+    delete "/v1/postback-tokens/{id}" "Webhooks" deletePostbackToken "Deletes a postback token" (None) -> 204 "";
     post "/v1/sites" "Sites" createSite "Registers a site, so that its pages may send events; answers its snippet"
         (Some("NewSite")) -> 201 "Site";
     get "/v1/sites" "Sites" listSites "Lists the sites" (None) -> 200 "Page";
@@ -170,6 +183,7 @@ pub(super) fn document() -> Value {
     schema_of::<NewConversion>(&mut schemas);
     schema_of::<NewRefund>(&mut schemas);
     schema_of::<Conversion>(&mut schemas);
+    schema_of::<PostbackSettings>(&mut schemas);
     schema_of::<Answer>(&mut schemas);
     schema_of::<ProgramSpec>(&mut schemas);
     schema_of::<Program>(&mut schemas);

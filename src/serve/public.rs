@@ -14,6 +14,7 @@ use weir_engine::recorder::Lane;
 use weir_ingest::collect::{Collect, script};
 use weir_ingest::commands::{Claims, FindClick};
 use weir_ingest::hooks::{self, Hooks};
+use weir_ingest::postback::{self, Postbacks};
 use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
 
 use super::{Parts, operations};
@@ -62,9 +63,16 @@ pub(super) fn start(
         claims: Arc::new(claims(engine, parts)),
         limiter: Arc::new(Limiter::new(HOOKS_PER_SECOND)),
     });
+    let postbacks = Arc::new(Postbacks {
+        books: engine.books.clone(),
+        ids: Arc::clone(&parts.ids),
+        claims: Arc::clone(&hooks.claims),
+        limiter: Arc::new(Limiter::new(HOOKS_PER_SECOND)),
+    });
     let router: Router = pages()
         .merge(script())
         .merge(hooks::routes(&hooks))
+        .merge(postback::routes(&postbacks))
         .merge(operations::probes(parts))
         .merge(weir_dashboard::status::routes(&parts.status));
     let others =

@@ -1,5 +1,5 @@
-//! Idempotency for ever: a provider that repeats itself over many connections at once counts once, and is told 2xx every
-//! time. `weir-loadtest deliveries --events 1000 --copies 1000 --connections 256` is the same at full size.
+//! Idempotency for ever: a provider that repeats itself over many connections at once counts once, and is told 2xx
+//! every time. `weir-loadtest deliveries --events 1000 --copies 1000 --connections 256` is the same at full size.
 
 use std::time::Duration;
 

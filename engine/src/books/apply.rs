@@ -5,13 +5,14 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
-use weir_schemas::ids::{EndpointId, KeyId, LinkId, Sequence, SiteId, WorkspaceId};
+use weir_schemas::ids::{EndpointId, KeyId, LinkId, PostbackTokenId, Sequence, SiteId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
-    access, blocklist, clicks, conversions, customers, deliveries, links, partners, programs, refunds, sites,
+    access, blocklist, clicks, conversions, customers, deliveries, links, partners, postback_tokens,
+    postbacks, programs, refunds, sites,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -22,6 +23,7 @@ pub(super) enum Touched {
     Endpoint(EndpointId),
     Site(SiteId),
     Blocklist(WorkspaceId),
+    PostbackToken(PostbackTokenId),
 }
 
 /// One fact being applied.
@@ -117,6 +119,41 @@ impl Applying<'_> {
                 access::update_endpoint(self, *id, secrets.as_deref(), settings.as_ref())
             }
             Fact::EndpointDeleted { id } => access::delete_endpoint(self, *id),
+            Fact::PostbackTokenCreated { id, settings, secret_sha256, hint } => {
+                postback_tokens::create(self, *id, settings, secret_sha256, hint)
+            }
+            Fact::PostbackTokenUpdated { id, patch } => postback_tokens::update(self, *id, patch),
+            Fact::PostbackTokenRotated { id, secret_sha256, hint, previous_until } => {
+                postback_tokens::rotate(self, *id, secret_sha256, hint, *previous_until)
+            }
+            Fact::PostbackTokenDeleted { id } => postback_tokens::delete(self, *id),
+            Fact::Postback {
+                token: _,
+                id,
+                txid,
+                status,
+                event,
+                payout,
+                currency,
+                refund_id,
+                customer,
+                click,
+                occurred_at,
+            } => {
+                let postback = postbacks::Incoming {
+                    id: *id,
+                    txid: txid.as_deref(),
+                    status: *status,
+                    event,
+                    payout: *payout,
+                    currency: *currency,
+                    refund_id: refund_id.as_deref(),
+                    customer: customer.as_deref(),
+                    click,
+                    occurred_at: *occurred_at,
+                };
+                postbacks::receive(self, &postback)
+            }
             Fact::SiteCreated { id, name, origins } => sites::create(self, *id, name, origins),
             Fact::SiteDeleted { id } => sites::delete(self, *id),
             Fact::DestinationBlocked { id, pattern, reason } => {

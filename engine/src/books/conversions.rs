@@ -45,6 +45,18 @@ pub(super) fn report(
     person: Option<&Sealed>,
     click: &ClickClaim,
 ) -> Applied<Outcome> {
+    report_as(tx, API, id, new, person, click)
+}
+
+/// A conversion that `provider` reports.
+pub(super) fn report_as(
+    tx: &mut Applying<'_>,
+    provider: &str,
+    id: ConversionId,
+    new: &NewConversion,
+    person: Option<&Sealed>,
+    click: &ClickClaim,
+) -> Applied<Outcome> {
     if let Some(Money { amount, .. }) = new.amount
         && !(0..=AMOUNT_MAX).contains(&amount)
     {
@@ -84,7 +96,7 @@ pub(super) fn report(
         customer,
         subscription: new.subscription_id.as_deref(),
         amount: new.amount,
-        provider: API,
+        provider,
         occurred_at: new.occurred_at.unwrap_or(tx.at),
         properties: &new.properties,
         click,

@@ -19,6 +19,7 @@ use crate::endpoints::EndpointTable;
 use crate::keyring::Keyring;
 use crate::keys::KeyTable;
 use crate::links::LinkTable;
+use crate::postback_tokens::PostbackTable;
 use crate::recorder::{RecordError, Recorder};
 use crate::sites::SiteTable;
 use crate::watermark::Watermark;
@@ -98,6 +99,7 @@ struct Shared {
     keys: KeyTable,
     endpoints: EndpointTable,
     sites: SiteTable,
+    postbacks: PostbackTable,
     applied: Watermark,
     waiting: Arc<Waiting>,
     stop: Arc<AtomicBool>,
@@ -128,6 +130,7 @@ impl Books {
             keys: tables.keys.clone(),
             endpoints: tables.endpoints.clone(),
             sites: tables.sites.clone(),
+            postbacks: tables.postbacks.clone(),
             applied: Watermark::new(applied),
             waiting: Arc::default(),
             stop: Arc::default(),
@@ -204,6 +207,11 @@ impl Books {
     /// Registered sites.
     pub fn sites(&self) -> &SiteTable {
         &self.shared.sites
+    }
+
+    /// Postback tokens.
+    pub fn postbacks(&self) -> &PostbackTable {
+        &self.shared.postbacks
     }
 
     /// Webhook endpoints, their secrets opened.

@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -18,6 +18,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("program_versions", "program, version"),
     ("partners", "id"),
     ("partner_codes", "workspace, kind, code"),
+    ("postback_tokens", "id"),
     ("requests", "workspace, key"),
     ("customers", "id"),
     ("clicks", "workspace, click"),
@@ -72,6 +73,11 @@ CREATE TABLE blocklist (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, pattern TEXT NOT NULL, reason TEXT,
     created_at INTEGER NOT NULL) STRICT;
 CREATE UNIQUE INDEX blocklist_pattern ON blocklist (workspace, pattern);
+CREATE TABLE postback_tokens (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, settings TEXT NOT NULL, secret_sha256 TEXT NOT NULL,
+    hint TEXT NOT NULL, previous_sha256 TEXT, previous_until INTEGER, created_at INTEGER NOT NULL,
+    deleted_at INTEGER) STRICT;
+CREATE INDEX postback_tokens_workspace ON postback_tokens (workspace, id) WHERE deleted_at IS NULL;
 
 -- the terms in force now; program_versions has them all
 CREATE TABLE programs (

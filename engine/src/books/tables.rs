@@ -8,15 +8,18 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use weir_schemas::click::Verdict;
 use weir_schemas::fact::Sealed;
-use weir_schemas::ids::{EndpointId, KeyId, LinkId, PartnerId, ProgramId, SiteId, WorkspaceId};
+use weir_schemas::ids::{
+    EndpointId, KeyId, LinkId, PartnerId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
+};
 
 use super::apply::Touched;
 use super::outcome::StoreError;
-use super::{blocklist, links, reads, sites};
+use super::{blocklist, links, postback_tokens, reads, sites};
 use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
 use crate::keyring::Keyring;
 use crate::keys::{KeyTable, Principal};
 use crate::links::{LinkTable, TrackedLink};
+use crate::postback_tokens::PostbackTable;
 use crate::sites::SiteTable;
 
 /// Workspace, provider, sealed secrets, sealed settings, program.
@@ -28,6 +31,7 @@ pub(super) struct Tables {
     pub(super) keys: KeyTable,
     pub(super) endpoints: EndpointTable,
     pub(super) sites: SiteTable,
+    pub(super) postbacks: PostbackTable,
     keyring: Arc<Keyring>,
     /// Where each live link is in the table.
     placed: HashMap<LinkId, Arc<TrackedLink>>,
@@ -40,6 +44,7 @@ impl Tables {
             keys: KeyTable::default(),
             endpoints: EndpointTable::default(),
             sites: SiteTable::default(),
+            postbacks: PostbackTable::default(),
             keyring,
             placed: HashMap::new(),
         };
@@ -61,6 +66,9 @@ impl Tables {
         for id in ids(db, "SELECT id FROM sites WHERE deleted_at IS NULL")? {
             tables.load_site(db, SiteId(id))?;
         }
+        for id in ids(db, "SELECT id FROM postback_tokens WHERE deleted_at IS NULL")? {
+            postback_tokens::load(db, &tables.postbacks, PostbackTokenId(id))?;
+        }
         Ok(tables)
     }
 
@@ -73,6 +81,7 @@ impl Tables {
                 Touched::Endpoint(id) => self.load_endpoint(db, id)?,
                 Touched::Site(id) => self.load_site(db, id)?,
                 Touched::Blocklist(workspace) => self.load_blocklist(db, workspace)?,
+                Touched::PostbackToken(id) => postback_tokens::load(db, &self.postbacks, id)?,
             }
         }
         Ok(())

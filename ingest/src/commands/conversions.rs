@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use http::Method;
+use weir_edge::problem::unavailable;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::Response;
 use weir_edge::route::Router;
+use weir_engine::books::{Outcome, ReadError};
+use weir_engine::keys::Principal;
 use weir_schemas::conversion::{NewConversion, NewRefund};
-use weir_schemas::fact::{Fact, Role};
+use weir_schemas::fact::{Fact, IdempotentRequest, Role};
 use weir_schemas::ids::{ClickId, ConversionId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::problem::Problem;
@@ -30,20 +33,35 @@ const AHEAD_MAX_MS: i64 = 5 * MINUTE_MS;
 /// Events that money going back makes; nobody reports them as conversions.
 const RESERVED_EVENTS: [&str; 2] = ["refund", "chargeback"];
 
-const REPORTERS: &[Role] = &[Role::Admin, Role::Editor, Role::Ingest];
+pub(super) const REPORTERS: &[Role] = &[Role::Admin, Role::Editor, Role::Ingest];
 
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
-    let [convert, refund, erase] = std::array::from_fn(|_| Arc::clone(commands));
+    let [convert, import, refund, erase] = std::array::from_fn(|_| Arc::clone(commands));
     Router::new()
         .route(Method::POST, "/v1/conversions", move |context| self::convert(context, Arc::clone(&convert)))
+        .route(Method::POST, "/v1/conversions/import", move |context| {
+            super::import::import(context, Arc::clone(&import))
+        })
         .route(Method::POST, "/v1/refunds", move |context| self::refund(context, Arc::clone(&refund)))
         .route(Method::DELETE, "/v1/customers/{id}", move |context| self::erase(context, Arc::clone(&erase)))
 }
 
 async fn convert(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
     let caller = context.require(REPORTERS)?;
-    let mut conversion: NewConversion = context.json(JSON_MAX).await?;
+    let conversion: NewConversion = context.json(JSON_MAX).await?;
     let (at, request) = admission(&context)?;
+    let outcome = submit(&commands, caller, at, request, conversion).await?;
+    Ok(answer(outcome, |conversion| conversion))
+}
+
+/// Checks a conversion, looks its click up, seals its person, journals it.
+pub(super) async fn submit(
+    commands: &Arc<Commands>,
+    caller: Principal,
+    at: Timestamp,
+    request: Option<IdempotentRequest>,
+    mut conversion: NewConversion,
+) -> Result<Outcome, Problem> {
     let click_id = check(&conversion, at)?;
     let claim = commands.claims.resolve(caller.workspace, conversion.wclid.as_deref(), click_id, at).await;
     let person = match (conversion.customer.take(), conversion.customer_id.clone()) {
@@ -56,12 +74,17 @@ async fn convert(mut context: Context, commands: Arc<Commands>) -> Result<Respon
     };
     let id = ConversionId(commands.ids.next(at));
     let fact = Fact::Conversion { id, conversion, person, click: claim };
-    let outcome = commands.submit(caller, at, request, fact).await?;
-    Ok(answer(outcome, |conversion| conversion))
+    commands.submit(caller, at, request, fact).await
+}
+
+/// 503: what was asked could not be looked up.
+pub(super) fn books_failed(error: &ReadError) -> Problem {
+    tracing::error!(%error, "the books could not be read");
+    unavailable("storage_unavailable", "The books could not be read.")
 }
 
 /// Checks a conversion; gives the click's id where it brings one.
-fn check(new: &NewConversion, now: Timestamp) -> Result<Option<ClickId>, Problem> {
+pub(super) fn check(new: &NewConversion, now: Timestamp) -> Result<Option<ClickId>, Problem> {
     let mut errors = Errors::default();
     errors.text("event", Some(&new.event), EVENT_MAX);
     if RESERVED_EVENTS.contains(&new.event.as_str()) {

@@ -155,6 +155,11 @@ impl Commands {
         &self.public_url
     }
 
+    /// The books.
+    pub(super) fn books(&self) -> &Books {
+        &self.books
+    }
+
     /// A live webhook endpoint.
     pub(super) fn endpoint(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
         self.books.endpoints().find(id)

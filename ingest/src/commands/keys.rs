@@ -95,6 +95,11 @@ pub fn new_secret() -> String {
     secret(&rand::random())
 }
 
+/// The secret that a request with an `Idempotency-Key` gets, each time it is sent.
+pub(super) fn derived_secret(key: &[u8; 32], workspace: WorkspaceId, request: &IdempotentRequest) -> String {
+    secret(&derived(key, workspace, request))
+}
+
 /// The bytes of a secret that was asked for with an `Idempotency-Key`: a repeat of the request is to be
 /// answered alike, and the secret itself is stored nowhere.
 fn derived(key: &[u8; 32], workspace: WorkspaceId, request: &IdempotentRequest) -> [u8; 32] {

@@ -26,6 +26,7 @@ use weir_engine::recorder::lane::LANE_BYTES_MIN;
 use weir_engine::recorder::{Recorder, RecorderConfig};
 use weir_ingest::commands::{Claims, Commands, FindClick, NewIds, keys};
 use weir_ingest::hooks::Hooks;
+use weir_ingest::postback::Postbacks;
 use weir_schemas::fact::{Actor, Fact, Recorded, Role};
 use weir_schemas::ids::{KeyId, WorkspaceId};
 use weir_schemas::money::Currency;
@@ -116,9 +117,17 @@ impl Edge {
             claims,
             limiter: Arc::new(Limiter::new(per_second)),
         });
+        let postbacks = Arc::new(Postbacks {
+            books: books.clone(),
+            ids: Arc::clone(&hooks.ids),
+            claims: Arc::clone(&hooks.claims),
+            limiter: Arc::new(Limiter::new(per_second)),
+        });
         let service = Arc::new(Service {
             name: "test",
-            router: weir_ingest::commands::routes(&commands).merge(weir_ingest::hooks::routes(&hooks)),
+            router: weir_ingest::commands::routes(&commands)
+                .merge(weir_ingest::hooks::routes(&hooks))
+                .merge(weir_ingest::postback::routes(&postbacks)),
             authenticator: Some(Authenticator::new(books.keys().clone(), None)),
             limiter: None,
             proxies: TrustedProxies::default(),
@@ -217,4 +226,5 @@ impl Drop for Edge {
 
 mod commands;
 mod hooks;
+mod postbacks;
 mod providers;
