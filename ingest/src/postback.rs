@@ -1,5 +1,5 @@
-//! `GET` and `POST /postback`: an affiliate network tells of a transaction, from server to server. The token says whose it
-//! is and how the network's names are to be read; the answer comes once the books have applied it, so that a network
+//! `GET` and `POST /postback`: an affiliate network tells of a transaction, from server to server. The token says whose
+//! it is and how the network's names are to be read; the answer comes once the books have applied it, so that a network
 //! that asks wrongly is told why (4xx) and one that repeats itself is told the same.
 
 use std::collections::HashMap;
