@@ -2,6 +2,8 @@
 //! [`Recorded`] per entry, and applied by the books in order. Applying is a pure function, so a fact holds all that was
 //! looked up, drawn or measured when it entered: the time, new ids, what the click token said.
 //!
+//! Long, because it is one list: every fact that there is, with what each of its fields means.
+//!
 //! These types are a commitment: old journals must stay readable, so fields are only ever added, with a default.
 
 use serde::{Deserialize, Serialize};

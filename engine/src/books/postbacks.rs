@@ -1,6 +1,6 @@
 //! Postbacks: a transaction of a network, as far as it is. `lead`, `sale` and `approved` make the conversion that is
-//! not there yet, `rejected` and `refunded` take money back, now or as soon as the sale is told of. A further `txid` of the
-//! same click is a further sale (an upsell).
+//! not there yet, `rejected` and `refunded` take money back, now or as soon as the sale is told of. A further `txid`
+//! of the same click is a further sale (an upsell).
 
 use serde_json::{Map, json};
 use weir_schemas::conversion::{NewConversion, RefundReason};
