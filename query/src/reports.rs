@@ -9,7 +9,10 @@ use weir_edge::request::{Context, JSON_MAX, from_value};
 use weir_edge::response::{Response, json as answer_json};
 use weir_edge::route::Router;
 use weir_engine::query::execute::QueryError;
-use weir_engine::query::reports::{Asked, Report, Scope, funnel, retention};
+use weir_engine::query::reports::{
+    Asked, Report, Scope, attribution, cohort_revenue, experiment, funnel, heatmap, ltv, paths, retention,
+    rfm, subscriptions,
+};
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
@@ -38,6 +41,14 @@ pub fn routes(analytics: &Analytics) -> Router {
     table! {
         "funnel" funnel
         "retention" retention
+        "cohort-revenue" cohort_revenue
+        "rfm" rfm
+        "ltv" ltv
+        "subscriptions" subscriptions
+        "attribution" attribution
+        "paths" paths
+        "experiment" experiment
+        "heatmap" heatmap
     }
 }
 

@@ -11,6 +11,9 @@ use crate::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId
 use crate::money::Currency;
 use crate::time::Timestamp;
 
+/// The property under which queries know the subscription of a conversion.
+pub const SUBSCRIPTION_PROPERTY: &str = "subscription_id";
+
 /// One change. `(seq, sub)` is its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {

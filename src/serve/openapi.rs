@@ -152,6 +152,22 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Funnel")) -> 200 "Report", REPORT;
     post "/v1/reports/retention" "Reports" retention "Who comes back, by the period of the first time"
         (Some("Retention")) -> 200 "Report", REPORT;
+    post "/v1/reports/cohort-revenue" "Reports" cohortRevenue "What customers bring, by when they were won"
+        (Some("CohortRevenue")) -> 200 "Report", REPORT;
+    post "/v1/reports/rfm" "Reports" rfm "Customers by recency, frequency and monetary value"
+        (Some("Rfm")) -> 200 "Report", REPORT;
+    post "/v1/reports/ltv" "Reports" ltv "What customers were worth, by what won them"
+        (Some("Ltv")) -> 200 "Report", REPORT;
+    post "/v1/reports/subscriptions" "Reports" subscriptions "Recurring revenue month by month, and churn"
+        (Some("Subscriptions")) -> 200 "Report", REPORT;
+    post "/v1/reports/attribution" "Reports" attribution "Which clicks earned the conversions, by seven models"
+        (Some("Attribution")) -> 200 "Report", REPORT;
+    post "/v1/reports/paths" "Reports" paths "The ways that lead to conversions"
+        (Some("Paths")) -> 200 "Report", REPORT;
+    post "/v1/reports/experiment" "Reports" experiment "Which arm of a split does better, and how sure that is"
+        (Some("Experiment")) -> 200 "Report", REPORT;
+    post "/v1/reports/heatmap" "Reports" heatmap "Where clicks are: on the earth, on a page"
+        (Some("Heatmap")) -> 200 "Report", REPORT;
     get "/v1/live" "Live" live "A WebSocket of the subprotocol weir.v1.json" (None) -> 101 "";
     post "/v1/live/tickets" "Live" createTicket "A single-use ticket for a browser's WebSocket"
         (None) -> 201 "Any";

@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use rusqlite::params;
-use weir_schemas::effect::{Change, Effect};
-use weir_schemas::event::property_texts;
+use weir_schemas::effect::{Change, Effect, SUBSCRIPTION_PROPERTY};
+use weir_schemas::event::{PROPERTY_VALUE_MAX, property_texts};
 use weir_schemas::money::Currency;
 use weir_schemas::time::Timestamp;
+use weir_schemas::wire::truncate;
 
 use super::apply::Applying;
 use super::clicks;
@@ -49,7 +50,7 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         partner: conversion.partner,
         visitor: 0,
         dims: Default::default(),
-        properties: property_texts(&serde_json::from_str(&conversion.properties)?),
+        properties: properties(conversion)?,
         change: Change::default(),
     };
     if let Some(credit) = credit {
@@ -58,6 +59,17 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         effect.dims = credit.dims;
     }
     Ok(effect)
+}
+
+/// What queries know of a conversion beside its click: its own properties, and the subscription it belongs to
+/// unless they say something under that name themselves.
+fn properties(conversion: &ConversionRow) -> Applied<BTreeMap<String, String>> {
+    let mut texts = property_texts(&serde_json::from_str(&conversion.properties)?);
+    if let Some(subscription) = &conversion.subscription {
+        let name = || truncate(subscription, PROPERTY_VALUE_MAX).to_owned();
+        texts.entry(SUBSCRIPTION_PROPERTY.to_owned()).or_insert_with(name);
+    }
+    Ok(texts)
 }
 
 /// Writes what `conversion` adds: `change`, dated `at`, counted under `event`.

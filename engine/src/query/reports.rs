@@ -15,6 +15,20 @@ mod step;
 pub mod funnel;
 pub mod retention;
 
+pub mod cohort_revenue;
+mod customers;
+pub mod ltv;
+pub mod rfm;
+pub mod subscriptions;
+
+pub mod attribution;
+mod journeys;
+pub mod paths;
+
+pub mod experiment;
+pub mod heatmap;
+mod statistics;
+
 pub use periods::Period;
 pub use scope::{Asked, Scope};
 pub use step::{Step, Window};

@@ -69,6 +69,18 @@ impl Deed {
         }
     }
 
+    /// Sales of arm `b` are of a subscription, those by mail for a year.
+    pub(crate) fn properties(&self) -> BTreeMap<String, String> {
+        let mut properties = BTreeMap::new();
+        if self.is_conversion() && self.variant == "b" {
+            properties.insert("subscription_id".to_owned(), format!("s{}", self.customer % 3));
+        }
+        if self.medium == "mail" {
+            properties.insert("interval".to_owned(), "year".to_owned());
+        }
+        properties
+    }
+
     pub(crate) fn is_conversion(&self) -> bool {
         matches!(self.what, What::Convert("sale" | "renewal"))
     }
@@ -83,6 +95,7 @@ fn deed(days: i64) -> impl Strategy<Value = Deed> {
         4 => Just(What::Click),
         1 => Just(What::Robot),
         1 => Just(What::Page("pageview")),
+        1 => Just(What::Page("tap")),
         2 => Just(What::Page("signup")),
         1 => Just(What::Convert("signup")),
         1 => Just(What::Convert("lead")),
@@ -120,7 +133,7 @@ pub(crate) fn deeds(days: i64, most: usize) -> impl Strategy<Value = Vec<Deed>> 
 }
 
 fn dims(medium: &'static str, variant: &'static str) -> Dims<'static> {
-    Dims { medium: medium.into(), variant: variant.into(), ..Dims::default() }
+    Dims { medium: medium.into(), country: medium.into(), variant: variant.into(), ..Dims::default() }
 }
 
 fn click(workspace: WorkspaceId, deed: &Deed) -> Click<'static> {
@@ -145,7 +158,13 @@ fn click(workspace: WorkspaceId, deed: &Deed) -> Click<'static> {
 }
 
 fn page(workspace: WorkspaceId, deed: &Deed, name: &'static str) -> Event<'static> {
-    let kind = if name == "pageview" { EventKind::Pageview } else { EventKind::Custom };
+    let (kind, name) = match name {
+        "pageview" => (EventKind::Pageview, name),
+        "tap" => (EventKind::Click, "click"),
+        name => (EventKind::Custom, name),
+    };
+    let pixel = deed.amount as u32;
+    let pointer = Pointer { x: pixel, y: pixel, page_width: 1_000, ..Pointer::default() };
     Event {
         id: ClickId::new(deed.at, 1, 0, deed.number),
         bot: false,
@@ -164,7 +183,7 @@ fn page(workspace: WorkspaceId, deed: &Deed, name: &'static str) -> Event<'stati
             view: 1,
             engaged_ms: 0,
             scroll: 0,
-            pointer: Pointer::default(),
+            pointer,
             value: 0,
             currency: "",
             name,
@@ -198,7 +217,7 @@ fn effect(workspace: WorkspaceId, deed: &Deed, event: &str) -> Effect {
         partner: PartnerId(0),
         visitor: deed.visitor,
         dims: dims(deed.medium, deed.variant),
-        properties: BTreeMap::new(),
+        properties: deed.properties(),
         change: Change {
             leads: one(event == "lead"),
             conversions: one(sale),

@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod credit;
 mod deeds;
+mod experiments;
 mod funnels;
+mod money;
 mod retention;
 #[path = "../queries/server.rs"]
 mod server;

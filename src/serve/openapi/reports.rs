@@ -15,7 +15,18 @@ pub(super) fn schemas() -> Map<String, Value> {
 
 type Own = fn() -> Value;
 
-const BODIES: &[(&str, &[&str], Own)] = &[("Funnel", &["steps"], funnel), ("Retention", &[], retention)];
+const BODIES: &[(&str, &[&str], Own)] = &[
+    ("Funnel", &["steps"], funnel),
+    ("Retention", &[], retention),
+    ("CohortRevenue", &[], cohort_revenue),
+    ("Rfm", &[], rfm),
+    ("Ltv", &[], || json!({"group_by": dimension()})),
+    ("Subscriptions", &[], || json!({})),
+    ("Attribution", &[], attribution),
+    ("Paths", &[], paths),
+    ("Experiment", &[], experiment),
+    ("Heatmap", &[], heatmap),
+];
 
 fn body(required: &[&str], own: Value) -> Value {
     let mut properties = json!({
@@ -61,7 +72,7 @@ fn funnel() -> Value {
         "steps": {"type": "array", "minItems": 2, "maxItems": 12, "items": {"$ref": "#/components/schemas/Step"}},
         "window": span(),
         "order": {"type": "string", "enum": ["ordered", "strict", "any"]},
-        "breakdown": {"type": "string", "description": "A dimension"},
+        "breakdown": dimension(),
     })
 }
 
@@ -72,5 +83,72 @@ fn retention() -> Value {
         "period": {"type": "string", "enum": ["day", "week", "month"]},
         "periods": {"type": "integer", "minimum": 0, "maximum": 24},
         "cohort": {"type": "string", "enum": ["first", "any"]},
+    })
+}
+
+fn dimension() -> Value {
+    json!({"type": "string", "description": "A dimension of queries, not of time"})
+}
+
+fn conversion() -> Value {
+    json!({"$ref": "#/components/schemas/Step"})
+}
+
+fn cohort_revenue() -> Value {
+    json!({
+        "period": {"type": "string", "enum": ["day", "week", "month"]},
+        "periods": {"type": "integer", "minimum": 0, "maximum": 60},
+        "group_by": dimension(),
+    })
+}
+
+fn rfm() -> Value {
+    json!({
+        "rows": {"type": "string", "enum": ["segments", "scores", "customers"]},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    })
+}
+
+fn attribution() -> Value {
+    let models = ["first", "last", "linear", "time_decay", "position", "markov", "shapley", "data_driven"];
+    json!({
+        "model": {"type": "string", "enum": models},
+        "models": {"type": "array", "items": {"type": "string", "enum": models}},
+        "dimension": dimension(),
+        "window": span(),
+        "half_life": span(),
+        "conversion": conversion(),
+    })
+}
+
+fn paths() -> Value {
+    json!({
+        "dimension": dimension(),
+        "window": span(),
+        "touches": {"type": "integer", "minimum": 1, "maximum": 20},
+        "conversion": conversion(),
+        "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    })
+}
+
+fn experiment() -> Value {
+    json!({
+        "dimension": dimension(),
+        "control": {"type": "string"},
+        "weights": {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}},
+        "conversion": conversion(),
+        "minimum_effect": {"type": "number", "description": "A relative change: 0.1 is ten percent"},
+    })
+}
+
+fn heatmap() -> Value {
+    json!({
+        "kind": {"type": "string", "enum": ["geo", "page"]},
+        "zoom": {"type": "integer", "minimum": 0, "maximum": 20},
+        "max_cells": {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "path": {"type": "string"},
+        "site": {"type": "string"},
+        "columns": {"type": "integer", "minimum": 1, "maximum": 500},
+        "cell_height": {"type": "integer", "minimum": 1, "maximum": 10_000},
     })
 }

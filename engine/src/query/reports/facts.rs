@@ -47,8 +47,10 @@ pub(super) struct Source {
 pub(super) const VISITOR: &str = "visitor";
 /// Whose a conversion is.
 pub(super) const PERSON: &str = "if(visitor != 0, visitor, if(customer != 0, customer, conversion))";
+/// It happened and stands.
+pub(super) const STANDS: &str = "n > 0";
 /// How often a conversion happened, whatever its event: 1, and 0 once it was restated elsewhere.
-pub(super) const HAPPENED: &str = "leads + conversions + events";
+const HAPPENED: &str = "leads + conversions + events";
 
 const AT_MS: &str = "toInt64(toUnixTimestamp64Milli(at))";
 
@@ -68,14 +70,14 @@ impl Source {
         )
     }
 
-    /// Effects added up per conversion and moment, where `happened` (a sum) is more than nothing. Value and
-    /// other are sums too.
-    pub(super) fn conversions(&self, happened: &str) -> String {
+    /// Effects added up per conversion and moment: `n` says how often it happened (see [`HAPPENED`]), value and
+    /// other are sums too. `is_fact` speaks of `n`, `g`, `x` and `y`.
+    pub(super) fn conversions(&self, is_fact: &str) -> String {
         let Self { table, person, tag, value, other, key, terms } = self;
         format!(
             "SELECT person, t, g, x, y, k FROM (SELECT {person} AS person, {AT_MS} AS t, toUInt32({tag}) AS g, \
-             toString({key}) AS k, conversion, sum({happened}) AS n, toInt64(sum({value})) AS x, \
-             toInt64(sum({other})) AS y FROM {table} WHERE {} GROUP BY person, t, g, k, conversion HAVING n > 0)",
+             toString({key}) AS k, conversion, sum({HAPPENED}) AS n, toInt64(sum({value})) AS x, \
+             toInt64(sum({other})) AS y FROM {table} WHERE {} GROUP BY person, t, g, k, conversion HAVING {is_fact})",
             terms.join(" AND ")
         )
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
-use weir_schemas::query::Filter;
+use weir_schemas::query::{Dimension, Filter};
 use weir_schemas::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 use super::super::condition::{self, Condition};
@@ -11,7 +11,7 @@ use super::super::plan::Plan;
 use super::super::sql::{
     Parameter, Statement, Table, click_terms, counted, effect_terms, event_terms, key, predicate,
 };
-use super::facts::{HAPPENED, PERSON, Source, VISITOR};
+use super::facts::{PERSON, STANDS, Source, VISITOR};
 
 /// A counted click of a link.
 pub(super) const CLICK: &str = "click";
@@ -179,45 +179,56 @@ impl Matcher {
 pub(super) fn sources(
     steps: &[Matcher],
     plan: &Plan,
-    group: Option<&weir_schemas::query::Dimension>,
+    group: Option<&Dimension>,
     all: bool,
     upto: Sequence,
     statement: &mut Statement,
 ) -> Vec<String> {
-    let mut sources = Vec::new();
     let tables = [
         (Table::Clicks, steps.iter().any(Matcher::of_clicks)),
         (Table::Events, steps.iter().any(Matcher::of_events)),
         (Table::Effects, steps.iter().any(Matcher::of_effects)),
     ];
-    for (table, _) in tables.into_iter().filter(|(_, read)| *read) {
-        let (name, person, mut terms) = match table {
-            Table::Clicks => {
-                let mut terms = click_terms(plan, upto, statement);
-                terms.push(counted(plan).to_owned());
-                ("clicks", VISITOR, terms)
-            }
-            Table::Events => ("events", VISITOR, event_terms(plan, upto, statement)),
-            Table::Effects => ("effects", PERSON, effect_terms(plan, upto, statement)),
-        };
-        let bits: Vec<String> = steps
-            .iter()
-            .enumerate()
-            .map(|(bit, step)| format!("if({}, {}, 0)", step.sql(table, statement), 1_u32 << bit))
-            .collect();
-        let tag = bits.join(" + ");
-        if !all {
-            terms.push(format!("({tag}) != 0"));
+    let read = tables.into_iter().filter(|(_, read)| *read);
+    read.map(|(table, _)| match (table, source(steps, table, plan, group, all, upto, statement)) {
+        (Table::Effects, source) => source.conversions(STANDS),
+        (_, source) => source.rows(),
+    })
+    .collect()
+}
+
+/// The same from one table.
+pub(super) fn source(
+    steps: &[Matcher],
+    table: Table,
+    plan: &Plan,
+    group: Option<&Dimension>,
+    all: bool,
+    upto: Sequence,
+    statement: &mut Statement,
+) -> Source {
+    let (name, person, mut terms) = match table {
+        Table::Clicks => {
+            let mut terms = click_terms(plan, upto, statement);
+            terms.push(counted(plan).to_owned());
+            ("clicks", VISITOR, terms)
         }
-        let mut source = Source::new(name, person, terms);
-        source.tag = tag;
-        if let Some(group) = group {
-            source.key = key(plan, group, table, statement);
-        }
-        sources.push(match table {
-            Table::Effects => source.conversions(HAPPENED),
-            _ => source.rows(),
-        });
+        Table::Events => ("events", VISITOR, event_terms(plan, upto, statement)),
+        Table::Effects => ("effects", PERSON, effect_terms(plan, upto, statement)),
+    };
+    let bits: Vec<String> = steps
+        .iter()
+        .enumerate()
+        .map(|(bit, step)| format!("if({}, {}, 0)", step.sql(table, statement), 1_u32 << bit))
+        .collect();
+    let tag = bits.join(" + ");
+    if !all {
+        terms.push(format!("({tag}) != 0"));
     }
-    sources
+    let mut source = Source::new(name, person, terms);
+    source.tag = tag;
+    if let Some(group) = group {
+        source.key = key(plan, group, table, statement);
+    }
+    source
 }
