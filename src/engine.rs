@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weir_engine::books::{Books, BooksConfig};
 use weir_engine::caps::{Caps, CapsConfig};
-use weir_engine::clicks::{RECENT_CLICKS_MAX, RecentClicks, recent_clicks};
+use weir_engine::clicks::{RECENT_BYTES, RecentClicks, recent_clicks};
 use weir_engine::data_dir::DataDir;
 use weir_engine::enrich::{Enricher, Geo, SaltOfTheDay};
 use weir_engine::journal::JournalConfig;
@@ -17,7 +17,7 @@ use weir_engine::keyring::Keyring;
 use weir_engine::recorder::{Lane, Recorder, RecorderConfig, Refine};
 use weir_engine::redirect_stats::RedirectStats;
 use weir_engine::warehouse::seen as warehouse_seen;
-use weir_schemas::click::Click;
+use weir_schemas::click::ClickHead;
 use weir_schemas::fact::kind;
 
 use crate::config::Config;
@@ -72,7 +72,7 @@ impl Engine {
                 })
             })
         };
-        let (mut remember, recent) = recent_clicks(RECENT_CLICKS_MAX);
+        let (mut remember, recent) = recent_clicks(RECENT_BYTES);
         let mut enricher = Enricher::new(config.node, geo.clone(), Arc::clone(&salt));
         let redirects = RedirectStats::default();
         let count = redirects.clone();
@@ -81,7 +81,7 @@ impl Engine {
             let kind = enricher.refine(lane, counter, raw, out).map_err(|error| error.to_string())?;
             if kind == kind::CLICK {
                 let bytes = &out[start..];
-                let click = Click::read(bytes).map_err(|error| error.to_string())?;
+                let click = ClickHead::read(bytes).map_err(|error| error.to_string())?;
                 count.record(click.at, click.latency_us);
                 remember.remember(click.id, bytes);
             }

@@ -28,7 +28,7 @@ fn journal_config(folder: &Path) -> JournalConfig {
 }
 
 fn tokens(c: &mut Criterion) {
-    let mut keys = TokenKeys::new(&[(1, [7; 64])]);
+    let keys = TokenKeys::new(&[(1, [7; 64])]);
     let parts = |n| TokenParts {
         click: ClickId::new(START.0, NODE, 0, n),
         workspace: WORKSPACE,

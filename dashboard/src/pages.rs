@@ -9,7 +9,8 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use weir_edge::auth::{SESSION_COOKIE, cookie};
+use weir_edge::auth::SESSION_COOKIE;
+use weir_edge::lines::Lines;
 use weir_edge::problem;
 use weir_edge::request::{Context, Credential, JSON_MAX};
 use weir_edge::response::{Response, json as json_response, no_content, typed, with};
@@ -85,7 +86,7 @@ pub(crate) async fn whose(handles: Arc<Handles>, context: Context) -> Result<Res
 /// `DELETE /v1/session`
 pub(crate) async fn end(handles: Arc<Handles>, context: Context) -> Result<Response, Problem> {
     let known = matches!(context.credential, Credential::Known(_));
-    if let Some(value) = cookie(context.headers(), SESSION_COOKIE).filter(|_| known) {
+    if let Some(value) = context.headers().cookie(SESSION_COOKIE).filter(|_| known) {
         handles.sessions.end(value, Timestamp::now());
     }
     let cleared = format!("{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::AUTHORIZATION;
 use weir_engine::keys::{KeyTable, Principal};
 
+use crate::lines::Lines;
 use crate::request::Credential;
 
 /// The dashboard's session cookie.
@@ -51,7 +52,7 @@ impl Authenticator {
             }
             return self.bearer(secret.trim());
         }
-        let Some((sessions, cookie)) = self.sessions.as_ref().zip(cookie(headers, SESSION_COOKIE)) else {
+        let Some((sessions, cookie)) = self.sessions.as_ref().zip(headers.cookie(SESSION_COOKIE)) else {
             return Credential::None;
         };
         if headers.get(SESSION_HEADER).is_none_or(|value| value != "1") {
@@ -72,15 +73,6 @@ impl Authenticator {
             None => Credential::Refused("The API key is unknown or revoked."),
         }
     }
-}
-
-/// The value of a cookie; the first of several.
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        (key == name).then_some(value)
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The HTTP conventions that every edge shares. Read in the order a request meets them: the accept loop
-//! ([`listener`]), what happens to every request ([`service`]): who asks ([`peer`], [`auth`]), how often
+//! ([`listener`], [`plain`]), what happens to every request ([`service`]): who asks ([`peer`], [`auth`]), how often
 //! ([`limit`]), what for ([`route`], [`request`], [`idempotency`]); and what is answered ([`response`],
 //! [`problem`]).
 
@@ -8,8 +8,10 @@
 pub mod auth;
 pub mod idempotency;
 pub mod limit;
+pub mod lines;
 pub mod listener;
 pub mod peer;
+pub mod plain;
 pub mod problem;
 pub mod request;
 pub mod response;

@@ -9,18 +9,23 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::plain::{Plain, PlainService};
 use crate::response::{Body, Response};
 
 /// Connections that the kernel completes before they are accepted.
@@ -49,6 +54,8 @@ pub struct Limits {
     /// Within this a request's headers must be there, counted from when the connection is ready for them; so
     /// it is also how long an idle connection is kept.
     pub header_timeout: Duration,
+    /// How long a client may leave an answer unread before its connection is cut.
+    pub write_timeout: Duration,
     /// Whether a connection serves more than one request.
     pub keep_alive: bool,
     /// Open connections of this accept loop; one more is accepted and closed.
@@ -66,6 +73,7 @@ impl Limits {
             header_bytes: 16 * 1_024,
             headers: 100,
             header_timeout: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(30),
             keep_alive: true,
             max_connections,
             drain: Duration::from_secs(10),
@@ -115,23 +123,27 @@ impl Listener {
 
 /// Accepts and serves until `shutdown` is true or its sender is gone, then lets open requests finish within
 /// [`Limits::drain`]. Must run in a [`tokio::task::LocalSet`] or a local runtime: connections never leave
-/// this thread.
-pub async fn serve<S, A>(
+/// this thread. What `plain` declines is `service`'s.
+pub async fn serve<P, S, A>(
     listener: Listener,
     limits: Limits,
+    plain: Option<P>,
     service: S,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()>
 where
+    P: PlainService + 'static,
     S: Fn(http::Request<Incoming>, SocketAddr) -> A + Clone + 'static,
     A: Future<Output = Response> + 'static,
 {
     let listener = TcpListener::from_std(listener.socket)?;
     let protocol = protocol(&limits);
+    let plainly = plain.filter(|_| limits.keep_alive).map(|service| (service, Plain::new(&limits)));
+    let plainly = plainly.map(Rc::new);
     let open = Rc::new(Cell::new(0_usize));
     let refused = metrics::counter!(format!("weir_{}_connections_refused_total", limits.name));
     let accepted = metrics::counter!(format!("weir_{}_connections_total", limits.name));
-    let start = |stream: TcpStream, peer: SocketAddr| {
+    let start = |mut stream: TcpStream, peer: SocketAddr| {
         if open.get() >= limits.max_connections {
             refused.increment(1);
             return;
@@ -139,16 +151,34 @@ where
         accepted.increment(1);
         let place = Place::take(&open);
         let (protocol, service, shutdown) = (protocol.clone(), service.clone(), shutdown.clone());
+        let plainly = plainly.clone();
         tokio::task::spawn_local(async move {
             let _place = place;
-            connection(stream, peer, &protocol, service, shutdown).await;
+            // Fails only when the peer is gone already, which the first read will tell.
+            let _ = stream.set_nodelay(true);
+            let mut begun = Bytes::new();
+            if let Some((service, plain)) = plainly.as_deref() {
+                let Some(bytes) = plain.serve(&mut stream, peer, service).await else { return };
+                begun = bytes;
+            }
+            // Boxed: a connection that stays plain needs none of its memory.
+            let stream = Begun { begun, stream, patience: limits.write_timeout, stalled: None };
+            Box::pin(connection(stream, peer, &protocol, service, shutdown)).await;
         });
     };
+    let look_after = async {
+        match plainly.as_deref() {
+            Some((_, plain)) => plain.look_after().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut look_after = std::pin::pin!(look_after);
     let mut closing = shutdown.clone();
     loop {
         tokio::select! {
             biased;
             _ = closing.wait_for(|stop| *stop) => break,
+            () = &mut look_after => {}
             next = listener.accept() => match next {
                 Ok((stream, peer)) => start(stream, peer),
                 Err(error) => {
@@ -165,8 +195,11 @@ where
     }
     drop(listener);
     shutdown.mark_unchanged();
-    let deadline = tokio::time::Instant::now() + limits.drain;
-    while open.get() > 0 && tokio::time::Instant::now() < deadline {
+    let begun = tokio::time::Instant::now();
+    while open.get() > 0 && begun.elapsed() < limits.drain {
+        if let Some((_, plain)) = plainly.as_deref() {
+            plain.close_idle(begun.elapsed() >= UNFINISHED);
+        }
         tokio::time::sleep(DRAIN_POLL).await;
     }
     if open.get() > 0 {
@@ -197,7 +230,7 @@ fn protocol(limits: &Limits) -> http1::Builder {
 }
 
 async fn connection<S, A>(
-    stream: TcpStream,
+    stream: Begun,
     peer: SocketAddr,
     protocol: &http1::Builder,
     service: S,
@@ -206,8 +239,6 @@ async fn connection<S, A>(
     S: Fn(http::Request<Incoming>, SocketAddr) -> A,
     A: Future<Output = Response>,
 {
-    // Fails only when the peer is gone already, which the first read will tell.
-    let _ = stream.set_nodelay(true);
     let work = Rc::new(Work::default());
     let service = service_fn(|request| {
         let (answer, work) = (service(request, peer), Rc::clone(&work));
@@ -237,7 +268,7 @@ async fn connection<S, A>(
         // A value, not the guard: held over the await it would block whoever announces the shutdown,
         // and with it every thread.
         let stopping = *shutdown.borrow();
-        linger(parts.io.into_inner(), stopping).await;
+        linger(parts.io.into_inner().stream, stopping).await;
     }
 }
 
@@ -284,6 +315,78 @@ async fn linger(mut stream: TcpStream, stopping: bool) {
     };
     // Whether the client stopped in time or not, the connection is over.
     let _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+/// A connection some of whose bytes were read already, and whose writes may not stall for ever: hyper would wait as long
+/// as the client does.
+struct Begun {
+    begun: Bytes,
+    stream: TcpStream,
+    patience: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Begun {
+    fn timed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = write(Pin::new(&mut self.stream), context);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Begun {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.begun.is_empty() {
+            let length = self.begun.len().min(buffer.remaining());
+            buffer.put_slice(&self.begun.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Begun {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.timed(context, |stream, context| stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.timed(context, |stream, context| stream.poll_write_vectored(context, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// One open connection.

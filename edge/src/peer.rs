@@ -4,12 +4,15 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::HeaderName;
 use http::header::FORWARDED;
 pub use weir_schemas::cidr::{BadCidr, Cidr, as_v6};
 
+use crate::lines::Lines;
+
 /// Most addresses read from forwarding headers; a longer chain is cut at its far end.
 const HOPS_MAX: usize = 32;
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The proxies whose forwarding headers are believed.
 #[derive(Debug, Clone, Default)]
@@ -30,15 +33,15 @@ impl TrustedProxies {
     ///
     /// A proxy writes one of the two headers and lets the other through as the client sent it. So where both
     /// are there they must say the same; else neither is believed.
-    pub fn client(&self, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client(&self, socket: IpAddr, headers: &impl Lines) -> IpAddr {
         let socket = socket.to_canonical();
         if self.0.is_empty() || !self.trusts(socket) {
             return socket;
         }
-        let by = |name, read: fn(&[u8]) -> Option<IpAddr>| {
-            headers.contains_key(name).then(|| self.beyond(socket, hops(headers, name), read))
+        let by = |name: HeaderName, read: fn(&[u8]) -> Option<IpAddr>| {
+            headers.first(&name).is_some().then(|| self.beyond(socket, hops(headers, &name), read))
         };
-        match (by(FORWARDED.as_str(), forwarded_for), by("x-forwarded-for", address)) {
+        match (by(FORWARDED, forwarded_for), by(X_FORWARDED_FOR, address)) {
             (None, None) => socket,
             (Some(client), None) | (None, Some(client)) => client,
             (Some(one), Some(other)) => {
@@ -73,9 +76,8 @@ impl TrustedProxies {
 
 /// The list in a header's lines, the last first, without what is empty (RFC 9110, 5.6.1). Bytes, because a
 /// line that is no text must end the chain and not uncover the line before it.
-fn hops<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(name).iter().rev();
-    let elements = lines.flat_map(|line| Elements(Some(line.as_bytes())));
+fn hops<'a>(headers: &'a impl Lines, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let elements = headers.lines(name).rev().flat_map(|line| Elements(Some(line)));
     elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty()).take(HOPS_MAX)
 }
 
@@ -145,6 +147,8 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn client(socket: &str, lines: &[(&'static str, &str)]) -> String {

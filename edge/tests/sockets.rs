@@ -16,6 +16,7 @@ use weir_edge::auth::Authenticator;
 use weir_edge::limit::Limiter;
 use weir_edge::listener::{Limits, Listener, serve};
 use weir_edge::peer::TrustedProxies;
+use weir_edge::plain::AllToHyper;
 use weir_edge::request::Context;
 use weir_edge::response::{json, text};
 use weir_edge::route::Router;
@@ -73,7 +74,7 @@ fn start(limits: Limits, limiter: Option<u32>) -> Running {
             let service = Arc::clone(&service);
             async move { service.answer(request, peer).await }
         };
-        let served = serve(listener, limits, answer, stopped);
+        let served = serve(listener, limits, None::<AllToHyper>, answer, stopped);
         tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
     });
     Running { address, stop, thread: Some(thread) }

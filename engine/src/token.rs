@@ -8,13 +8,15 @@
 
 use std::fmt;
 
-use aes_siv::KeyInit;
-use aes_siv::siv::Aes256Siv;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use siv::Siv;
 use weir_schemas::ids::{ClickId, LinkId, WorkspaceId};
 
-const CLEAR_BYTES: usize = 16 + 4 + 8 + 1;
+mod siv;
+
+const CLEAR_BYTES: usize = siv::MESSAGE_BYTES;
+const _: () = assert!(CLEAR_BYTES == 16 + 4 + 8 + 1);
 const TAG_BYTES: usize = 16;
 const TOKEN_BYTES: usize = 1 + TAG_BYTES + CLEAR_BYTES;
 /// Characters of every token.
@@ -65,9 +67,8 @@ impl fmt::Debug for Token {
 }
 
 /// The keys: the newest mints, every one opens.
-/// Not shared: each thread makes its own, as the cipher has scratch state.
 pub struct TokenKeys {
-    keys: Vec<(u8, Aes256Siv)>,
+    keys: Vec<(u8, Siv)>,
 }
 
 impl fmt::Debug for TokenKeys {
@@ -80,41 +81,41 @@ impl TokenKeys {
     /// `keys` are ids and key bytes, the newest last; at least one.
     pub fn new(keys: &[(u8, [u8; 64])]) -> Self {
         assert!(!keys.is_empty(), "a keyring holds at least one token key");
-        Self { keys: keys.iter().map(|(id, key)| (*id, Aes256Siv::new(key.into()))).collect() }
+        Self { keys: keys.iter().map(|(id, key)| (*id, Siv::new(key, &[*id]))).collect() }
     }
 
-    /// Seals `parts`. The cipher's scratch state is why this takes `&mut`.
-    pub fn mint(&mut self, parts: &TokenParts) -> Token {
-        let (id, cipher) = self.keys.last_mut().expect("there is at least one");
-        let mut bytes = [0_u8; TOKEN_BYTES];
-        bytes[0] = *id;
-        let clear = &mut bytes[1 + TAG_BYTES..];
+    /// Seals `parts`.
+    pub fn mint(&self, parts: &TokenParts) -> Token {
+        let (id, siv) = self.keys.last().expect("there is at least one");
+        let mut clear = [0_u8; CLEAR_BYTES];
         clear[..16].copy_from_slice(&parts.click.0.to_be_bytes());
         clear[16..20].copy_from_slice(&parts.workspace.0.to_be_bytes());
         clear[20..28].copy_from_slice(&parts.link.0.to_be_bytes());
         clear[28] = parts.variant;
-        let tag =
-            cipher.encrypt_inout_detached([[*id]], clear.into()).expect("one header is within the bound");
+        let tag = siv.seal(&mut clear);
+        let mut bytes = [0_u8; TOKEN_BYTES];
+        bytes[0] = *id;
         bytes[1..=TAG_BYTES].copy_from_slice(&tag);
+        bytes[1 + TAG_BYTES..].copy_from_slice(&clear);
         let mut text = [0_u8; TOKEN_CHARS];
         URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).expect("the buffer has the size of the text");
         Token(text)
     }
 
     /// Opens a token.
-    pub fn open(&mut self, text: &str) -> Result<TokenParts, TokenError> {
+    pub fn open(&self, text: &str) -> Result<TokenParts, TokenError> {
         let mut bytes = [0_u8; TOKEN_BYTES];
         if text.len() != TOKEN_CHARS || URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) != Ok(TOKEN_BYTES) {
             return Err(TokenError::Shape);
         }
         let id = bytes[0];
-        let (_, cipher) =
-            self.keys.iter_mut().find(|(known, _)| *known == id).ok_or(TokenError::UnknownKey(id))?;
-        let (head, clear) = bytes.split_at_mut(1 + TAG_BYTES);
-        let tag: [u8; TAG_BYTES] = head[1..].try_into().expect("the head is an id and a tag");
-        cipher
-            .decrypt_inout_detached([[id]], (&mut *clear).into(), &tag.into())
-            .map_err(|_| TokenError::Forged)?;
+        let (_, siv) = self.keys.iter().find(|(known, _)| *known == id).ok_or(TokenError::UnknownKey(id))?;
+        let tag: [u8; TAG_BYTES] = bytes[1..=TAG_BYTES].try_into().expect("the head is an id and a tag");
+        let mut clear: [u8; CLEAR_BYTES] =
+            bytes[1 + TAG_BYTES..].try_into().expect("the rest is the message");
+        if !siv.open(tag, &mut clear) {
+            return Err(TokenError::Forged);
+        }
         Ok(TokenParts {
             click: ClickId(u128::from_be_bytes(clear[..16].try_into().expect("16 bytes"))),
             workspace: WorkspaceId(u32::from_be_bytes(clear[16..20].try_into().expect("4 bytes"))),
@@ -137,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_sealed_is_opened(click: u128, workspace: u32, link: u64, variant: u8) {
-            let mut keys = TokenKeys::new(&[(1, [7; 64])]);
+            let keys = TokenKeys::new(&[(1, [7; 64])]);
             let parts = parts(click, workspace, link, variant);
             let token = keys.mint(&parts);
             prop_assert!(token.as_str().len() < 100);
@@ -146,7 +147,7 @@ mod tests {
 
         #[test]
         fn no_changed_character_is_accepted(click: u128, at in 0..TOKEN_CHARS, to in "[A-Za-z0-9_-]") {
-            let mut keys = TokenKeys::new(&[(1, [7; 64])]);
+            let keys = TokenKeys::new(&[(1, [7; 64])]);
             let token = keys.mint(&parts(click, 1, 2, 0));
             let mut text = token.as_str().to_owned();
             text.replace_range(at..=at, &to);
@@ -157,13 +158,13 @@ mod tests {
 
     #[test]
     fn rotation_keeps_old_tokens_readable() {
-        let mut old = TokenKeys::new(&[(1, [7; 64])]);
+        let old = TokenKeys::new(&[(1, [7; 64])]);
         let token = old.mint(&parts(5, 1, 2, 0));
-        let mut rotated = TokenKeys::new(&[(1, [7; 64]), (2, [8; 64])]);
+        let rotated = TokenKeys::new(&[(1, [7; 64]), (2, [8; 64])]);
         assert_eq!(rotated.open(token.as_str()), Ok(parts(5, 1, 2, 0)));
         let new = rotated.mint(&parts(5, 1, 2, 0));
         assert_eq!(old.open(new.as_str()), Err(TokenError::UnknownKey(2)));
-        let mut foreign = TokenKeys::new(&[(1, [9; 64])]);
+        let foreign = TokenKeys::new(&[(1, [9; 64])]);
         assert_eq!(foreign.open(token.as_str()), Err(TokenError::Forged));
         assert_eq!(foreign.open("abc"), Err(TokenError::Shape));
     }

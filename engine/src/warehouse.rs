@@ -161,6 +161,7 @@ impl Warehouse {
             progress,
             shared: Arc::clone(&shared),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+            block: block::ClickBlock::default(),
         };
         let thread =
             std::thread::Builder::new().name("weir-warehouse".to_owned()).spawn(move || follower.run())?;

@@ -15,8 +15,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
-use weir_edge::auth::cookie;
 use weir_edge::limit::{Allowance, DEFAULT_PER_SECOND, Limiter};
+use weir_edge::lines::Lines;
 use weir_edge::peer::as_v6;
 use weir_edge::problem::{self, unavailable};
 use weir_edge::request::Context;
@@ -243,7 +243,7 @@ fn record<'a>(
     let address = as_v6(address).octets();
     let agent = headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
     let own = &mut *redirect.own();
-    let visitor = own.visitors.identify(cookie(headers, VISITOR_COOKIE_NAME), &address, agent, now).id;
+    let visitor = own.visitors.identify(headers.cookie(VISITOR_COOKIE_NAME), &address, agent, now).id;
     let mut bytes = Vec::new();
     let mut ends = Vec::new();
     for (event, site) in events {

@@ -15,14 +15,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, LOCATION, REFERER, SET_COOKIE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, HOST, REFERER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use metrics::Counter;
-use weir_edge::auth::cookie;
+use weir_edge::lines::Lines;
 use weir_edge::peer::{TrustedProxies, as_v6};
-use weir_edge::response::{Body, Response, headers_only};
+use weir_edge::plain::{PlainAnswer, PlainRequest, PlainService};
+use weir_edge::response::{Response, headers_only};
 use weir_edge::service::Service;
 use weir_engine::caps::Caps;
 use weir_engine::enrich::{Agents, Geo, SaltOfTheDay};
@@ -39,11 +39,13 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use crate::collect::{self, Collect};
+use answer::{Answer, Moved};
 use limits::{Admission, admit, closed, come_again, not_found};
 use lock::Attempt;
 use repeats::First;
 use visitor::{Visitor, Visitors};
 
+mod answer;
 mod inspect;
 mod limits;
 mod location;
@@ -59,14 +61,11 @@ pub(crate) use visitor::COOKIE as VISITOR_COOKIE_NAME;
 
 /// How long a redirect waits for the disk with `durability.clicks = "power"` before it goes out without.
 const POWER_WAIT: Duration = Duration::from_secs(2);
-/// The cookie of the click token.
-const TOKEN: &str = "wclid";
-/// What a browser is told to keep the click token, in seconds: the default attribution window.
-const TOKEN_COOKIE: &str = "; Path=/; Max-Age=2592000; SameSite=Lax";
-/// What a browser is told to keep the visitor's value, in seconds: a year.
-const VISITOR_COOKIE: &str = "; Path=/; Max-Age=31536000; SameSite=Lax";
-const SECURE: &str = "; Secure";
-
+/// By which browsers say that they only prepare for a visit.
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 /// What every thread's redirect shares.
 pub struct RedirectConfig {
     /// The links.
@@ -136,10 +135,36 @@ pub(crate) struct Own {
     /// The hit's bytes, then copied into the lane.
     hit: Vec<u8>,
     host: String,
+    /// Where the visit goes.
+    location: Vec<u8>,
+}
+
+/// A request, whoever read it.
+#[derive(Debug)]
+struct Asked<'a, L> {
+    head: bool,
+    /// The host of an absolute request target, which goes before the header (RFC 9112, 3.2.2).
+    host: Option<&'a str>,
+    path: &'a str,
+    query: &'a str,
+    headers: &'a L,
+}
+
+impl<'a> Asked<'a, HeaderMap> {
+    fn of<B>(request: &'a Request<B>) -> Self {
+        let uri = request.uri();
+        Self {
+            head: *request.method() == Method::HEAD,
+            host: uri.host(),
+            path: uri.path(),
+            query: uri.query().unwrap_or(""),
+            headers: request.headers(),
+        }
+    }
 }
 
 /// What of the request the hit keeps.
-struct Seen<'a> {
+struct Seen<'a, L> {
     at: Timestamp,
     started: Instant,
     flags: u8,
@@ -147,18 +172,23 @@ struct Seen<'a> {
     slug: &'a str,
     query: &'a str,
     address: [u8; 16],
-    headers: &'a HeaderMap,
+    /// As sent: who has no text for an agent is told apart all the same.
+    agent: &'a [u8],
+    user_agent: &'a str,
+    referrer: &'a str,
+    language: &'a str,
+    headers: &'a L,
     attempt: Attempt,
 }
 
-impl<'a> Seen<'a> {
+impl<'a, L: Lines> Seen<'a, L> {
     fn visit(&self) -> Visit<'a> {
         Visit {
             at: self.at,
             address: self.address,
-            user_agent: header(self.headers, &USER_AGENT),
-            referrer: header(self.headers, &REFERER),
-            language: header(self.headers, &ACCEPT_LANGUAGE),
+            user_agent: self.user_agent,
+            referrer: self.referrer,
+            language: self.language,
             query: self.query,
             returning: self.flags & FLAG_RETURNING != 0,
         }
@@ -174,9 +204,9 @@ struct Way {
 
 /// What became of a request for a path that may be a link's.
 #[derive(Debug)]
-pub enum Visited {
+pub enum Visited<A = Response> {
     /// Answered; the number of its hit on the lane, where it found room.
-    Answered(Response, Option<u64>),
+    Answered(A, Option<u64>),
     /// The path is one of the public routes.
     Elsewhere,
     /// A capped link has just changed: every click before must be known first. Nothing was recorded.
@@ -185,7 +215,7 @@ pub enum Visited {
 
 /// An answer and the hit that is recorded for it.
 struct Decision<'l> {
-    response: Response,
+    answer: Answer,
     verdict: Verdict,
     /// The variant's name, empty where there is none.
     variant: &'l str,
@@ -201,6 +231,7 @@ impl Redirect {
             agents: None,
             hit: Vec::with_capacity(HIT_BYTES_MAX),
             host: String::new(),
+            location: Vec::new(),
         };
         Self {
             config,
@@ -300,71 +331,103 @@ impl Redirect {
         started: Instant,
         way: Way,
     ) -> Visited {
+        let asked = Asked::of(request);
         let own = &mut *self.own.borrow_mut();
+        match self.answer_visit(own, &asked, peer, slug, started, way) {
+            Visited::Answered(answer, counter) => {
+                let response = answer.into_response(&self.config, own);
+                Visited::Answered(if asked.head { headers_only(response) } else { response }, counter)
+            }
+            Visited::Elsewhere => Visited::Elsewhere,
+            Visited::Unsettled(link) => Visited::Unsettled(link),
+        }
+    }
+
+    fn answer_visit<L: Lines>(
+        &self,
+        own: &mut Own,
+        asked: &Asked<'_, L>,
+        peer: IpAddr,
+        slug: &str,
+        started: Instant,
+        way: Way,
+    ) -> Visited<Answer> {
         let mut host = std::mem::take(&mut own.host);
-        write_host(request, &mut host);
-        let link = self.config.links.find(&host, if slug.is_empty() { ROOT_SLUG } else { slug });
+        write_host(asked, &mut host);
+        let visited = self.answer_at(own, asked, &host, peer, slug, started, way);
+        own.host = host;
+        visited
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one way in, seen from two readers")]
+    fn answer_at<L: Lines>(
+        &self,
+        own: &mut Own,
+        asked: &Asked<'_, L>,
+        host: &str,
+        peer: IpAddr,
+        slug: &str,
+        started: Instant,
+        way: Way,
+    ) -> Visited<Answer> {
+        let link = self.config.links.find(host, if slug.is_empty() { ROOT_SLUG } else { slug });
         if link.is_none()
             && let Some(inspected) = slug.strip_suffix(inspect::MARK)
-            && let Some(link) = self.config.links.find(&host, inspected)
+            && let Some(link) = self.config.links.find(host, inspected)
         {
             let page =
-                inspect::page(&link, (&host, inspected), Timestamp::now(), self.config.abuse.as_deref());
-            own.host = host;
-            let head = *request.method() == Method::HEAD;
-            return Visited::Answered(if head { headers_only(page) } else { page }, None);
+                inspect::page(&link, (host, inspected), Timestamp::now(), self.config.abuse.as_deref());
+            return Visited::Answered(Answer::Page(page), None);
         }
-        if link.is_none() && (reserved(slug) || self.config.others.router.knows(request.uri().path())) {
-            own.host = host;
+        if link.is_none() && (reserved(slug) || self.config.others.router.knows(asked.path)) {
             return Visited::Elsewhere;
         }
         if let Some(link) = link.as_ref().filter(|link| !way.settled && link.cap_is_unsettled()) {
-            own.host = host;
             return Visited::Unsettled(Arc::clone(link));
         }
-        let headers = request.headers();
-        let head = *request.method() == Method::HEAD;
-        let mut flags = if head { FLAG_HEAD } else { 0 };
-        if prefetches(headers) {
+        let mut flags = if asked.head { FLAG_HEAD } else { 0 };
+        if prefetches(asked.headers) {
             flags |= FLAG_PREFETCH;
         }
+        let agent = asked.headers.first(&USER_AGENT).unwrap_or_default();
         let seen = Seen {
             at: Timestamp::now(),
             started,
             flags,
-            host: &host,
+            host,
             slug,
-            query: request.uri().query().unwrap_or(""),
-            address: as_v6(self.config.proxies.client(peer, headers)).octets(),
-            headers,
+            query: asked.query,
+            address: as_v6(self.config.proxies.client(peer, asked.headers)).octets(),
+            agent,
+            user_agent: std::str::from_utf8(agent).unwrap_or(""),
+            referrer: asked.headers.text(&REFERER),
+            language: asked.headers.text(&ACCEPT_LANGUAGE),
+            headers: asked.headers,
             attempt: way.attempt,
         };
-        let (response, counter) = self.decide_and_record(own, link.as_deref(), seen);
-        own.host = host;
-        Visited::Answered(if head { headers_only(response) } else { response }, counter)
+        let (answer, counter) = self.decide_and_record(own, link.as_deref(), seen);
+        Visited::Answered(answer, counter)
     }
 
-    fn decide_and_record(
+    fn decide_and_record<L: Lines>(
         &self,
         own: &mut Own,
         link: Option<&TrackedLink>,
-        mut seen: Seen<'_>,
-    ) -> (Response, Option<u64>) {
-        let sent = cookie(seen.headers, visitor::COOKIE);
-        let agent = seen.headers.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
-        let visitor = own.visitors.identify(sent, &seen.address, agent, seen.at);
+        mut seen: Seen<'_, L>,
+    ) -> (Answer, Option<u64>) {
+        let sent = seen.headers.cookie(visitor::COOKIE);
+        let visitor = own.visitors.identify(sent, &seen.address, seen.agent, seen.at);
         if visitor.cookie.is_none() {
             seen.flags |= FLAG_RETURNING;
         }
         // The hit gets this counter below: both happen in one turn of the thread that owns the lane.
         let click = ClickId::new(seen.at.0, self.config.node, own.lane.index(), own.lane.next_counter());
         let admission = link.map(|link| {
-            let agent = header(seen.headers, &USER_AGENT);
-            let asking = limits::Visitor { id: visitor.id, flags: seen.flags, agent, click };
+            let asking = limits::Visitor { id: visitor.id, flags: seen.flags, agent: seen.user_agent, click };
             let mut doubt = Doubt { config: &self.config, own, link, seen: &seen };
             (link, admit(link, &asking, &mut doubt, &self.config.repeats))
         });
-        let decision = |response, verdict| Decision { response, verdict, variant: "" };
+        let decision = |response, verdict| Decision { answer: Answer::Page(response), verdict, variant: "" };
         let abuse = self.config.abuse.as_deref();
         let mut decision = match admission {
             None => {
@@ -398,7 +461,7 @@ impl Redirect {
             at: seen.at,
             verdict,
             flags: seen.flags,
-            status: decision.response.status().as_u16(),
+            status: decision.answer.status().as_u16(),
             latency_us: u32::try_from(seen.started.elapsed().as_micros()).unwrap_or(u32::MAX),
             workspace: link.map_or(self.config.workspace, |link| link.workspace),
             link: link.map_or(LinkId::NONE, |link| link.id),
@@ -409,9 +472,9 @@ impl Redirect {
             domain: seen.host,
             slug: seen.slug,
             variant: decision.variant,
-            user_agent: std::str::from_utf8(agent).unwrap_or(""),
-            referrer: header(seen.headers, &REFERER),
-            language: header(seen.headers, &ACCEPT_LANGUAGE),
+            user_agent: seen.user_agent,
+            referrer: seen.referrer,
+            language: seen.language,
             query: seen.query,
             link_utm: link.map_or("", |link| &link.prepared.utm),
         };
@@ -431,18 +494,18 @@ impl Redirect {
                 && let Some(places) = cap.places()
             {
                 places.give_back(seen.at, seen.flags);
-                decision.response = come_again(link);
+                decision.answer = Answer::Page(come_again(link));
             }
         }
-        (decision.response, counter.ok())
+        (decision.answer, counter.ok())
     }
 
     /// The answer to a visit that goes on, under the token of `click`: the visit's own or the first that it repeats.
-    fn redirect<'l>(
+    fn redirect<'l, L: Lines>(
         &self,
         own: &mut Own,
         link: &'l TrackedLink,
-        seen: &Seen<'_>,
+        seen: &Seen<'_, L>,
         visitor: Visitor,
         (click, first): (ClickId, Option<First>),
         verdict: Verdict,
@@ -455,48 +518,28 @@ impl Redirect {
         let number = first.map_or(number, |first| first.variant);
         let parts = TokenParts { click, workspace: link.workspace, link: link.id, variant: number };
         let token = own.tokens.mint(&parts);
-        let mut bytes = BytesMut::with_capacity(to.bytes() + seen.query.len() + 512);
         let visit = location::Visit {
             query: if link.spec.forward_query { seen.query } else { "" },
             token: link.spec.track_conversions.then(|| token.as_str()),
         };
         let macros = Macros { link, facts: &facts, token: &token, click, variant };
-        location::write(&mut bytes, to, visit, &macros);
-        let location = value(bytes.split().freeze());
-
-        let mut response = http::Response::new(Body::empty());
+        own.location.clear();
+        location::write(&mut own.location, to, visit, &macros);
         let status = StatusCode::from_u16(link.spec.status_code).unwrap_or(StatusCode::FOUND);
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.reserve(6);
-        headers.insert(LOCATION, location);
         // A permanent answer may be kept, but only by the browser whose token it carries, and not where each
         // visit is judged anew.
-        let permanent = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT)
+        let kept = matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT)
             && link.cap.is_none()
             && link.spec.password.is_none()
             && link.spec.dedupe_window_seconds.is_none()
             && link.prepared.rules.is_empty()
             && link.prepared.variants.is_empty();
-        headers
-            .insert(CACHE_CONTROL, HeaderValue::from_static(if permanent { "private" } else { "no-store" }));
-        if self.config.cookies {
-            let secure = if self.config.secure { SECURE } else { "" };
-            let mut set = |name: &str, text: &[u8], attributes: &str| {
-                for piece in [name.as_bytes(), b"=", text, attributes.as_bytes(), secure.as_bytes()] {
-                    bytes.extend_from_slice(piece);
-                }
-                headers.append(SET_COOKIE, value(bytes.split().freeze()));
-            };
-            set(TOKEN, token.as_str().as_bytes(), TOKEN_COOKIE);
-            if let Some(text) = visitor.cookie {
-                set(visitor::COOKIE, &text, VISITOR_COOKIE);
-            }
-        }
+        let mut answer = Answer::Moved(Moved { status, kept, token, visitor: visitor.cookie });
         if seen.attempt == Attempt::Right {
-            response = self.opened(response, link, seen.at);
+            let response = answer.into_response(&self.config, own);
+            answer = Answer::Page(self.opened(response, link, seen.at));
         }
-        Decision { response, verdict, variant }
+        Decision { answer, verdict, variant }
     }
 
     /// Where a visit goes: the first rule that holds, else the visitor's variant, else the link's
@@ -525,6 +568,32 @@ impl Redirect {
     }
 }
 
+impl PlainService for Redirect {
+    /// Declined is what is not answered in one turn: what waits for the disk or for a cap's places, and every path
+    /// that is no visit.
+    fn answer(&self, request: &PlainRequest<'_>, peer: SocketAddr, answer: &mut PlainAnswer<'_>) -> bool {
+        if self.config.durable.is_some() {
+            return false;
+        }
+        let started = Instant::now();
+        let slug = decoded_slug(&request.path[1..]);
+        let asked = Asked {
+            head: request.head,
+            host: None,
+            path: request.path,
+            query: request.query,
+            headers: request,
+        };
+        let own = &mut *self.own.borrow_mut();
+        let way = Way { settled: false, attempt: Attempt::None };
+        match self.answer_visit(own, &asked, peer.ip(), &slug, started, way) {
+            Visited::Answered(visited, _) => visited.write(&self.config, own, answer, request.head),
+            Visited::Elsewhere | Visited::Unsettled(_) => return false,
+        }
+        true
+    }
+}
+
 /// 405: a short link is only ever read.
 fn only_visits(headers: &HeaderMap) -> Response {
     let why = Problem::new(405, "method_not_allowed", "Method not allowed", "A short link serves GET, HEAD.");
@@ -533,23 +602,10 @@ fn only_visits(headers: &HeaderMap) -> Response {
     response
 }
 
-/// A header from bytes that the location's and the cookies' writers have made safe.
-fn value(bytes: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes).expect("every byte was made safe for a header")
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> &'a str {
-    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).unwrap_or("")
-}
-
 /// The host asked for, in lower case and without port.
-fn write_host<B>(request: &Request<B>, host: &mut String) {
+fn write_host<L: Lines>(asked: &Asked<'_, L>, host: &mut String) {
     host.clear();
-    // An absolute request target goes before the header (RFC 9112, 3.2.2).
-    let asked = match request.uri().host() {
-        Some(host) => host,
-        None => request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or(""),
-    };
+    let asked = asked.host.unwrap_or_else(|| asked.headers.text(&HOST));
     let name = match asked.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => asked,
@@ -572,30 +628,30 @@ fn reserved(slug: &str) -> bool {
 }
 
 /// Whether the browser only prepares for a visit that may never come.
-fn prefetches(headers: &HeaderMap) -> bool {
-    let says = |name: &str, words: &[&str]| {
-        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+fn prefetches(headers: &impl Lines) -> bool {
+    let says = |name: &HeaderName, words: &[&str]| {
+        headers.first(name).and_then(|value| std::str::from_utf8(value).ok()).is_some_and(|value| {
             let purposes = value.split([';', ',', ' ']);
             purposes.into_iter().any(|purpose| words.iter().any(|word| purpose.eq_ignore_ascii_case(word)))
         })
     };
-    says("sec-purpose", &["prefetch", "prerender"])
-        || says("purpose", &["prefetch", "preview"])
-        || says("x-purpose", &["prefetch", "preview"])
-        || says("x-moz", &["prefetch"])
+    says(&SEC_PURPOSE, &["prefetch", "prerender"])
+        || says(&PURPOSE, &["prefetch", "preview"])
+        || says(&X_PURPOSE, &["prefetch", "preview"])
+        || says(&X_MOZ, &["prefetch"])
 }
 
 /// Answers what [`admit`] asks of a visit.
-struct Doubt<'a> {
+struct Doubt<'a, L> {
     config: &'a RedirectConfig,
     own: &'a mut Own,
     link: &'a TrackedLink,
-    seen: &'a Seen<'a>,
+    seen: &'a Seen<'a, L>,
 }
 
-impl limits::Doubt for Doubt<'_> {
+impl<L: Lines> limits::Doubt for Doubt<'_, L> {
     fn locked(&mut self) -> bool {
-        let sent = cookie(self.seen.headers, lock::COOKIE);
+        let sent = self.seen.headers.cookie(lock::COOKIE);
         self.seen.attempt != Attempt::Right
             && !lock::opens(&self.config.token_keys, self.link, sent, self.seen.at)
     }
@@ -605,7 +661,7 @@ impl limits::Doubt for Doubt<'_> {
     }
 
     fn token(&mut self) -> Option<TokenParts> {
-        self.own.tokens.open(cookie(self.seen.headers, TOKEN)?).ok()
+        self.own.tokens.open(self.seen.headers.cookie(answer::TOKEN)?).ok()
     }
 }
 

@@ -88,11 +88,12 @@ fn every_answered_hit_is_in_the_journal_once() {
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 let redirect = Redirect::new(config, lane);
+                let plain = Some(redirect.clone());
                 let answer = move |request, peer| {
                     let redirect = redirect.clone();
                     async move { redirect.answer(request, peer).await }
                 };
-                let served = serve(listener, Limits::new("public", 100), answer, stopped);
+                let served = serve(listener, Limits::new("public", 100), plain, answer, stopped);
                 tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
             })
         })

@@ -1,6 +1,7 @@
 //! Times: milliseconds since the Unix epoch in UTC, printed as RFC 3339.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -20,7 +21,9 @@ pub const DAY_MS: i64 = 24 * HOUR_MS;
 impl Timestamp {
     /// Reads the system's clock. The books never call this: their time comes from the event.
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock before 1970 is not set; nothing it says means anything.
+        Self(since.map_or(0, |since| since.as_millis() as i64))
     }
 
     /// The number of the UTC day, days since 1970-01-01.

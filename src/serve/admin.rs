@@ -9,6 +9,7 @@ use weir_dashboard::live::{Connections, Tickets};
 use weir_edge::auth::{Authenticator, SessionCheck};
 use weir_edge::limit::Limiter;
 use weir_edge::listener::{self, Limits, Listener};
+use weir_edge::plain::AllToHyper;
 use weir_edge::service::Service;
 use weir_ingest::commands::{self, Commands, CountClicks};
 use weir_query::analytics::Analytics;
@@ -85,7 +86,7 @@ pub(super) fn start(
             async move { service.answer(request, peer).await }
         };
         public::run_on_this_thread(async {
-            let served = listener::serve(listener, limits, answer, stopped).await;
+            let served = listener::serve(listener, limits, None::<AllToHyper>, answer, stopped).await;
             connections.ended(GOODBYE).await;
             served
         });

@@ -107,6 +107,7 @@ pub(super) fn start(
             let serve = listener::serve(
                 listener,
                 limits,
+                Some(redirect.clone()),
                 move |request, peer| {
                     let redirect = redirect.clone();
                     async move { redirect.answer(request, peer).await }

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, StatusCode};
 use tokio::sync::watch;
 use weir_edge::listener::{Limits, Listener, serve};
+use weir_edge::plain::AllToHyper;
 use weir_edge::response::{Body, Response};
 
 #[global_allocator]
@@ -47,7 +48,8 @@ fn main() -> std::io::Result<()> {
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let service = |_, _| async { redirect() };
-                let serving = serve(listener, Limits::new("public", 10_000), service, shutdown);
+                let serving =
+                    serve(listener, Limits::new("public", 10_000), None::<AllToHyper>, service, shutdown);
                 tokio::task::LocalSet::new().block_on(&runtime, serving)
             })
         })

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use weir_schemas::click::{Click, Verdict};
+use weir_schemas::click::{ClickHead, Verdict};
 use weir_schemas::fact::kind;
 use weir_schemas::hit::{FLAG_DAY, FLAG_PLACE};
 use weir_schemas::ids::{LinkId, Sequence};
@@ -50,7 +50,7 @@ impl Tally {
         if entry.kind != kind::CLICK {
             return None;
         }
-        let Ok(click) = Click::read(&entry.payload) else {
+        let Ok(click) = ClickHead::read(&entry.payload) else {
             // Written by another version; the followers that keep its row say so.
             metrics::counter!("weir_caps_unreadable_total").increment(1);
             return None;

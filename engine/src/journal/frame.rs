@@ -73,15 +73,20 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
     if checksum(length, body) != crc {
         return Parsed::Bad;
     }
-    let (seq, rest) = body.split_first_chunk::<8>().expect("a body has its head");
+    Parsed::Frame(whole(&bytes[..8 + size]))
+}
+
+/// Reads a frame of exactly these bytes that was parsed before.
+pub(super) fn whole(bytes: &[u8]) -> Frame<'_> {
+    let (seq, rest) = bytes[8..].split_first_chunk::<8>().expect("a body has its head");
     let (counter, payload) = rest[3..].split_first_chunk::<8>().expect("a body has its head");
-    Parsed::Frame(Frame {
+    Frame {
         seq: u64::from_le_bytes(*seq),
         kind: rest[0],
         lane: u16::from_le_bytes([rest[1], rest[2]]),
         counter: u64::from_le_bytes(*counter),
         payload,
-    })
+    }
 }
 
 /// Where the next good frame begins at or after `from`, with a sequence above `after`; `None` where there is none.

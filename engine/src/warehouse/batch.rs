@@ -74,6 +74,7 @@ impl Batch {
     /// there is asked first.
     pub(super) async fn insert(
         &self,
+        block: &mut ClickBlock,
         client: &Client,
         writer: Writer,
         range: Range,
@@ -93,7 +94,7 @@ impl Batch {
             let total = items.len() as u64;
             let missing =
                 if ambiguous { missing(client, writer.node, table, range, items).await? } else { items };
-            let dead = insert_items(client, writer, table, &missing).await?;
+            let dead = insert_items(block, client, writer, table, &missing).await?;
             let (alive, lost) = match table {
                 "clicks" => (&mut inserted.clicks, &mut inserted.dead_traffic),
                 "events" => (&mut inserted.events, &mut inserted.dead_traffic),
@@ -159,6 +160,7 @@ async fn missing<'a>(
 
 /// Inserts `items`; a row that ClickHouse cannot take is bisected out into `dead_letter`. Gives how many went there.
 async fn insert_items(
+    block: &mut ClickBlock,
     client: &Client,
     writer: Writer,
     table: &str,
@@ -171,7 +173,7 @@ async fn insert_items(
             continue;
         }
         let result = match table {
-            "clicks" => insert_clicks(client, writer, part).await,
+            "clicks" => insert_clicks(block, client, writer, part).await,
             "events" => insert_events(client, writer, part).await,
             _ => insert_effects(client, writer, part).await,
         };
@@ -216,9 +218,14 @@ fn settings(client: &Client, writer: Writer, table: &str, items: &[Item<'_>]) ->
         .with_setting("insert_deduplication_token", token(writer, table, items))
 }
 
-async fn insert_clicks(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
+async fn insert_clicks(
+    block: &mut ClickBlock,
+    client: &Client,
+    writer: Writer,
+    items: &[Item<'_>],
+) -> Result<(), ClickHouseError> {
     let client = settings(client, writer, "clicks", items);
-    let mut block = ClickBlock::default();
+    block.clear();
     for item in items {
         let Item::Click(seq, bytes) = item else { unreachable!("only clicks go to clicks") };
         let click = Click::read(bytes)

@@ -33,6 +33,8 @@ pub struct ClickBlock {
     fixed: [Vec<u8>; FIXED.len()],
     texts: [Vec<u8>; TEXTS.len()],
     keyed: [Keyed; KEYED.len()],
+    /// The bytes of the last insert, kept for their memory.
+    bytes: Vec<u8>,
 }
 
 /// Columns of fixed width and their types.
@@ -90,19 +92,20 @@ impl ClickBlock {
     ///
     /// # Errors
     /// What ClickHouse or the connection says; part of the rows may be stored then.
-    pub async fn insert(&self, client: &Client) -> Result<(), ClickHouseError> {
+    pub async fn insert(&mut self, client: &Client) -> Result<(), ClickHouseError> {
         if self.rows == 0 {
             return Ok(());
         }
         let names = FIXED.iter().map(|(name, _)| *name).chain(TEXTS).chain(KEYED);
         let names = names.collect::<Vec<_>>().join(", ");
         let mut insert = client.insert_formatted_with(format!("INSERT INTO clicks ({names}) FORMAT Native"));
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
         self.write(&mut bytes);
-        let mut bytes = Bytes::from(bytes);
-        while !bytes.is_empty() {
-            insert.send(bytes.split_to(bytes.len().min(CHUNK_BYTES))).await?;
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            insert.send(Bytes::copy_from_slice(chunk)).await?;
         }
+        self.bytes = bytes;
         insert.end().await
     }
 

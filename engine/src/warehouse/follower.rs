@@ -10,6 +10,7 @@ use weir_schemas::effect::Effect;
 use weir_schemas::ids::Sequence;
 
 use super::batch::{self, Batch, Counts, Inserted, Writer};
+use super::block::ClickBlock;
 use super::progress::{ProgressFile, Range, Stored};
 use super::{Connection, Shared, WarehouseState};
 use crate::journal::{Family, JournalReader};
@@ -58,6 +59,8 @@ pub(super) struct Follower {
     pub shared: Arc<Shared>,
     pub connection: Connection,
     pub runtime: tokio::runtime::Runtime,
+    /// The clicks of the last batch: its memory serves the next.
+    pub block: ClickBlock,
 }
 
 impl Follower {
@@ -273,7 +276,7 @@ impl Follower {
             let result = match self.connection.client() {
                 Err(error) => Err(error.to_string()),
                 Ok(client) => {
-                    let insert = batch.insert(&client, writer, range, ambiguous);
+                    let insert = batch.insert(&mut self.block, &client, writer, range, ambiguous);
                     let timed = async { tokio::time::timeout(INSERT_TIMEOUT, insert).await };
                     // Whatever failed may have been done all the same.
                     ambiguous = true;

@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn claims(found: Option<ClickId>) -> Claims {
-        let (_, recent) = recent_clicks(10);
+        let (_, recent) = recent_clicks(1 << 16);
         let find: FindClick = Arc::new(move |workspace, id| {
             let found = (workspace == ONE && found == Some(id)).then(|| facts(id));
             Box::pin(async move { found })

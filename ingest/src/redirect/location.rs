@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 
-use bytes::BytesMut;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use weir_engine::links::Pieces;
 
@@ -36,14 +35,15 @@ pub(super) struct Visit<'a> {
 }
 
 /// Appends the location to `out`.
-pub(super) fn write(out: &mut BytesMut, to: &Pieces, visit: Visit<'_>, macros: &impl Macros) {
+pub(super) fn write(out: &mut Vec<u8>, to: &Pieces, visit: Visit<'_>, macros: &impl Macros) {
     let mut sink = Sink { out, macros, expand: to.has_macros };
     sink.own(&to.base);
     let mut separator = b'?';
     let mut token = visit.token;
+    let same = if coded(visit.query) || coded(&to.query) { same_decoded } else { same_as_written };
     for pair in pairs(&to.query) {
         if visit.query.is_empty()
-            || !pairs(visit.query).any(|sent| forwarded(sent) && same(name(sent), name(pair)))
+            || !pairs(visit.query).any(|sent| same(name(sent), name(pair)) && forwarded(sent, same))
         {
             sink.separate(&mut separator);
             sink.own(pair);
@@ -53,7 +53,7 @@ pub(super) fn write(out: &mut BytesMut, to: &Pieces, visit: Visit<'_>, macros: &
             }
         }
     }
-    for pair in pairs(visit.query).filter(|pair| forwarded(pair)) {
+    for pair in pairs(visit.query).filter(|pair| forwarded(pair, same)) {
         sink.separate(&mut separator);
         sink.safe(pair);
     }
@@ -67,7 +67,7 @@ pub(super) fn write(out: &mut BytesMut, to: &Pieces, visit: Visit<'_>, macros: &
 }
 
 struct Sink<'a, M> {
-    out: &'a mut BytesMut,
+    out: &'a mut Vec<u8>,
     macros: &'a M,
     expand: bool,
 }
@@ -123,13 +123,23 @@ fn name(pair: &str) -> &str {
     pair.split('=').next().unwrap_or_default()
 }
 
-fn forwarded(pair: &str) -> bool {
+/// Whether two names mean the same parameter.
+type Same = fn(&str, &str) -> bool;
+
+fn forwarded(pair: &str, same: Same) -> bool {
     !INTERNAL.iter().any(|internal| same(name(pair), internal))
 }
 
-/// Whether two names mean the same parameter: as written, or once decoded.
-fn same(a: &str, b: &str) -> bool {
-    let coded = |text: &str| text.bytes().any(|byte| byte == b'%' || byte == b'+');
+/// Whether a text may mean other characters than it shows.
+fn coded(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'%' | b'+'))
+}
+
+fn same_as_written(a: &str, b: &str) -> bool {
+    a == b
+}
+
+fn same_decoded(a: &str, b: &str) -> bool {
     a == b || ((coded(a) || coded(b)) && decoded(a) == decoded(b))
 }
 
@@ -145,7 +155,7 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
 /// The decoded value of the first parameter `wanted` in a query.
 pub(super) fn parameter<'a>(query: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
     pairs(query)
-        .find(|pair| same(name(pair), wanted))
+        .find(|pair| same_decoded(name(pair), wanted))
         .map(|pair| decoded(pair.split_once('=').map_or("", |(_, v)| v)))
 }
 

@@ -24,8 +24,9 @@ use weir_edge::response::{Body, Response};
 use weir_engine::links::TrackedLink;
 use weir_schemas::time::Timestamp;
 
+use super::answer::SECURE;
 use super::limits::refuse;
-use super::{Redirect, SECURE, Visited};
+use super::{Asked, Redirect, Visited};
 
 /// The cookie of an opened link. Its path is the link's.
 pub(super) const COOKIE: &str = "wul";
@@ -165,7 +166,7 @@ impl Redirect {
             return None;
         }
         let mut host = String::new();
-        super::write_host(request, &mut host);
+        super::write_host(&Asked::of(request), &mut host);
         self.config.links.find(&host, slug).filter(|link| link.spec.password.is_some())
     }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use http::header::SET_COOKIE;
 use weir_edge::route::Router;
 use weir_engine::caps::CapsConfig;
 use weir_engine::journal::JournalConfig;

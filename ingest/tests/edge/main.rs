@@ -17,6 +17,7 @@ use weir_edge::auth::Authenticator;
 use weir_edge::limit::{DEFAULT_PER_SECOND, Limiter};
 use weir_edge::listener::{Limits, Listener, serve};
 use weir_edge::peer::TrustedProxies;
+use weir_edge::plain::AllToHyper;
 use weir_edge::service::Service;
 use weir_engine::books::{Books, BooksConfig};
 use weir_engine::clicks::{RecentClicksWriter, recent_clicks};
@@ -96,7 +97,7 @@ impl Edge {
         for (secret, role) in [(ADMIN, Role::Admin), (VIEWER, Role::Viewer), (INGEST, Role::Ingest)] {
             record(keys::key_created(KeyId(ids.next(at)), "test", role, None, secret));
         }
-        let (clicks, recent) = recent_clicks(1_000);
+        let (clicks, recent) = recent_clicks(1 << 16);
         let find: FindClick = Arc::new(|_, _| Box::pin(async { None }));
         let claims = Arc::new(Claims::new(&keyring.token_keys(), recent, find));
         let public_url = "https://go.example".to_owned();
@@ -141,7 +142,7 @@ impl Edge {
                 let service = Arc::clone(&service);
                 async move { service.answer(request, peer).await }
             };
-            let served = serve(listener, Limits::new("test", 1_000), answer, stopped);
+            let served = serve(listener, Limits::new("test", 1_000), None::<AllToHyper>, answer, stopped);
             tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
         });
         Self { address, books, recorder, keyring, clicks, stop, thread: Some(thread), dir }

@@ -26,9 +26,9 @@ fn prepared(destination: &str, utm: serde_json::Value) -> Prepared {
 }
 
 fn location(destination: &str, utm: serde_json::Value, query: &str, token: Option<&str>) -> String {
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     write(&mut out, &prepared(destination, utm).destination, Visit { query, token }, &Values);
-    String::from_utf8(out.to_vec()).unwrap()
+    String::from_utf8(out).unwrap()
 }
 
 #[test]
@@ -99,10 +99,10 @@ proptest! {
         let text = format!("https://a.example/{path}?{own}#{fragment}").replace(' ', "");
         let Ok(destination) = canonical(&text, |_| false) else { return Ok(()) };
         let spec = serde_json::from_value(serde_json::json!({"destination": destination})).unwrap();
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let visited = Visit { query: &visit, token: Some("T") };
         write(&mut out, &Prepared::new(&spec).destination, visited, &Values);
-        let location = String::from_utf8(out.to_vec()).unwrap();
+        let location = String::from_utf8(out).unwrap();
         prop_assert!(http::HeaderValue::from_str(&location).is_ok(), "{}", location);
         let (before, after) = (url::Url::parse(&destination).unwrap(), url::Url::parse(&location).unwrap());
         prop_assert_eq!((before.host(), before.path()), (after.host(), after.path()));
@@ -128,7 +128,7 @@ proptest! {
         let text = format!("https://{host}{}", pieces.concat());
         let Ok(destination) = canonical(&text, |_| false) else { return Ok(()) };
         let spec = serde_json::from_value(serde_json::json!({"destination": destination})).unwrap();
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let visit = Visit { query: &visit, token: token.as_deref() };
         write(&mut out, &Prepared::new(&spec).destination, visit, &Hostile(value));
         // No control characters, no CR or LF, nothing beyond ASCII: as it stands it is a header and an URL.

@@ -1,0 +1,80 @@
+//! The head of a plain request, parsed where it was read.
+
+use std::mem::MaybeUninit;
+
+use http::HeaderName;
+
+use crate::lines::Lines;
+
+/// A `GET` or `HEAD` of HTTP/1.1 without a body, for a path of this server, on a connection that goes on.
+#[derive(Debug)]
+pub struct PlainRequest<'a> {
+    /// Whether it is a `HEAD`.
+    pub head: bool,
+    /// The path, with its `/`, as sent.
+    pub path: &'a str,
+    /// The query, without `?`, as sent.
+    pub query: &'a str,
+    headers: &'a [httparse::Header<'a>],
+    /// A bit for each length that a name has: most names that are asked for are not there.
+    lengths: u64,
+}
+
+impl<'a> PlainRequest<'a> {
+    /// Parses the request at the beginning of `bytes` and tells its length. `None`: it is not whole, or not plain.
+    pub fn parse<'b: 'a>(
+        bytes: &'b [u8],
+        headers: &'a mut [MaybeUninit<httparse::Header<'b>>],
+    ) -> Option<(Self, usize)> {
+        let mut request = httparse::Request::new(&mut []);
+        let Ok(httparse::Status::Complete(length)) = request.parse_with_uninit_headers(bytes, headers) else {
+            return None;
+        };
+        let head = match request.method? {
+            "GET" => false,
+            "HEAD" => true,
+            _ => return None,
+        };
+        let target = request.path?;
+        if request.version != Some(1) || !target.starts_with('/') || !target.bytes().all(unquestioned) {
+            return None;
+        }
+        let (mut hosts, mut lengths) = (0, 0);
+        for header in &*request.headers {
+            lengths |= length_bit(header.name);
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                4 if is("host") => hosts += 1,
+                6 if is("expect") => return None,
+                7 if is("upgrade") => return None,
+                10 if is("connection") && !header.value.eq_ignore_ascii_case(b"keep-alive") => return None,
+                14 if is("content-length") => return None,
+                17 if is("transfer-encoding") => return None,
+                _ => {}
+            }
+        }
+        if hosts > 1 {
+            return None;
+        }
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Some((Self { head, path, query, headers: request.headers, lengths }, length))
+    }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
+
+/// Bytes of a target that nobody reads differently; where there are others, hyper decides what they mean.
+fn unquestioned(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+}
+
+impl Lines for PlainRequest<'_> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let name = name.as_str();
+        let headers = if self.lengths & length_bit(name) == 0 { &[] } else { self.headers };
+        headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+    }
+}
