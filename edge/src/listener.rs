@@ -317,8 +317,8 @@ async fn linger(mut stream: TcpStream, stopping: bool) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
-/// A connection some of whose bytes were read already, and whose writes may not stall for ever: hyper would wait as long
-/// as the client does.
+/// A connection some of whose bytes were read already, and whose writes may not stall for ever: hyper would
+/// wait as long as the client does.
 struct Begun {
     begun: Bytes,
     stream: TcpStream,

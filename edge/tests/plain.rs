@@ -223,8 +223,8 @@ fn the_rest_is_hypers_and_gets_the_same_answers() {
     assert_eq!(hyper.plainly(), 0);
 }
 
-/// What both say. Whether a connection that ends in nonsense is told 400 or only closed depends, with hyper alone too, on
-/// how its bytes were cut into packets: that last word is left out.
+/// What both say. Whether a connection that ends in nonsense is told 400 or only closed depends, with hyper
+/// alone too, on how its bytes were cut into packets: that last word is left out.
 fn both(plain: &Running, hyper: &Running, parts: &[&[u8]]) -> (Vec<String>, Vec<String>) {
     let ask = |server: &Running| {
         let mut answers = comparable(&server.send(parts));

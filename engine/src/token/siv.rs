@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_counter_goes_over_its_words() {
-        // The counter's last 31 bits are ones before the second block: the carry must go where RFC 5297 has room for it.
+        // The counter's last 31 bits are ones before the second block: the carry goes where RFC 5297 has room.
         let siv = Siv::new(&[3; 64], &[1]);
         let mut stream = [0; MESSAGE_BYTES];
         siv.apply_keystream(u128::from(u32::MAX), &mut stream);
