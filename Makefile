@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WEB := dashboard/web
 RELEASE := target/release/weir
 
-.PHONY: help run build test demo loadtest libchdb geoip agents data web test-clients chromium lint test-rust test-web \
+.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients chromium lint test-rust test-web \
 	test-browser bench bench-redirect clean
 
 help:
@@ -18,7 +18,7 @@ help:
 
 # ---- running
 
-build: libchdb geoip web
+build: libchdb geoip networks web
 	cargo build --release --locked --bin weir
 
 # The demo's visitors come from all over the world by way of X-Forwarded-For: believed from this machine only.
@@ -39,10 +39,13 @@ libchdb:
 geoip:
 	@scripts/fetch-geoip
 
+networks:
+	@scripts/fetch-networks
+
 agents:
 	@scripts/fetch-agents
 
-data: libchdb geoip agents
+data: libchdb geoip networks agents
 
 test-clients:
 	@scripts/fetch-test-clients

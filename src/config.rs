@@ -32,6 +32,8 @@ pub struct Config {
     pub trusted_proxies: Vec<String>,
     /// GeoIP file or folder; `None`: `.weir/geoip` where it exists.
     pub geoip: Option<PathBuf>,
+    /// Folder of the networks' tables; `None`: `.weir/networks` where it exists.
+    pub networks: Option<PathBuf>,
     /// `None`: the embedded ClickHouse.
     pub clickhouse_url: Option<String>,
     /// User of a ClickHouse of one's own.
@@ -190,6 +192,7 @@ impl Values {
                 })
                 .unwrap_or_default(),
             geoip: own("geoip").map(PathBuf::from),
+            networks: own("networks").map(PathBuf::from),
             clickhouse_url: own("clickhouse_url"),
             clickhouse_user: own("clickhouse.user").unwrap_or_else(|| "default".to_owned()),
             clickhouse_password: own("clickhouse.password").unwrap_or_default(),

@@ -11,7 +11,7 @@ use weir_engine::books::{Books, BooksConfig};
 use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::clicks::{RECENT_BYTES, RecentClicks, recent_clicks};
 use weir_engine::data_dir::DataDir;
-use weir_engine::enrich::{Enricher, Geo, SaltOfTheDay};
+use weir_engine::enrich::{Enricher, Geo, Networks, SaltOfTheDay};
 use weir_engine::journal::JournalConfig;
 use weir_engine::keyring::Keyring;
 use weir_engine::recorder::{Lane, Recorder, RecorderConfig, Refine};
@@ -73,7 +73,7 @@ impl Engine {
             })
         };
         let (mut remember, recent) = recent_clicks(RECENT_BYTES);
-        let mut enricher = Enricher::new(config.node, geo.clone(), Arc::clone(&salt));
+        let mut enricher = Enricher::new(config.node, geo.clone(), open_networks(config)?, Arc::clone(&salt));
         let redirects = RedirectStats::default();
         let count = redirects.clone();
         let refine: Refine = Box::new(move |lane, counter, raw, out| {
@@ -131,6 +131,20 @@ impl Engine {
         self.recorder.stop();
         self.books.stop();
         self.caps.stop();
+    }
+}
+
+fn open_networks(config: &Config) -> Result<Option<Networks>, Failure> {
+    let found = match &config.networks {
+        Some(path) => Some(path.clone()),
+        None => Some(PathBuf::from(".weir/networks")).filter(|path| path.is_dir()),
+    };
+    match found {
+        Some(path) => Ok(Some(Networks::open(&path)?)),
+        None => {
+            tracing::warn!("no table of networks: `asn` stays 0 (make networks, or --networks)");
+            Ok(None)
+        }
     }
 }
 

@@ -89,7 +89,7 @@ fn lane(c: &mut Criterion) {
 }
 
 fn enrichment(c: &mut Criterion) {
-    let mut enricher = Enricher::new(NODE, None, std::sync::Arc::new(|day| [day as u8; 16]));
+    let mut enricher = Enricher::new(NODE, None, None, std::sync::Arc::new(|day| [day as u8; 16]));
     let hit = hit_bytes(1);
     let mut out = Vec::new();
     let mut number = 0;

@@ -39,6 +39,7 @@ fn clicks() -> Vec<Click<'static>> {
             ..Dims::default()
         },
         slug: "spring".into(),
+        evidence: "".into(),
     };
     (0..CLICKS).map(click).collect()
 }

@@ -76,6 +76,7 @@ pub fn click(number: u64) -> Click<'static> {
             ..Dims::default()
         },
         slug: "spring-sale".into(),
+        evidence: "".into(),
     }
 }
 

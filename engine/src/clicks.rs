@@ -114,6 +114,7 @@ impl RecentClicks {
             partner: click.partner,
             visitor: click.visitor,
             bot: click.bot,
+            asn: click.asn,
             dims: click.dims.into_owned(),
         })
     }
@@ -145,6 +146,7 @@ mod tests {
             asn: 0,
             dims: Dims { country: "DE".into(), ..Dims::default() },
             slug: "a".into(),
+            evidence: "".into(),
         };
         let mut bytes = Vec::new();
         click.write(&mut bytes);

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use siphasher::sip::SipHasher13;
 use weir_schemas::click::{Click, Device, Dims, Verdict};
@@ -16,15 +16,19 @@ use weir_schemas::ids::{ClickId, PartnerId, ProgramId};
 use weir_schemas::time::Timestamp;
 use weir_schemas::wire::WireError;
 
+use crate::signals::{Detector, Suspect};
+
 pub mod agent;
 mod campaign;
 mod continent;
 pub mod geo;
+pub mod networks;
 mod referrer;
 
 pub use agent::{Agent, Agents};
 pub(crate) use continent::of as continent;
 pub use geo::{Geo, GeoError, Place};
+pub use networks::{Network, Networks};
 pub(crate) use referrer::host as referrer_host;
 
 /// Gives the salt by which addresses are hashed on the UTC day of the hit; it is deleted when the day is
@@ -36,6 +40,8 @@ pub struct Enricher {
     node: u16,
     agents: Agents,
     geo: Option<Arc<Geo>>,
+    networks: Option<Networks>,
+    detector: Detector,
     salt: SaltOfTheDay,
     salted: Option<(i64, SipHasher13)>,
 }
@@ -50,9 +56,11 @@ impl std::fmt::Debug for Enricher {
 }
 
 impl Enricher {
-    /// `geo` is `None` where there is no GeoIP file: places stay empty, everything else works.
-    pub fn new(node: u16, geo: Option<Arc<Geo>>, salt: SaltOfTheDay) -> Self {
-        Self { node, agents: Agents::new(), geo, salt, salted: None }
+    /// `geo` and `networks` are `None` where there are no such files: places and systems stay empty,
+    /// everything else works.
+    pub fn new(node: u16, geo: Option<Arc<Geo>>, networks: Option<Networks>, salt: SaltOfTheDay) -> Self {
+        let (agents, detector) = (Agents::new(), Detector::default());
+        Self { node, agents, geo, networks, detector, salt, salted: None }
     }
 
     /// Refines the record that was `counter`-th on `lane`, appends the bytes of its click or event to `out`
@@ -72,10 +80,21 @@ impl Enricher {
         let network = self.network(hit.at, &hit.address);
         let agent = self.agents.look_up(hit.user_agent);
         let place = self.geo.as_ref().map(|geo| geo.look_up(address(hit.address))).unwrap_or_default();
+        let system = self.system(&hit.address, &place);
         let from = referrer::host(hit.referrer);
         let campaign = campaign::Campaign::read(hit.query, hit.link_utm);
         let medium = referrer::medium(from, &campaign.medium, campaign.has_ad_click_id).to_owned();
         let verdict = if hit.verdict == Verdict::Counted && agent.bot { Verdict::Bot } else { hit.verdict };
+        let (signal, evidence) = self.detector.judge(&Suspect {
+            at: hit.at,
+            verdict,
+            flags: hit.flags,
+            link: hit.link,
+            visitor: hit.visitor,
+            network,
+            place: &place,
+            system: &system,
+        });
         let click = Click {
             id: ClickId::new(hit.at.0, self.node, lane, counter),
             at: hit.at,
@@ -90,7 +109,7 @@ impl Enricher {
             partner: hit.partner,
             visitor: hit.visitor,
             network,
-            asn: place.asn,
+            asn: system.number,
             dims: Dims {
                 domain: hit.domain.into(),
                 variant: hit.variant.into(),
@@ -109,8 +128,10 @@ impl Enricher {
                 utm_term: campaign.term,
                 utm_content: campaign.content,
                 language: language(hit.language),
+                signal: signal.into(),
             },
             slug: hit.slug.into(),
+            evidence: evidence.into(),
         };
         click.write(out);
         Ok(kind::CLICK)
@@ -128,6 +149,7 @@ impl Enricher {
         let network = self.network(at, &raw.address);
         let agent = self.agents.look_up(raw.user_agent);
         let place = self.geo.as_ref().map(|geo| geo.look_up(address(raw.address))).unwrap_or_default();
+        let system = self.system(&raw.address, &place);
         let from = referrer::host(raw.referrer);
         // From one page of the site to the next is no referral.
         let from = if from == referrer::without_www(raw.host) { "" } else { from };
@@ -137,7 +159,7 @@ impl Enricher {
             id: ClickId::new(at.0, self.node, lane, counter),
             bot: agent.bot,
             network,
-            asn: place.asn,
+            asn: system.number,
             program: ProgramId::NONE,
             partner: PartnerId::NONE,
             told: raw.told,
@@ -159,10 +181,20 @@ impl Enricher {
                 utm_term: campaign.term,
                 utm_content: campaign.content,
                 language: language(raw.language),
+                signal: "".into(),
             },
         };
         event.write(out);
         Ok(())
+    }
+
+    /// Whose an address is; from the city's file where that one knows and there is no other.
+    fn system(&mut self, bytes: &[u8; 16], place: &Place) -> Arc<Network> {
+        match &mut self.networks {
+            Some(networks) => networks.look_up(address(*bytes)),
+            None if place.asn == 0 => Arc::clone(&NO_NETWORK),
+            None => Arc::new(Network { number: place.asn, name: String::new() }),
+        }
     }
 
     fn network(&mut self, at: Timestamp, address: &[u8; 16]) -> u64 {
@@ -173,6 +205,8 @@ impl Enricher {
         self.salted.as_ref().expect("set just above").1.hash(address)
     }
 }
+
+static NO_NETWORK: LazyLock<Arc<Network>> = LazyLock::new(Arc::default);
 
 /// The address as the visitor's network knows it: IPv4 where it was mapped.
 fn address(bytes: [u8; 16]) -> IpAddr {

@@ -18,6 +18,7 @@ pub mod postback_tokens;
 pub mod query;
 pub mod recorder;
 pub mod redirect_stats;
+pub mod signals;
 pub mod sites;
 pub mod token;
 pub mod warehouse;

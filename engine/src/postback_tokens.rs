@@ -25,10 +25,13 @@ pub struct PostbackToken {
     pub currency: weir_schemas::money::Currency,
 }
 
+/// A token and until when it is taken, where that is known.
+type Known = (Arc<PostbackToken>, Option<Timestamp>);
+
 /// The map. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct PostbackTable {
-    tokens: Arc<HashMap<String, (Arc<PostbackToken>, Option<Timestamp>), ahash::RandomState>>,
+    tokens: Arc<HashMap<String, Known, ahash::RandomState>>,
 }
 
 impl PostbackTable {

@@ -24,6 +24,7 @@ pub mod fold;
 pub mod sql;
 
 pub mod link_clicks;
+pub mod link_signals;
 pub mod reports;
 
 pub use latency::LATENCY_ERROR;

@@ -15,6 +15,7 @@ use weir_edge::route::Router;
 use weir_engine::keys::Principal;
 use weir_engine::query::execute::{QueryError, execute};
 use weir_engine::query::link_clicks::link_clicks;
+use weir_engine::query::link_signals::{Noticed, link_signals};
 use weir_engine::query::plan::Plan;
 use weir_engine::recorder::Recorder;
 use weir_engine::warehouse::Warehouse;
@@ -106,6 +107,18 @@ impl Analytics {
                 None
             }
         }
+    }
+
+    /// The suspicious clicks of a link since `since`, as of now.
+    pub async fn link_signals(
+        &self,
+        of: WorkspaceId,
+        link: LinkId,
+        since: Timestamp,
+    ) -> Result<Vec<Noticed>, Problem> {
+        let as_of = self.fresh().await;
+        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        link_signals(&client, of, link, since, as_of.seq).await.map_err(|error| away(&error))
     }
 
     /// How fresh an answer would be now, having the warehouse store what is known.

@@ -26,6 +26,7 @@ mod partners;
 mod postback_tokens;
 mod programs;
 mod qr;
+mod signals;
 mod sites;
 
 /// Who may read what belongs to the whole workspace.
@@ -74,6 +75,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/tags", |context, of| Box::pin(links::tags(context, of))),
         ("/v1/links/{id}", |context, of| Box::pin(links::one(context, of))),
         ("/v1/links/{id}/allocation", |context, of| Box::pin(allocation::one(context, of))),
+        ("/v1/links/{id}/signals", |context, of| Box::pin(signals::of_link(context, of))),
         ("/v1/links/{id}/qr", |context, of| Box::pin(qr::code(context, of))),
         ("/v1/blocklist", |context, of| Box::pin(blocklist::list(context, of))),
         ("/v1/conversions", |context, of| Box::pin(conversions::list(context, of))),

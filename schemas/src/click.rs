@@ -1,8 +1,9 @@
 //! The click: a hit with all that is known of it, as the journal keeps it and every follower sees it.
 //!
-//! Bytes (version 1): version u8 · verdict u8 · flags u8 · bot u8 · device u8 · status u16 · id u128 · at u64 ·
+//! Bytes (version 2): version u8 · verdict u8 · flags u8 · bot u8 · device u8 · status u16 · id u128 · at u64 ·
 //! latency_us u32 · workspace u32 · link u64 · program u64 · partner u64 · visitor u64 · network u64 · asn
-//! u32 · then the texts of [`Dims`] in their order, then slug.
+//! u32 · then the texts of [`Dims`] in their order, then slug, then evidence. Version 1 had neither
+//! `signal`, the last of the dimensions, nor evidence.
 
 use std::borrow::Cow;
 
@@ -10,11 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::hit::NAME_MAX;
 use crate::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use crate::signal::EVIDENCE_MAX;
 use crate::time::Timestamp;
 use crate::wire::{Reader, WireError, Writer};
 
 /// The version that [`Click::write`] writes.
-pub const CLICK_VERSION: u8 = 1;
+pub const CLICK_VERSION: u8 = 2;
+const BEFORE_SIGNALS: u8 = 1;
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:literal),+ $(,)? }) => {
@@ -135,10 +138,12 @@ pub struct Dims<'a> {
     pub utm_content: Cow<'a, str>,
     /// First language asked for (`de`).
     pub language: Cow<'a, str>,
+    /// The gravest [`Signal`](crate::signal::Signal).
+    pub signal: Cow<'a, str>,
 }
 
 /// How many texts [`Dims`] has.
-pub const DIMS: usize = 17;
+pub const DIMS: usize = 18;
 
 impl<'a> Dims<'a> {
     /// Every text in its order.
@@ -161,6 +166,7 @@ impl<'a> Dims<'a> {
             &self.utm_term,
             &self.utm_content,
             &self.language,
+            &self.signal,
         ]
     }
 
@@ -183,6 +189,7 @@ impl<'a> Dims<'a> {
             utm_term,
             utm_content,
             language,
+            signal,
         ] = texts.map(Cow::Borrowed);
         Self {
             domain,
@@ -202,6 +209,7 @@ impl<'a> Dims<'a> {
             utm_term,
             utm_content,
             language,
+            signal,
         }
     }
 
@@ -226,6 +234,7 @@ impl<'a> Dims<'a> {
             utm_term: own(self.utm_term),
             utm_content: own(self.utm_content),
             language: own(self.language),
+            signal: own(self.signal),
         }
     }
 }
@@ -265,6 +274,8 @@ pub struct Click<'a> {
     pub dims: Dims<'a>,
     /// The slug asked for.
     pub slug: Cow<'a, str>,
+    /// By what its signals were noticed, in words.
+    pub evidence: Cow<'a, str>,
 }
 
 impl<'a> Click<'a> {
@@ -290,18 +301,22 @@ impl<'a> Click<'a> {
             w.text(text, NAME_MAX);
         }
         w.text(&self.slug, NAME_MAX);
+        w.text(&self.evidence, EVIDENCE_MAX);
     }
 
     /// Reads a click back; its texts borrow from `bytes`.
     pub fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(bytes);
         let head = ClickHead::read_from(&mut r)?;
+        let signals = bytes.first() != Some(&BEFORE_SIGNALS);
         let mut texts = [""; DIMS];
-        for text in &mut texts {
+        let known = if signals { DIMS } else { DIMS - 1 };
+        for text in &mut texts[..known] {
             *text = r.text()?;
         }
         let dims = Dims::from_texts(texts);
         let slug = Cow::Borrowed(r.text()?);
+        let evidence = Cow::Borrowed(if signals { r.text()? } else { "" });
         let ClickHead {
             id,
             at,
@@ -335,6 +350,7 @@ impl<'a> Click<'a> {
             asn,
             dims,
             slug,
+            evidence,
         })
     }
 }
@@ -367,7 +383,7 @@ impl ClickHead {
     }
 
     fn read_from(r: &mut Reader<'_>) -> Result<Self, WireError> {
-        if r.u8()? != CLICK_VERSION {
+        if ![BEFORE_SIGNALS, CLICK_VERSION].contains(&r.u8()?) {
             return Err(WireError::Unknown("click version"));
         }
         Ok(Self {
@@ -415,6 +431,7 @@ mod tests {
             asn: 7,
             dims: Dims::from_texts(texts.try_into().unwrap()),
             slug: "spring".into(),
+            evidence: "AS1".into(),
         };
         let mut bytes = Vec::new();
         click.write(&mut bytes);
@@ -423,6 +440,21 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(Click::read(&bytes[..end]).is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn a_click_from_before_the_signals_is_still_read() {
+        let id = ClickId::new(1_793_491_200_007, 1, 2, 3);
+        let mut bytes = vec![1, 0, 0, 0];
+        bytes.extend_from_slice(&302_u16.to_le_bytes());
+        bytes.extend_from_slice(&id.0.to_le_bytes());
+        bytes.extend_from_slice(&[0; 8 + 4 + 4 + 8 * 5 + 4]);
+        let mut writer = Writer::new(&mut bytes);
+        (0..17).for_each(|n| writer.text(&format!("text {n}"), NAME_MAX));
+        writer.text("spring", NAME_MAX);
+        let click = Click::read(&bytes).unwrap();
+        assert_eq!((click.id, &*click.dims.language, &*click.slug), (id, "text 16", "spring"));
+        assert_eq!((&*click.dims.signal, &*click.evidence), ("", ""));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::click::Dims;
+use crate::click::{Click, Dims, Verdict};
 use crate::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, Sequence, WorkspaceId};
 use crate::money::Currency;
 use crate::time::Timestamp;
@@ -48,6 +48,12 @@ pub struct Effect {
     pub partner: PartnerId,
     /// The click's visitor, 0 where unknown.
     pub visitor: u64,
+    /// The click's autonomous system, 0 where unknown.
+    #[serde(default)]
+    pub asn: u32,
+    /// With a verdict it moves hits, as [`Change::hits`] says, and nothing else: a verdict on the click that came late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// The click's dimensions.
     pub dims: Dims<'static>,
     /// The conversion's properties, as texts.
@@ -77,6 +83,8 @@ pub struct Change {
     pub refunds: i64,
     /// Partners' earnings, net of reversals.
     pub commission: i64,
+    /// Hits under the effect's verdict; where that is `counted`, clicks.
+    pub hits: i64,
 }
 
 impl std::ops::Neg for Change {
@@ -91,7 +99,39 @@ impl std::ops::Neg for Change {
             revenue: -self.revenue,
             refunds: -self.refunds,
             commission: -self.commission,
+            hits: -self.hits,
         }
+    }
+}
+
+impl Effect {
+    /// The event under which a late verdict moves hits.
+    pub const VERDICT: &'static str = "verdict";
+
+    /// The hit that a late verdict moves, and how many times it is added.
+    pub fn moved_hit(&self) -> Option<(Click<'_>, i64)> {
+        let verdict = self.verdict?;
+        let borrowed = self.dims.texts();
+        let click = Click {
+            id: self.click.unwrap_or_default(),
+            at: self.at,
+            verdict,
+            bot: verdict == Verdict::Bot,
+            flags: 0,
+            status: 0,
+            latency_us: 0,
+            workspace: self.workspace,
+            link: self.link,
+            program: self.program,
+            partner: self.partner,
+            visitor: self.visitor,
+            network: 0,
+            asn: self.asn,
+            dims: Dims::from_texts(borrowed),
+            slug: "".into(),
+            evidence: "".into(),
+        };
+        Some((click, self.change.hits))
     }
 }
 

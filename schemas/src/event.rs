@@ -344,7 +344,8 @@ impl<'a> Event<'a> {
         w.u64(self.program.0);
         w.u64(self.partner.0);
         self.told.write(&mut w);
-        for text in self.dims.texts() {
+        // An event has no signal of its own.
+        for text in &self.dims.texts()[..DIMS - 1] {
             w.text(text, NAME_MAX);
         }
     }
@@ -363,7 +364,7 @@ impl<'a> Event<'a> {
         let partner = PartnerId(r.u64()?);
         let told = Told::read(&mut r)?;
         let mut texts = [""; DIMS];
-        for text in &mut texts {
+        for text in &mut texts[..DIMS - 1] {
             *text = r.text()?;
         }
         Ok(Self { id, bot, network, asn, program, partner, told, dims: Dims::from_texts(texts) })
@@ -424,7 +425,8 @@ mod tests {
             assert!(RawEvent::read(&bytes[..end]).is_err(), "{end}");
         }
         let texts: Vec<String> = (0..DIMS).map(|n| format!("dim {n}")).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        texts[DIMS - 1] = "";
         let event = Event {
             id: ClickId(9),
             bot: true,

@@ -371,6 +371,9 @@ pub struct ClickFacts {
     /// A robot's click credits nothing.
     #[serde(default)]
     pub bot: bool,
+    /// The autonomous system, 0 where unknown.
+    #[serde(default)]
+    pub asn: u32,
     /// The dimensions that the conversion inherits.
     #[serde(default)]
     pub dims: Dims<'static>,

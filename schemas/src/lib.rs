@@ -2,9 +2,9 @@
 //!
 //! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]; tables: [`csv`]), what the
 //! edge saw ([`hit`]),
-//! what was made of it ([`click`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for the numbers
-//! ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`], [`partner`],
-//! [`query`], [`live`], [`problem`]), and the warehouse's schema ([`migrations`]).
+//! what was made of it ([`click`], [`signal`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for
+//! the numbers ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`],
+//! [`partner`], [`query`], [`live`], [`problem`]), and the warehouse's schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
 
@@ -26,5 +26,6 @@ pub mod postback;
 pub mod problem;
 pub mod program;
 pub mod query;
+pub mod signal;
 pub mod time;
 pub mod wire;

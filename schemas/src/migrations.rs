@@ -29,6 +29,7 @@ pub const ALL: &[Migration] = &[
         name: "effect_properties",
         sql: include_str!("../sql/0005_effect_properties.sql"),
     },
+    Migration { number: 6, name: "signals", sql: include_str!("../sql/0006_signals.sql") },
 ];
 
 impl Migration {

@@ -183,6 +183,8 @@ vocabulary! {
         Verdict = "verdict",
         /// First language asked for.
         Language = "language",
+        /// The gravest fraud signal of the click or conversion; empty where there is none.
+        Signal = "signal",
     }
 }
 

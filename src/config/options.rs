@@ -46,6 +46,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Proxies whose forwarding headers are believed, separated by commas [none]",
     ),
     option("geoip", "PATH", "GeoIP file or folder of .mmdb files [.weir/geoip where it exists]"),
+    option("networks", "PATH", "Folder of asn-ipv4.csv and asn-ipv6.csv [.weir/networks where it exists]"),
     option("clickhouse_url", "URL", "A ClickHouse of your own [unset: the embedded one]"),
     option("clickhouse.user", "NAME", "Its user [default]"),
     option("clickhouse.password", "TEXT", "Its password"),

@@ -27,6 +27,7 @@ mod refunds;
 mod repeats;
 mod reports;
 mod sessions;
+mod signals;
 mod stripe;
 mod visitors;
 

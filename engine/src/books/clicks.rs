@@ -18,6 +18,7 @@ use super::outcome::{Applied, Outcome, StoreError};
 pub(super) struct Credit {
     pub(super) link: LinkId,
     pub(super) visitor: u64,
+    pub(super) asn: u32,
     pub(super) dims: Dims<'static>,
 }
 
@@ -66,7 +67,7 @@ pub(super) fn claimed(
 pub(super) fn credit(db: &Connection, workspace: WorkspaceId, click: ClickId) -> Result<Credit, StoreError> {
     let Some(found) = claimed(db, workspace, click)? else { return Ok(Credit::default()) };
     Ok(match found.facts {
-        Some(facts) => Credit { link: facts.link, visitor: facts.visitor, dims: facts.dims },
+        Some(facts) => Credit { link: facts.link, visitor: facts.visitor, asn: facts.asn, dims: facts.dims },
         None => Credit { link: found.link, ..Credit::default() },
     })
 }

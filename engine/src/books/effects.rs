@@ -49,6 +49,8 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         program: conversion.program,
         partner: conversion.partner,
         visitor: 0,
+        asn: 0,
+        verdict: None,
         dims: Default::default(),
         properties: properties(conversion)?,
         change: Change::default(),
@@ -56,6 +58,7 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
     if let Some(credit) = credit {
         effect.link = credit.link;
         effect.visitor = credit.visitor;
+        effect.asn = credit.asn;
         effect.dims = credit.dims;
     }
     Ok(effect)
@@ -165,6 +168,7 @@ fn add(a: Change, b: Change) -> Change {
         revenue: a.revenue + b.revenue,
         refunds: a.refunds + b.refunds,
         commission: a.commission + b.commission,
+        hits: a.hits + b.hits,
     }
 }
 

@@ -125,6 +125,7 @@ impl Bench {
                 revenue: sum.revenue + c.revenue,
                 refunds: sum.refunds + c.refunds,
                 commission: sum.commission + c.commission,
+                hits: 0,
             }
         })
     }
@@ -153,6 +154,7 @@ fn facts_of(id: ClickId) -> ClickFacts {
         partner: PartnerId(6),
         visitor: 9,
         bot: false,
+        asn: 0,
         dims: Dims { country: "DE".into(), ..Dims::default() },
     }
 }

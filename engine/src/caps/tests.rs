@@ -44,6 +44,7 @@ fn click(at: i64, verdict: Verdict, flags: u8) -> Vec<u8> {
         asn: 0,
         dims: Dims::default(),
         slug: "a".into(),
+        evidence: "".into(),
     };
     click.write(&mut bytes);
     bytes

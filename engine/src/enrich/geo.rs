@@ -26,6 +26,8 @@ pub struct Place {
     pub city: String,
     /// Number of the autonomous system, where the file tells.
     pub asn: u32,
+    /// Latitude and longitude in thousandths of a degree, where the file tells.
+    pub point: Option<(i32, i32)>,
 }
 
 /// Why places cannot be looked up.
@@ -151,6 +153,7 @@ impl Place {
             region: text(&self.region, &other.region),
             city: text(&self.city, &other.city),
             asn: if self.asn == 0 { other.asn } else { self.asn },
+            point: self.point.or(other.point),
         }
     }
 }
@@ -165,7 +168,40 @@ struct Record<'a> {
     city: Option<FlatOrNamed<'a>>,
     country: Option<Named<'a>>,
     subdivisions: Vec<Named<'a>>,
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
+    location: Location,
     autonomous_system_number: u32,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Location {
+    latitude: Option<Degrees>,
+    longitude: Option<Degrees>,
+}
+
+/// DB-IP's files have degrees in single precision, MaxMind's in double, and the reader converts neither.
+#[derive(Clone, Copy)]
+struct Degrees(f64);
+
+impl<'de> Deserialize<'de> for Degrees {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl serde::de::Visitor<'_> for Number {
+            type Value = Degrees;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("degrees")
+            }
+            fn visit_f64<E>(self, degrees: f64) -> Result<Degrees, E> {
+                Ok(Degrees(degrees))
+            }
+            fn visit_f32<E>(self, degrees: f32) -> Result<Degrees, E> {
+                Ok(Degrees(degrees.into()))
+            }
+        }
+        deserializer.deserialize_any(Number)
+    }
 }
 
 #[derive(Deserialize)]
@@ -192,6 +228,8 @@ struct Names<'a> {
 
 impl From<Record<'_>> for Place {
     fn from(record: Record<'_>) -> Self {
+        let latitude = record.latitude.or(record.location.latitude);
+        let longitude = record.longitude.or(record.location.longitude);
         let nested_country = record.country.map(|country| country.iso_code).unwrap_or_default();
         let nested_region = record.subdivisions.first().map(|region| region.names.en).unwrap_or_default();
         let first =
@@ -205,6 +243,10 @@ impl From<Record<'_>> for Place {
                 None => String::new(),
             },
             asn: record.autonomous_system_number,
+            point: latitude.zip(longitude).map(|(latitude, longitude)| {
+                let thousandths = |degrees: Degrees| (degrees.0 * 1_000.0).round() as i32;
+                (thousandths(latitude), thousandths(longitude))
+            }),
         }
     }
 }
@@ -226,11 +268,12 @@ mod tests {
 
     #[test]
     fn both_shapes_of_records_are_read() {
-        let flat = r#"{"country_code":"DE","state1":"Berlin","city":"Berlin","latitude":52.5}"#;
+        let flat =
+            r#"{"country_code":"DE","state1":"Berlin","city":"Berlin","latitude":52.5,"longitude":13.4}"#;
         let nested = r#"{"country":{"iso_code":"DE"},"subdivisions":[{"iso_code":"BE","names":{"en":"Berlin"}}],
-                         "city":{"names":{"en":"Berlin","de":"Berlin"}}}"#;
+                         "city":{"names":{"en":"Berlin","de":"Berlin"}},"location":{"latitude":52.5,"longitude":13.4}}"#;
         let place = |text| Place::from(serde_json::from_str::<Record<'_>>(text).unwrap());
         assert_eq!(place(flat), place(nested));
-        assert_eq!(place(flat).country, "DE");
+        assert_eq!((place(flat).country.as_str(), place(flat).point), ("DE", Some((52_500, 13_400))));
     }
 }

@@ -7,7 +7,7 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 
 const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
 fn enricher() -> Enricher {
-    Enricher::new(3, None, Arc::new(|day| [day as u8; 16]))
+    Enricher::new(3, None, None, Arc::new(|day| [day as u8; 16]))
 }
 
 fn hit(user_agent: &str) -> RawHit<'_> {

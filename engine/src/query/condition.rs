@@ -350,6 +350,7 @@ impl<'a> Row<'a> {
             Field::UtmContent => &dims.utm_content,
             Field::Variant => &dims.variant,
             Field::Language => &dims.language,
+            Field::Signal => &dims.signal,
             Field::Verdict | Field::Event | Field::Provider | Field::Currency => {
                 unreachable!("returned above")
             }
@@ -371,10 +372,10 @@ impl<'a> Row<'a> {
             (Self::Event(event), Field::Partner) => event.partner.0,
             (Self::Event(event), Field::Program) => event.program.0,
             (Self::Event(event), Field::Asn) => u64::from(event.asn),
+            (Self::Effect(effect), Field::Asn) => u64::from(effect.asn),
             (Self::Effect(effect), Field::Link) => effect.link.0,
             (Self::Effect(effect), Field::Partner) => effect.partner.0,
             (Self::Effect(effect), Field::Program) => effect.program.0,
-            (Self::Effect(_), Field::Asn) => 0,
             _ => unreachable!("not a number field"),
         }
     }

@@ -121,6 +121,14 @@ impl RowStates {
     /// Adds a click, if the plan counts it.
     #[inline]
     pub fn add_click(&mut self, click: &Click<'_>) {
+        self.add_hit(click, 1, true);
+    }
+
+    /// Adds a hit so many times. One that a late verdict moved is not `whole`: it has neither latency nor, as
+    /// a set cannot lose what it has, a visitor.
+    #[inline]
+    fn add_hit(&mut self, click: &Click<'_>, times: i64, whole: bool) {
+        let times = i128::from(times);
         let plan = Arc::clone(&self.plan);
         let counted = match click.verdict {
             Verdict::Counted => plan.needs.counted(),
@@ -135,6 +143,7 @@ impl RowStates {
         let other = other.filter(|sum| plan.needs.sums.contains(sum));
         let hit = plan.needs.sums.contains(&Sum::Hits);
         if !(counted || hit || other.is_some())
+            || (!whole && plan.needs.sums.is_empty())
             || click.workspace != plan.workspace
             || !plan.range.contains(click.at)
             || plan.partner.is_some_and(|partner| partner != click.partner)
@@ -148,17 +157,17 @@ impl RowStates {
         let Some(at) = self.group_of(&plan, &row, click.at.0) else { return };
         let add = |states: &mut States| {
             if let Some(sum) = other {
-                states.add(sum, 1);
+                states.add(sum, times);
             }
             if hit {
-                states.add(Sum::Hits, 1);
+                states.add(Sum::Hits, times);
             }
             if counted {
-                states.add(Sum::Clicks, 1);
-                if plan.needs.visitors {
+                states.add(Sum::Clicks, times);
+                if plan.needs.visitors && whole {
                     states.visitors.add(click.visitor);
                 }
-                if plan.needs.latency {
+                if plan.needs.latency && whole {
                     states.latencies.add(click.latency_us);
                 }
             }
@@ -196,6 +205,9 @@ impl RowStates {
 
     /// Adds an effect, if the plan counts it.
     pub fn add_effect(&mut self, effect: &Effect) {
+        if let Some((hit, times)) = effect.moved_hit() {
+            return self.add_hit(&hit, times, false);
+        }
         let plan = Arc::clone(&self.plan);
         if !plan.needs.effects()
             || effect.workspace != plan.workspace

@@ -23,9 +23,15 @@ pub async fn link_clicks(
     // Nobody clicks a link before it is made, so its id's time spares the months before.
     let rows: Vec<Counted> = client
         .query(
-            "SELECT link, count() AS clicks FROM clicks WHERE workspace = {workspace:UInt32} \
-             AND at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND seq <= {upto:UInt64} \
-             AND link IN {links:Array(UInt64)} AND verdict = 'counted' GROUP BY link",
+            "SELECT link, toUInt64(greatest(sum(n), 0)) AS clicks FROM ( \
+                 SELECT link, toInt64(count()) AS n FROM clicks WHERE workspace = {workspace:UInt32} \
+                 AND at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND seq <= {upto:UInt64} \
+                 AND link IN {links:Array(UInt64)} AND verdict = 'counted' GROUP BY link \
+                 UNION ALL \
+                 SELECT link, sum(hits) AS n FROM effects WHERE workspace = {workspace:UInt32} \
+                 AND at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND seq <= {upto:UInt64} \
+                 AND link IN {links:Array(UInt64)} AND verdict = 'counted' GROUP BY link \
+             ) GROUP BY link",
         )
         .param("workspace", workspace.0)
         .param("since", composed_at(oldest.0) - CLOCK_TOLERANCE_MS)

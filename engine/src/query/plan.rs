@@ -135,9 +135,6 @@ impl Plan {
         let condition = (!conditions.is_empty()).then_some(Condition::All(conditions));
         let mentions = |field| condition.as_ref().is_some_and(|condition| condition.mentions(field));
         let groups_by = |field| query.dimensions.contains(&Dimension::Field(field));
-        if mentions(Field::Asn) && Needs::of(&query.metrics, false).effects() {
-            wrong("filters", NO_ASN.to_owned());
-        }
         let order = order(query, &mut wrong);
         if query.limit == 0 || query.limit > LIMIT_MAX {
             wrong("limit", format!("must lie between 1 and {LIMIT_MAX}"));
@@ -257,8 +254,6 @@ impl Plan {
     }
 }
 
-const NO_ASN: &str = "`asn` is known of clicks only: ask for it without conversions and money";
-
 type Wrong<'a> = dyn FnMut(&str, String) + 'a;
 
 fn check_dimensions(dimensions: &[Dimension], wrong: &mut Wrong<'_>) {
@@ -285,14 +280,11 @@ fn check_metrics(metrics: &[Metric], dimensions: &[Dimension], wrong: &mut Wrong
         Dimension::Property(_) => true,
         Dimension::Time(_) => false,
     });
-    let by_asn = dimensions.contains(&Dimension::Field(Field::Asn));
     for (index, metric) in metrics.iter().enumerate() {
         let (field, name) = (format!("metrics[{index}]"), metric.as_str());
         let needs = Needs::of(&[*metric], false);
         if metrics[..index].contains(metric) {
             wrong(&field, format!("`{name}` is named twice"));
-        } else if by_asn && needs.effects() {
-            wrong(&field, format!("`{name}` cannot be grouped: {NO_ASN}"));
         } else if let Some(dimension) = by_effects_only
             && needs.clicks()
             && needs.effects()

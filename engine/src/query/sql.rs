@@ -83,7 +83,10 @@ pub fn statement(plan: &Plan, upto: Sequence, mode: Mode) -> Statement {
     let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
     let mut sources = Vec::new();
     if plan.needs.clicks() {
-        sources.push(clicks(plan, dimensions, upto, &mut statement));
+        sources.push(clicks(plan, dimensions, upto, Table::Clicks, &mut statement));
+        if !plan.needs.sums.is_empty() {
+            sources.push(clicks(plan, dimensions, upto, Table::Moved, &mut statement));
+        }
     }
     if plan.needs.effects() {
         sources.push(effects(plan, dimensions, upto, &mut statement));
@@ -208,23 +211,39 @@ pub(super) const fn counted(plan: &Plan) -> &'static str {
 
 /// Which rows of `clicks` the plan looks at, whatever their verdict.
 pub(super) fn click_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
+    hit_terms(plan, upto, Table::Clicks, statement)
+}
+
+fn hit_terms(plan: &Plan, upto: Sequence, table: Table, statement: &mut Statement) -> Vec<String> {
     let mut terms = wheres(plan, upto, statement);
     if let Some(condition) = &plan.filters.clicks {
-        terms.push(predicate(condition, Table::Clicks, statement));
+        terms.push(predicate(condition, table, statement));
+    }
+    if table == Table::Moved {
+        terms.push("verdict != ''".to_owned());
     }
     terms
 }
 
-fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
+/// Hits: as they were recorded, or as late verdicts moved them. The latter tell nobody's visit from
+/// another's, so sets of visitors and latencies stay as they were.
+fn clicks(
+    plan: &Plan,
+    dimensions: &[Dimension],
+    upto: Sequence,
+    table: Table,
+    statement: &mut Statement,
+) -> String {
     let counted = counted(plan);
-    let mut terms = click_terms(plan, upto, statement);
+    let mut terms = hit_terms(plan, upto, table, statement);
+    let moved = table == Table::Moved;
     let needs = &plan.needs;
     let mut verdicts = Vec::new();
     if needs.counted() {
         verdicts.push(counted);
     }
     let mut columns = Vec::new();
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Clicks, statement)).collect();
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, table, statement)).collect();
     for (index, key) in keys.iter().enumerate() {
         columns.push(format!("{key} AS k{index}"));
     }
@@ -240,14 +259,17 @@ fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
             }
         };
         verdicts.push(verdict);
-        columns.push(format!("toInt128(countIf({verdict})) AS {}", sum_name(*sum)));
+        let count = if moved { format!("sumIf(hits, {verdict})") } else { format!("countIf({verdict})") };
+        columns.push(format!("toInt128({count}) AS {}", sum_name(*sum)));
     }
-    if needs.visitors {
+    if moved {
+        columns.extend(states_of_clicks(needs));
+    } else if needs.visitors {
         let most = VISITORS_EXACT_MAX + 1;
         columns.push(format!("groupUniqArrayIf({most})(visitor, {counted}) AS v"));
         columns.push(format!("groupUniqArrayIf({}, {counted}) AS r", register_sql("visitor")));
     }
-    if needs.latency {
+    if needs.latency && !moved {
         let buckets = latency::bucket_sql("latency_us");
         let map = format!("sumMapIf([{buckets}], [toUInt64(1)], {counted})");
         columns.push(format!("CAST(tupleElement({map}, 1), 'Array(UInt32)') AS lb"));
@@ -258,7 +280,8 @@ fn clicks(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
     }
     terms.push(format!("({})", verdicts.join(" OR ")));
     let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    format!("SELECT {columns} FROM clicks WHERE {terms}{}", group_by(&numbered(&keys)))
+    let name = if moved { "effects" } else { "clicks" };
+    format!("SELECT {columns} FROM {name} WHERE {terms}{}", group_by(&numbered(&keys)))
 }
 
 fn numbered(keys: &[String]) -> Vec<String> {
@@ -268,6 +291,7 @@ fn numbered(keys: &[String]) -> Vec<String> {
 /// Which rows of `effects` the plan looks at.
 pub(super) fn effect_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     let mut terms = wheres(plan, upto, statement);
+    terms.push("verdict = ''".to_owned());
     match (&plan.filters.paid, &plan.filters.unpaid) {
         (Some(paid), unpaid) if paid.mentions(Field::Currency) => {
             let paid = predicate(paid, Table::Effects, statement);
@@ -352,6 +376,8 @@ fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Clicks,
+    /// Hits that late verdicts moved: rows of `effects` that speak as clicks do.
+    Moved,
     Effects,
     Events,
 }
@@ -373,14 +399,16 @@ pub(super) fn key(plan: &Plan, dimension: &Dimension, table: Table, statement: &
             FieldKind::Number => number(*field, table),
             FieldKind::Flag => format!("toUInt8({})", flag(table)),
         },
-        Dimension::Property(_) if table == Table::Clicks => "CAST('', 'String')".to_owned(),
+        Dimension::Property(_) if matches!(table, Table::Clicks | Table::Moved) => {
+            "CAST('', 'String')".to_owned()
+        }
         Dimension::Property(name) => property(name, statement),
     }
 }
 
 fn text(field: Field, table: Table) -> String {
     match (table, field) {
-        (Table::Clicks, field) if of_effects_only(field) => "''".to_owned(),
+        (Table::Clicks | Table::Moved, field) if of_effects_only(field) => "''".to_owned(),
         (Table::Events, Field::Verdict) => "if(bot, 'bot', 'counted')".to_owned(),
         (Table::Events, Field::Provider) => format!("'{BROWSER}'"),
         // What a page says its value is in is no money of the books.
@@ -392,7 +420,6 @@ fn text(field: Field, table: Table) -> String {
 
 fn number(field: Field, table: Table) -> String {
     match (table, field) {
-        (Table::Effects, Field::Asn) => "toUInt64(0)".to_owned(),
         (_, Field::Asn) => "toUInt64(asn)".to_owned(),
         (_, field) => field.as_str().to_owned(),
     }
@@ -401,6 +428,7 @@ fn number(field: Field, table: Table) -> String {
 fn flag(table: Table) -> &'static str {
     match table {
         Table::Clicks | Table::Events => "bot",
+        Table::Moved => "(verdict = 'bot')",
         Table::Effects => "false",
     }
 }

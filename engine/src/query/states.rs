@@ -30,7 +30,7 @@ pub(super) enum Sum {
 pub(super) const SUMS: usize = 12;
 
 impl Sum {
-    /// Whether clicks make it, else effects do.
+    /// Whether hits make it (those of a late verdict included), else effects do.
     pub(super) const fn of_clicks(self) -> bool {
         matches!(self, Self::Clicks | Self::OrphanClicks | Self::BotClicks | Self::Hits)
     }

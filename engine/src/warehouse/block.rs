@@ -56,9 +56,9 @@ const FIXED: [(&str, &str); 15] = [
     ("asn", "UInt32"),
 ];
 /// Texts of many values.
-const TEXTS: [&str; 5] = ["city", "referrer", "utm_term", "utm_content", "slug"];
+const TEXTS: [&str; 6] = ["city", "referrer", "utm_term", "utm_content", "slug", "evidence"];
 /// Texts of few values.
-const KEYED: [&str; 14] = [
+const KEYED: [&str; 15] = [
     "verdict",
     "domain",
     "variant",
@@ -73,6 +73,7 @@ const KEYED: [&str; 14] = [
     "utm_medium",
     "utm_campaign",
     "language",
+    "signal",
 ];
 
 impl ClickBlock {
@@ -146,7 +147,7 @@ impl ClickBlock {
         network.extend_from_slice(&click.network.to_le_bytes());
         asn.extend_from_slice(&click.asn.to_le_bytes());
         let texts: [&str; TEXTS.len()] =
-            [&dims.city, &dims.referrer, &dims.utm_term, &dims.utm_content, &click.slug];
+            [&dims.city, &dims.referrer, &dims.utm_term, &dims.utm_content, &click.slug, &click.evidence];
         for (column, text) in self.texts.iter_mut().zip(texts) {
             put_text(column, text);
         }
@@ -165,6 +166,7 @@ impl ClickBlock {
             &dims.utm_medium,
             &dims.utm_campaign,
             &dims.language,
+            &dims.signal,
         ];
         for (column, text) in self.keyed.iter_mut().zip(keyed) {
             column.push(text);

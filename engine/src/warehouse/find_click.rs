@@ -13,14 +13,15 @@ struct Found {
     partner: u64,
     visitor: u64,
     bot: bool,
+    asn: u32,
     /// The texts of [`Dims`] in their order.
     dims: Vec<String>,
 }
 
 /// The first columns are the primary key, so this reads one granule.
-const SQL: &str = "SELECT link, program, partner, visitor, bot, \
+const SQL: &str = "SELECT link, program, partner, visitor, bot, asn, \
     [domain, variant, country, region, city, continent, device, browser, os, referrer, medium, \
-     utm_source, utm_medium, utm_campaign, utm_term, utm_content, language] AS dims \
+     utm_source, utm_medium, utm_campaign, utm_term, utm_content, language, signal] AS dims \
     FROM clicks WHERE workspace = {workspace:UInt32} AND at = fromUnixTimestamp64Milli({at:Int64}, 'UTC') \
     AND id = {id:UInt128} LIMIT 1";
 
@@ -46,6 +47,7 @@ pub(super) async fn find_click(
             partner: PartnerId(found.partner),
             visitor: found.visitor,
             bot: found.bot,
+            asn: found.asn,
             dims: Dims {
                 domain: next(),
                 variant: next(),
@@ -64,6 +66,7 @@ pub(super) async fn find_click(
                 utm_term: next(),
                 utm_content: next(),
                 language: next(),
+                signal: next(),
             },
         }
     }))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use clickhouse::Row;
 use serde::Serialize;
-use weir_schemas::click::Dims;
+use weir_schemas::click::{Dims, Verdict};
 use weir_schemas::effect::Effect;
 use weir_schemas::event::{Event, Pointer};
 use weir_schemas::ids::Sequence;
@@ -34,6 +34,7 @@ macro_rules! row_with_dims {
             pub utm_term: &'a str,
             pub utm_content: &'a str,
             pub language: &'a str,
+            pub signal: &'a str,
         }
 
         impl<'a> $name<'a> {
@@ -58,6 +59,7 @@ macro_rules! row_with_dims {
                     utm_term: &dims.utm_term,
                     utm_content: &dims.utm_content,
                     language: &dims.language,
+                    signal: &dims.signal,
                 }
             }
         }
@@ -97,6 +99,10 @@ row_with_dims! {
         refunds: i64,
         /// Minor units.
         commission: i64,
+        hits: i64,
+        /// Empty where it concerns a conversion.
+        verdict: &'a str,
+        asn: u32,
     }
 }
 
@@ -238,6 +244,9 @@ impl<'a> EffectRow<'a> {
             effect.change.revenue,
             effect.change.refunds,
             effect.change.commission,
+            effect.change.hits,
+            effect.verdict.map_or("", Verdict::as_str),
+            effect.asn,
         )
     }
 }

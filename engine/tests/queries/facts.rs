@@ -46,12 +46,14 @@ fn text() -> impl Strategy<Value = std::borrow::Cow<'static, str>> {
 }
 
 fn dims() -> impl Strategy<Value = Dims<'static>> {
-    (text(), text(), text(), select(&["mobile", "desktop"][..])).prop_map(
-        |(country, city, utm_source, device)| Dims {
+    let signal = select(&["", "", "hosting", "manual"][..]);
+    (text(), text(), text(), select(&["mobile", "desktop"][..]), signal).prop_map(
+        |(country, city, utm_source, device, signal)| Dims {
             country,
             city,
             utm_source,
             device: device.into(),
+            signal: signal.into(),
             domain: "go.example".into(),
             ..Dims::default()
         },
@@ -88,6 +90,7 @@ fn click() -> impl Strategy<Value = Entry> {
                 asn,
                 dims,
                 slug: "spring".into(),
+                evidence: "".into(),
             }))
         },
     )
@@ -151,6 +154,7 @@ fn change() -> impl Strategy<Value = Change> {
             revenue,
             refunds,
             commission,
+            hits: 0,
         },
     )
 }
@@ -175,6 +179,8 @@ fn effect() -> impl Strategy<Value = Entry> {
                 program: ProgramId(link / 7),
                 partner: PartnerId(partner),
                 visitor: 3,
+                asn: 0,
+                verdict: None,
                 dims,
                 properties: properties.into_iter().map(|(n, t)| (n.to_owned(), t.to_owned())).collect(),
                 change,
@@ -183,9 +189,27 @@ fn effect() -> impl Strategy<Value = Entry> {
     )
 }
 
+/// A late verdict that moved a hit.
+fn verdict_moved() -> impl Strategy<Value = Entry> {
+    (effect(), verdict(), select(&[-1_i64, 1][..]), select(&[0_u32, 64_500][..])).prop_map(
+        |(entry, verdict, hits, asn)| {
+            let Entry::Effect(effect) = entry else { unreachable!() };
+            Entry::Effect(Box::new(Effect {
+                event: Effect::VERDICT.to_owned(),
+                currency: Currency::NONE,
+                verdict: Some(verdict),
+                asn,
+                properties: Default::default(),
+                change: Change { hits, ..Change::default() },
+                ..*effect
+            }))
+        },
+    )
+}
+
 /// A journal: the n-th entry has sequence n + 1.
 pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    prop::collection::vec(prop_oneof![2 => click(), 1 => event(), 1 => effect()], 0..60)
+    prop::collection::vec(prop_oneof![4 => click(), 2 => event(), 2 => effect(), 1 => verdict_moved()], 0..60)
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -255,6 +279,7 @@ const DIMENSIONS: &[&str] = &[
     "currency",
     "asn",
     "utm_source",
+    "signal",
     "provider",
     "property:plan",
     "property:it's",

@@ -28,9 +28,25 @@ enum Key {
 
 #[derive(Default)]
 struct Group<'a> {
-    clicks: Vec<&'a Click<'static>>,
+    clicks: Vec<Hit<'a>>,
     events: Vec<&'a Event<'static>>,
     effects: Vec<&'a Effect>,
+}
+
+/// A click, or a hit that a late verdict moved: that one may count less than nothing, and has neither visitor
+/// nor latency.
+#[derive(Clone, Copy)]
+struct Hit<'a> {
+    click: &'a Click<'static>,
+    times: i64,
+    whole: bool,
+}
+
+fn moved(entry: &Entry) -> Option<(Entry, i64)> {
+    let Entry::Effect(effect) = entry else { return None };
+    let (hit, times) = effect.moved_hit()?;
+    let dims = hit.dims.into_owned();
+    Some((Entry::Click(Box::new(Click { dims, slug: "".into(), evidence: "".into(), ..hit })), times))
 }
 
 pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
@@ -45,7 +61,9 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
     if query.dimensions.is_empty() {
         groups.insert(Vec::new(), Group::default());
     }
-    for entry in entries {
+    let moved: Vec<Option<(Entry, i64)>> = entries.iter().map(moved).collect();
+    for (entry, moved) in entries.iter().zip(&moved) {
+        let (entry, times) = moved.as_ref().map_or((entry, 1), |(hit, times)| (hit, *times));
         let at = match entry {
             Entry::Click(click) => click.at.0,
             Entry::Event(event) => event.told.at.0,
@@ -59,8 +77,9 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
         let group = groups.entry(keys).or_default();
         match entry {
             Entry::Click(click) => {
-                group.clicks.push(click);
-                all.clicks.push(click);
+                let hit = Hit { click, times, whole: moved.is_none() };
+                group.clicks.push(hit);
+                all.clicks.push(hit);
             }
             Entry::Event(event) => {
                 group.events.push(event);
@@ -148,6 +167,7 @@ fn text(field: Field, entry: &Entry) -> String {
         (Field::City, _) => dims.city.to_string(),
         (Field::UtmSource, _) => dims.utm_source.to_string(),
         (Field::Device, _) => dims.device.to_string(),
+        (Field::Signal, _) => dims.signal.to_string(),
         _ => String::new(),
     }
 }
@@ -167,7 +187,7 @@ fn key(dimension: &Dimension, entry: &Entry, at: i64, zone: &TimeZone) -> Key {
     let (link, partner, asn, bot) = match entry {
         Entry::Click(click) => (click.link, click.partner, click.asn, click.bot),
         Entry::Event(event) => (event.told.link, event.partner, event.asn, event.bot),
-        Entry::Effect(effect) => (effect.link, effect.partner, 0, false),
+        Entry::Effect(effect) => (effect.link, effect.partner, effect.asn, false),
     };
     match dimension {
         Dimension::Field(Field::Link) => Key::Number(link.0),
@@ -289,10 +309,10 @@ fn selects(filter: &Filter, query: &Query, numbers: &[Value]) -> bool {
     }
 }
 
-fn counted<'a>(group: &Group<'a>, bots: bool) -> Vec<&'a Click<'static>> {
+fn counted<'a>(group: &Group<'a>, bots: bool) -> Vec<Hit<'a>> {
     let counts =
         |click: &Click<'_>| click.verdict == Verdict::Counted || (bots && click.verdict == Verdict::Bot);
-    group.clicks.iter().copied().filter(|click| counts(click)).collect()
+    group.clicks.iter().copied().filter(|hit| counts(hit.click)).collect()
 }
 
 fn summed(group: &Group<'_>, part: &str) -> i64 {
@@ -324,12 +344,14 @@ fn ingredients(metric: Metric) -> &'static [&'static str] {
 }
 
 fn amount(part: &str, group: &Group<'_>, bots: bool) -> i64 {
-    let of = |verdict| group.clicks.iter().filter(|click| click.verdict == verdict).count() as i64;
+    let sum = |hits: &[Hit<'_>]| hits.iter().map(|hit| hit.times).sum::<i64>();
+    let of =
+        |verdict| group.clicks.iter().filter(|hit| hit.click.verdict == verdict).map(|hit| hit.times).sum();
     match part {
-        "clicks" => counted(group, bots).len() as i64,
+        "clicks" => sum(&counted(group, bots)),
         "orphan" => of(Verdict::Orphan),
         "bot" => of(Verdict::Bot),
-        "hits" => group.clicks.len() as i64,
+        "hits" => sum(&group.clicks),
         "events" => {
             let counts =
                 |event: &&&Event<'_>| event.told.kind != EventKind::Engagement && (bots || !event.bot);
@@ -340,7 +362,12 @@ fn amount(part: &str, group: &Group<'_>, bots: bool) -> i64 {
 }
 
 fn exists(query: &Query, group: &Group<'_>, bots: bool) -> bool {
-    query.metrics.iter().flat_map(|metric| ingredients(*metric)).any(|part| amount(part, group, bots) != 0)
+    query.metrics.iter().any(|metric| match metric {
+        Metric::Visitors | Metric::LatencyP50 | Metric::LatencyP99 => {
+            counted(group, bots).iter().any(|hit| hit.whole)
+        }
+        metric => ingredients(*metric).iter().any(|part| amount(part, group, bots) != 0),
+    })
 }
 
 fn rounded(amount: i64, by: i64) -> i64 {
@@ -353,8 +380,9 @@ fn rounded(amount: i64, by: i64) -> i64 {
 
 fn numbers(query: &Query, group: &Group<'_>, bots: bool) -> Vec<Value> {
     let get = |part: &str| amount(part, group, bots);
+    let whole = || counted(group, bots).into_iter().filter(|hit| hit.whole).map(|hit| hit.click);
     let percentile = |percent: usize| {
-        let mut latencies: Vec<u32> = counted(group, bots).iter().map(|click| click.latency_us).collect();
+        let mut latencies: Vec<u32> = whole().map(|click| click.latency_us).collect();
         latencies.sort_unstable();
         let rank = (latencies.len() * percent).div_ceil(100);
         let us = *latencies.get(rank.checked_sub(1)?)?;
@@ -363,7 +391,7 @@ fn numbers(query: &Query, group: &Group<'_>, bots: bool) -> Vec<Value> {
     };
     let number = |metric: &Metric| match metric {
         Metric::Visitors => {
-            json!(counted(group, bots).iter().map(|click| click.visitor).collect::<BTreeSet<_>>().len())
+            json!(whole().map(|click| click.visitor).collect::<BTreeSet<_>>().len())
         }
         Metric::NetRevenue => json!(get("revenue") - get("refunds")),
         Metric::Margin => json!(get("revenue") - get("refunds") - get("commission")),

@@ -147,6 +147,7 @@ fn click(number: u64, visitor: u64, latency_us: u32, city: &'static str) -> Entr
         asn: 0,
         dims: Dims { city: city.into(), ..Dims::default() },
         slug: "a".into(),
+        evidence: "".into(),
     }))
 }
 
@@ -305,6 +306,8 @@ fn sale(click: &Click<'static>, seq: u64, change: i64) -> Effect {
         program: ProgramId::NONE,
         partner: PartnerId::NONE,
         visitor: click.visitor,
+        asn: click.asn,
+        verdict: None,
         dims: click.dims.clone(),
         properties: Default::default(),
         change: Change { conversions: change, ..Change::default() },
@@ -364,8 +367,10 @@ async fn a_block_of_clicks_arrives_as_it_was() {
             utm_term: "term".into(),
             utm_content: "content".into(),
             language: if number.is_multiple_of(2) { "" } else { "de" }.into(),
+            signal: "hosting".into(),
         },
         slug: "slug".into(),
+        evidence: "AS1".into(),
     };
     let mut block = ClickBlock::default();
     for number in 1..=CLICKS {
@@ -390,6 +395,7 @@ async fn a_block_of_clicks_arrives_as_it_was() {
         "browser": "browser", "os": "os", "referrer": "referrer".repeat(40), "medium": "medium",
         "utm_source": "source", "utm_medium": "utm medium", "utm_campaign": "campaign 7", "utm_term": "term",
         "utm_content": "content", "language": "de", "slug": "slug",
+        "signal": "hosting", "evidence": "AS1",
     });
     assert_eq!(stored, expected);
 }

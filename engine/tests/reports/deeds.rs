@@ -154,6 +154,7 @@ fn click(workspace: WorkspaceId, deed: &Deed) -> Click<'static> {
         asn: 0,
         dims: dims(deed.medium, deed.variant),
         slug: "spring".into(),
+        evidence: "".into(),
     }
 }
 
@@ -216,6 +217,8 @@ fn effect(workspace: WorkspaceId, deed: &Deed, event: &str) -> Effect {
         program: ProgramId(0),
         partner: PartnerId(0),
         visitor: deed.visitor,
+        asn: 0,
+        verdict: None,
         dims: dims(deed.medium, deed.variant),
         properties: deed.properties(),
         change: Change {

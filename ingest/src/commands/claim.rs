@@ -144,6 +144,7 @@ mod tests {
             partner: weir_schemas::ids::PartnerId::NONE,
             visitor: 1,
             bot: false,
+            asn: 0,
             dims: Default::default(),
         }
     }

@@ -187,6 +187,7 @@ fn clicked(edge: &mut Edge, link: &Value, remembered: bool) -> (String, ClickId)
             asn: 0,
             dims: Dims { country: "DE".into(), ..Dims::default() },
             slug: "a".into(),
+            evidence: "".into(),
         };
         let mut bytes = Vec::new();
         click.write(&mut bytes);

@@ -156,6 +156,7 @@ impl Engine {
             asn: 0,
             dims: Dims { country: country.into(), referrer: "a\"b,c".into(), ..Dims::default() },
             slug: "shop".into(),
+            evidence: "".into(),
         };
         let mut bytes = Vec::new();
         click.write(&mut bytes);

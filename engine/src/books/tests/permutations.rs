@@ -105,6 +105,7 @@ fn seen(db: &Connection) -> Seen {
             revenue: sum.revenue + c.revenue,
             refunds: sum.refunds + c.refunds,
             commission: sum.commission + c.commission,
+            hits: sum.hits + c.hits,
         };
     }
     seen.retain(|_, change| !change.is_zero());

@@ -215,6 +215,7 @@ pub(super) fn source(
         }
         Table::Events => ("events", VISITOR, event_terms(plan, upto, statement)),
         Table::Effects => ("effects", PERSON, effect_terms(plan, upto, statement)),
+        Table::Moved => unreachable!("no step is made of hits that were moved"),
     };
     let bits: Vec<String> = steps
         .iter()

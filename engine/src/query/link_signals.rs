@@ -1,0 +1,44 @@
+//! The suspicious clicks of a link, for its page: by signal, with the last of each and their evidence.
+
+use clickhouse::Client;
+use weir_schemas::ids::{LinkId, Sequence, WorkspaceId};
+use weir_schemas::time::Timestamp;
+
+/// How many clicks are told of each signal.
+pub const RECENT_MAX: usize = 5;
+
+/// What was noticed under one signal.
+#[derive(Debug, Clone, PartialEq, Eq, clickhouse::Row, serde::Deserialize)]
+pub struct Noticed {
+    /// The signal.
+    pub signal: String,
+    /// Clicks whose gravest signal it is.
+    pub clicks: u64,
+    /// The last of them: the click's id, when it was in Unix milliseconds, the evidence.
+    pub recent: Vec<(u128, i64, String)>,
+}
+
+/// The signals of `link` from `since` up to `upto`, the most frequent first.
+pub async fn link_signals(
+    client: &Client,
+    workspace: WorkspaceId,
+    link: LinkId,
+    since: Timestamp,
+    upto: Sequence,
+) -> Result<Vec<Noticed>, clickhouse::error::Error> {
+    client
+        .query(&format!(
+            "SELECT toString(signal) AS signal, count() AS clicks, \
+             arrayMap(one -> (one.2, -one.1, one.3), \
+             groupArraySorted({RECENT_MAX})((-toUnixTimestamp64Milli(at), id, evidence))) AS recent FROM clicks \
+             WHERE workspace = {{workspace:UInt32}} AND at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') \
+             AND seq <= {{upto:UInt64}} AND link = {{link:UInt64}} AND signal != '' \
+             GROUP BY signal ORDER BY clicks DESC, signal"
+        ))
+        .param("workspace", workspace.0)
+        .param("since", since.0)
+        .param("upto", upto)
+        .param("link", link.0)
+        .fetch_all()
+        .await
+}
