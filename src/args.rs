@@ -94,14 +94,25 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("export")
-                .about("Writes a query's answer to a file")
+                .about("Writes a query's answer, or raw rows, to a file")
                 .arg(
                     Arg::new("query")
                         .long("query")
-                        .required(true)
+                        .required_unless_present("rows")
+                        .conflicts_with("rows")
                         .help("The query, JSON as for POST /v1/query"),
                 )
-                .arg(Arg::new("format").long("format").default_value("csv").value_parser(["csv", "ndjson"]))
+                .arg(
+                    Arg::new("rows")
+                        .long("rows")
+                        .help("What raw rows, JSON as for POST /v1/export; a name (clicks, events, conversions) is all of them"),
+                )
+                .arg(
+                    Arg::new("format")
+                        .long("format")
+                        .default_value("csv")
+                        .value_parser(["csv", "ndjson", "parquet", "arrow"]),
+                )
                 .arg(
                     Arg::new("output")
                         .long("output")

@@ -23,6 +23,7 @@ pub mod execute;
 pub mod fold;
 pub mod sql;
 
+pub mod export;
 pub mod link_clicks;
 pub mod link_signals;
 pub mod reports;

@@ -6,30 +6,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
-use http::Method;
+use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
-use weir_edge::response::Response;
+use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
 use weir_engine::keys::Principal;
 use weir_engine::query::execute::{QueryError, execute};
+use weir_engine::query::export::{FileFormat, Spec, convert, raw};
 use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::link_signals::{Noticed, link_signals};
 use weir_engine::query::plan::Plan;
+use weir_engine::query::reports::Scope;
 use weir_engine::recorder::Recorder;
 use weir_engine::warehouse::Warehouse;
 use weir_schemas::fact::Role;
 use weir_schemas::ids::{LinkId, Sequence, WorkspaceId};
 use weir_schemas::problem::Problem;
-use weir_schemas::query::{Answer, Meta, Query};
+use weir_schemas::query::{Answer, Cell, Column, Meta, Query};
 use weir_schemas::time::Timestamp;
 
+use crate::export::Rows;
 use crate::format::Format;
 use crate::freshness::{AsOf, fresh};
 
 /// How many queries the warehouse works on at a time; more wait.
 pub const QUERIES_MAX: usize = 8;
+/// How many exports of raw rows are written at a time; more wait.
+pub const EXPORTS_MAX: usize = 2;
 /// How long a query waits for its turn before it is refused.
 pub const TURN_WAIT: Duration = Duration::from_secs(10);
 /// Who may ask.
@@ -41,6 +46,7 @@ pub struct Analytics {
     recorder: Recorder,
     warehouse: Warehouse,
     turns: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 /// What the warehouse was asked, and as of when it answered.
@@ -54,7 +60,8 @@ pub(crate) struct Worked<T> {
 impl Analytics {
     /// Queries over what `recorder` records and `warehouse` stores.
     pub fn new(recorder: Recorder, warehouse: Warehouse) -> Self {
-        Self { recorder, warehouse, turns: Arc::new(Semaphore::new(QUERIES_MAX)) }
+        let turns = |count| Arc::new(Semaphore::new(count));
+        Self { recorder, warehouse, turns: turns(QUERIES_MAX), exports: turns(EXPORTS_MAX) }
     }
 
     /// Answers a plan, as of now.
@@ -91,6 +98,35 @@ impl Analytics {
         let elapsed = started.elapsed();
         metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
         Ok(Worked { result, as_of, elapsed })
+    }
+
+    /// Rows that were finished here, written by ClickHouse.
+    pub(crate) async fn converted(
+        &self,
+        columns: &[Column],
+        rows: &[Vec<Cell>],
+        format: FileFormat,
+    ) -> Result<Vec<u8>, Problem> {
+        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        convert(&client, columns, rows, format).await.map_err(|error| told(&error))
+    }
+
+    /// Begins an export of raw rows, and keeps its turn until the last of them is sent. `as_of` holds the rows to
+    /// what was stored then.
+    pub(crate) async fn export(
+        &self,
+        scope: &Scope,
+        spec: &Spec,
+        format: FileFormat,
+    ) -> Result<(Rows, Sequence), Problem> {
+        let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.exports).acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let fresh = self.fresh().await.seq;
+        let as_of = spec.as_of.map_or(fresh, |as_of| as_of.min(fresh));
+        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let rows = raw(&client, scope, spec, format, as_of).map_err(|error| told(&error))?;
+        let rows = Rows::begin(rows, turn).await.map_err(|error| told(&error))?;
+        Ok((rows, as_of))
     }
 
     /// The counted clicks of links, as of now; a link that is absent has none. `None` without a warehouse.
@@ -172,5 +208,6 @@ async fn query(mut context: Context, analytics: Analytics) -> Result<Response, P
     let query: Query = context.json(JSON_MAX).await?;
     let plan = Plan::build(&query, principal.workspace, Timestamp::now(), principal.partner)?;
     let answer = analytics.answer(&plan).await?;
-    Ok(format.response(&answer))
+    let file = format.rows(&analytics, &answer.columns, &answer.rows, answer.meta.as_of).await?;
+    Ok(file.unwrap_or_else(|| json(StatusCode::OK, &answer)))
 }

@@ -1,15 +1,18 @@
-//! An answer as text: JSON as it is, or its rows as CSV (RFC 4180) or newline-delimited JSON.
+//! An answer as text: JSON as it is, or its rows as CSV (RFC 4180) or newline-delimited JSON; as Parquet or Arrow,
+//! which ClickHouse writes.
 
 use std::borrow::Cow;
 
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use weir_edge::request::Context;
-use weir_edge::response::{Response, json, typed};
+use weir_edge::response::{Body, Response};
+use weir_engine::query::export::FileFormat;
 use weir_schemas::csv;
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
-use weir_schemas::query::{Answer, Cell, Column};
+use weir_schemas::query::{Cell, Column};
+
+use crate::analytics::Analytics;
 
 /// What `?format=` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub(crate) enum Format {
     Json,
     Csv,
     Ndjson,
+    /// Written by ClickHouse.
+    Parquet,
+    /// Written by ClickHouse.
+    Arrow,
 }
 
 impl Format {
@@ -25,31 +32,60 @@ impl Format {
             None | Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
             Some("ndjson") => Ok(Self::Ndjson),
-            Some(other) => {
-                Err(Problem::field("format", format!("`{other}` is not one of json, csv, ndjson")))
-            }
+            Some("parquet") => Ok(Self::Parquet),
+            Some("arrow") => Ok(Self::Arrow),
+            Some(other) => Err(Problem::field(
+                "format",
+                format!("`{other}` is not one of json, csv, ndjson, parquet, arrow"),
+            )),
         }
     }
 
-    pub(crate) fn response(self, answer: &Answer) -> Response {
-        self.rows(&answer.columns, &answer.rows, answer.meta.as_of)
-            .unwrap_or_else(|| json(StatusCode::OK, answer))
+    /// As which file ClickHouse would write it; `None` for JSON.
+    pub(crate) const fn file(self) -> Option<FileFormat> {
+        match self {
+            Self::Json => None,
+            Self::Csv => Some(FileFormat::Csv),
+            Self::Ndjson => Some(FileFormat::Ndjson),
+            Self::Parquet => Some(FileFormat::Parquet),
+            Self::Arrow => Some(FileFormat::Arrow),
+        }
     }
 
-    /// Nothing but the rows; `None` for JSON, which says more.
-    pub(crate) fn rows(self, columns: &[Column], rows: &[Vec<Cell>], as_of: Sequence) -> Option<Response> {
-        let (kind, name, body) = match self {
-            Self::Json => return None,
-            Self::Csv => ("text/csv; charset=utf-8", "weir.csv", table(columns, rows)),
-            Self::Ndjson => ("application/x-ndjson", "weir.ndjson", ndjson(columns, rows)),
+    /// Nothing but the rows, as a file; `None` for JSON, which says more.
+    pub(crate) async fn rows(
+        self,
+        analytics: &Analytics,
+        columns: &[Column],
+        rows: &[Vec<Cell>],
+        as_of: Sequence,
+    ) -> Result<Option<Response>, Problem> {
+        let body = match self {
+            Self::Json => return Ok(None),
+            Self::Csv => Body::whole(table(columns, rows)),
+            Self::Ndjson => Body::whole(ndjson(columns, rows)),
+            Self::Parquet => Body::whole(analytics.converted(columns, rows, FileFormat::Parquet).await?),
+            Self::Arrow => Body::whole(analytics.converted(columns, rows, FileFormat::Arrow).await?),
         };
-        let mut response = typed(StatusCode::OK, kind, body);
-        let attachment = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+        Ok(Some(self.attached(body, as_of)))
+    }
+
+    /// An answer that a browser saves.
+    pub(crate) fn attached(self, body: Body, as_of: Sequence) -> Response {
+        let (kind, attachment) = match self {
+            Self::Json => ("application/json", "attachment; filename=\"weir.json\""),
+            Self::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"weir.csv\""),
+            Self::Ndjson => ("application/x-ndjson", "attachment; filename=\"weir.ndjson\""),
+            Self::Parquet => ("application/vnd.apache.parquet", "attachment; filename=\"weir.parquet\""),
+            Self::Arrow => ("application/vnd.apache.arrow.stream", "attachment; filename=\"weir.arrows\""),
+        };
+        let mut response = http::Response::new(body);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_DISPOSITION, attachment.expect("a file name of ASCII letters"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(attachment));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("weir-as-of", HeaderValue::from(as_of));
-        Some(response)
+        response
     }
 }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analytics;
+pub mod export;
 pub mod management;
 pub mod reports;
 

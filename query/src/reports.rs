@@ -59,16 +59,12 @@ async fn answer<S: DeserializeOwned + Serialize>(
 ) -> Result<Response, Problem> {
     let principal = reader(&context)?;
     let format = Format::of(&context)?;
-    let body: Map<String, Value> = context.json(JSON_MAX).await?;
-    let (asked, own): (Map<_, _>, Map<_, _>) =
-        body.into_iter().partition(|(name, _)| Asked::NAMES.contains(&name.as_str()));
-    let asked: Asked = from_value(Value::Object(asked))?;
-    let spec: S = from_value(Value::Object(own)).map_err(also_allowed)?;
+    let (asked, spec): (Asked, S) = read(&mut context).await?;
     let scope = Scope::build(&asked, principal.workspace, Timestamp::now(), principal.partner)?;
     let work = async |client: &_, upto| run(client, &scope, &spec, upto).await;
     let Worked { result: report, as_of, elapsed } = analytics.work(work).await?;
-    if let Some(rows) = format.rows(&report.columns, &report.rows, as_of.seq) {
-        return Ok(rows);
+    if let Some(file) = format.rows(analytics, &report.columns, &report.rows, as_of.seq).await? {
+        return Ok(file);
     }
     let mut query = scope.resolved();
     if let (Value::Object(query), Ok(Value::Object(own))) = (&mut query, serde_json::to_value(&spec)) {
@@ -89,6 +85,14 @@ async fn answer<S: DeserializeOwned + Serialize>(
         }),
     );
     Ok(answer_json(StatusCode::OK, &body))
+}
+
+/// A body's members that all reports share, and the others.
+pub(crate) async fn read<S: DeserializeOwned>(context: &mut Context) -> Result<(Asked, S), Problem> {
+    let body: Map<String, Value> = context.json(JSON_MAX).await?;
+    let (asked, own): (Map<_, _>, Map<_, _>) =
+        body.into_iter().partition(|(name, _)| Asked::NAMES.contains(&name.as_str()));
+    Ok((from_value(Value::Object(asked))?, from_value(Value::Object(own)).map_err(also_allowed)?))
 }
 
 /// A report's own members are not all that it takes.

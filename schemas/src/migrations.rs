@@ -30,6 +30,7 @@ pub const ALL: &[Migration] = &[
         sql: include_str!("../sql/0005_effect_properties.sql"),
     },
     Migration { number: 6, name: "signals", sql: include_str!("../sql/0006_signals.sql") },
+    Migration { number: 7, name: "views", sql: include_str!("../sql/0007_views.sql") },
 ];
 
 impl Migration {

@@ -1,26 +1,30 @@
-//! `weir export`: a query's answer as a file, from the engine that runs on the data folder.
+//! `weir export`: a query's answer, or raw rows, as a file, from the engine that runs on the data folder.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::Write as _;
 
 use clap::ArgMatches;
 
-use super::running::{Running, problem};
+use super::running::Running;
 use crate::config::Config;
 use crate::engine::Failure;
 
 pub(super) fn run(matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
     let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
-    let (query, format, output) = (text("query"), text("format"), text("output"));
+    let (format, output) = (text("format"), text("output"));
+    let (path, body) = match matches.get_one::<String>("rows") {
+        None => ("/v1/query", text("query")),
+        Some(rows) if rows.trim_start().starts_with('{') => ("/v1/export", rows.clone()),
+        Some(rows) => ("/v1/export", serde_json::json!({"rows": rows, "date_range": "all"}).to_string()),
+    };
     let data = config.data_dir.display();
     let running = Running::find(&config.data_dir)
         .ok_or_else(|| format!("no engine runs on {data}; start it with `weir serve`"))?;
-    let answered = running.ask("POST", &format!("/v1/query?format={format}"), Some(&query))?;
-    if answered.status != 200 {
-        return Err(problem(&answered).into());
-    }
+    let path = format!("{path}?format={format}");
     if output == "-" {
-        std::io::stdout().write_all(&answered.body)?;
-        return Ok(());
+        return running.download(&path, &body, &mut std::io::stdout().lock());
     }
-    std::fs::write(&output, &answered.body).map_err(|error| format!("cannot write {output}: {error}").into())
+    let mut file = File::create(&output).map_err(|error| format!("cannot write {output}: {error}"))?;
+    running.download(&path, &body, &mut file)?;
+    Ok(file.flush()?)
 }

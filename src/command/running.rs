@@ -1,6 +1,6 @@
 //! The engine that runs on the data folder, asked over its own API: one plain HTTP/1.1 request per call.
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -38,6 +38,48 @@ impl Running {
 
     /// Sends a request; a body makes it JSON.
     pub(super) fn ask(&self, method: &str, path: &str, body: Option<&str>) -> Result<Answered, Failure> {
+        let mut stream = self.send(method, path, body)?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        parse(&bytes).ok_or_else(|| "the engine's answer cannot be read".into())
+    }
+
+    /// Posts a body and writes the answer's to `into` as it comes. What is no success becomes an error; so does
+    /// an answer that breaks off.
+    pub(super) fn download(&self, path: &str, body: &str, into: &mut dyn Write) -> Result<(), Failure> {
+        let mut stream = BufReader::new(self.send("POST", path, Some(body))?);
+        let broken = || "the engine's answer broke off";
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if stream.read_until(b'\n', &mut head)? == 0 {
+                return Err(broken().into());
+            }
+        }
+        let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        if !text.contains("transfer-encoding: chunked") || !text.starts_with("http/1.1 200") {
+            stream.read_to_end(&mut head)?;
+            let answered = parse(&head).ok_or_else(broken)?;
+            if answered.status != 200 {
+                return Err(problem(&answered).into());
+            }
+            return Ok(into.write_all(&answered.body)?);
+        }
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line)?;
+            let size = line.trim().split(';').next().unwrap_or_default();
+            let size = u64::from_str_radix(size, 16).map_err(|_| broken())?;
+            if size == 0 {
+                return Ok(());
+            }
+            if std::io::copy(&mut (&mut stream).take(size), into)? < size {
+                return Err(broken().into());
+            }
+            stream.read_line(&mut line)?;
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<&str>) -> Result<TcpStream, Failure> {
         let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(5))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         let body = body.unwrap_or_default();
@@ -49,9 +91,7 @@ impl Running {
             self.operator_key,
             body.len()
         )?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        parse(&bytes).ok_or_else(|| "the engine's answer cannot be read".into())
+        Ok(stream)
     }
 
     /// As [`Self::ask`]; what is no success becomes an error with the problem's own words.

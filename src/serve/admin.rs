@@ -64,6 +64,7 @@ pub(super) fn start(
     };
     let router = commands::routes(&commands)
         .merge(weir_query::reports::routes(&analytics))
+        .merge(weir_query::export::routes(&analytics))
         .merge(weir_query::analytics::routes(analytics))
         .merge(weir_query::management::routes(management))
         .merge(weir_dashboard::routes(dashboard))

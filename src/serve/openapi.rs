@@ -38,7 +38,8 @@ struct Operation {
 const PAGE: &[(&str, &str)] =
     &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before")];
 
-const REPORT: &[(&str, &str)] = &[("format", "`csv` or `ndjson`: the rows alone, instead of JSON")];
+const FORMAT: &[(&str, &str)] =
+    &[("format", "`csv`, `ndjson`, `parquet` or `arrow`: the rows alone, instead of JSON")];
 
 macro_rules! operations {
     ($($method:ident $path:literal $tag:literal $id:ident $summary:literal
@@ -150,27 +151,29 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/sites/{id}" "Sites" readSite "Reads a site" (None) -> 200 "Site";
     delete "/v1/sites/{id}" "Sites" deleteSite "Deletes a site: its pages may send no more" (None) -> 204 "";
     post "/v1/query" "Query" query "Answers a query over all facts" (Some("Query")) -> 200 "Answer",
-        &[("format", "`csv` or `ndjson` instead of JSON")];
+        FORMAT;
+    post "/v1/export" "Query" export "Streams raw rows, each with the cursor to go on after"
+        (Some("Export")) -> 200 "", &[("format", "`ndjson` (the default), `csv`, `parquet` or `arrow`")];
     post "/v1/reports/funnel" "Reports" funnel "How many do one step after another, and how long they take"
-        (Some("Funnel")) -> 200 "Report", REPORT;
+        (Some("Funnel")) -> 200 "Report", FORMAT;
     post "/v1/reports/retention" "Reports" retention "Who comes back, by the period of the first time"
-        (Some("Retention")) -> 200 "Report", REPORT;
+        (Some("Retention")) -> 200 "Report", FORMAT;
     post "/v1/reports/cohort-revenue" "Reports" cohortRevenue "What customers bring, by when they were won"
-        (Some("CohortRevenue")) -> 200 "Report", REPORT;
+        (Some("CohortRevenue")) -> 200 "Report", FORMAT;
     post "/v1/reports/rfm" "Reports" rfm "Customers by recency, frequency and monetary value"
-        (Some("Rfm")) -> 200 "Report", REPORT;
+        (Some("Rfm")) -> 200 "Report", FORMAT;
     post "/v1/reports/ltv" "Reports" ltv "What customers were worth, by what won them"
-        (Some("Ltv")) -> 200 "Report", REPORT;
+        (Some("Ltv")) -> 200 "Report", FORMAT;
     post "/v1/reports/subscriptions" "Reports" subscriptions "Recurring revenue month by month, and churn"
-        (Some("Subscriptions")) -> 200 "Report", REPORT;
+        (Some("Subscriptions")) -> 200 "Report", FORMAT;
     post "/v1/reports/attribution" "Reports" attribution "Which clicks earned the conversions, by seven models"
-        (Some("Attribution")) -> 200 "Report", REPORT;
+        (Some("Attribution")) -> 200 "Report", FORMAT;
     post "/v1/reports/paths" "Reports" paths "The ways that lead to conversions"
-        (Some("Paths")) -> 200 "Report", REPORT;
+        (Some("Paths")) -> 200 "Report", FORMAT;
     post "/v1/reports/experiment" "Reports" experiment "Which arm of a split does better, and how sure that is"
-        (Some("Experiment")) -> 200 "Report", REPORT;
+        (Some("Experiment")) -> 200 "Report", FORMAT;
     post "/v1/reports/heatmap" "Reports" heatmap "Where clicks are: on the earth, on a page"
-        (Some("Heatmap")) -> 200 "Report", REPORT;
+        (Some("Heatmap")) -> 200 "Report", FORMAT;
     get "/v1/live" "Live" live "A WebSocket of the subprotocol weir.v1.json" (None) -> 101 "";
     post "/v1/live/tickets" "Live" createTicket "A single-use ticket for a browser's WebSocket"
         (None) -> 201 "Any";

@@ -93,6 +93,8 @@ fn migrations_exports_replays_and_the_doctor() {
     let written: Value =
         serde_json::from_str(&std::fs::read_to_string(&file).expect("the file")).expect("JSON");
     assert_eq!(written["clicks"], 2);
+    let raw = good(&data, &["export", "--rows", "clicks", "--format", "ndjson"]);
+    assert!(raw.lines().count() == 2 && raw.contains(&link), "{raw}");
     let (status, _, log) = run(&data, &["export", "--query", r#"{"metrics":["nope"]}"#]);
     assert!(exited_with(status, 1) && log.contains("metrics"), "{status:?} {log}");
     assert!(good(&data, &["doctor"]).contains("engine"));

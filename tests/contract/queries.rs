@@ -315,4 +315,72 @@ fn exports_are_the_same_rows() {
         json!([{"device": "desktop", "clicks": 2}, {"device": "mobile", "clicks": 1}])
     );
     names(&export("xml"), "format");
+    let parquet = export("parquet");
+    assert_eq!(parquet.header("content-type"), Some("application/vnd.apache.parquet"));
+    assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"), "{}", parquet.text());
+    let arrow = export("arrow");
+    assert!(arrow.body.starts_with(&[0xff; 4]), "{}", arrow.text());
+    let nothing =
+        json!({"metrics": ["clicks"], "dimensions": ["property:a`b"], "filters": ["is", "utm_term", ["?"]]});
+    assert_eq!(shared.engine.api("POST", "/v1/query?format=parquet", Some(&nothing)).status, 422);
+    let nothing =
+        json!({"metrics": ["events"], "dimensions": ["property:a`b"], "filters": ["is", "utm_term", ["?"]]});
+    let parquet = shared.engine.api("POST", "/v1/query?format=parquet", Some(&nothing));
+    assert!(parquet.status == 200 && parquet.body.starts_with(b"PAR1"), "{}", parquet.text());
+}
+
+#[test]
+fn raw_rows_are_streamed_and_go_on_after_any_of_them() {
+    let shared = shared();
+    let (slug, link) = shared.link(json!({}));
+    shared.token(&slug);
+    let token = token_of(&shared.visit(&format!("/{slug}?utm_source=%3D1%2B1"), &[]));
+    shared.token(&slug);
+    sale(&shared, &fresh("order"), 700, json!({"wclid": token}));
+    let ask = |format: &str, body: Value| {
+        let answer = shared.engine.api("POST", &format!("/v1/export?format={format}"), Some(&body));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer
+    };
+    let body = |more: Value| {
+        let mut body = json!({"rows": "clicks", "date_range": "7d", "filters": ["is", "link", [link]]});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    let lines = |answer: super::Answer| -> Vec<Value> {
+        answer.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let answer = ask("ndjson", body(json!({})));
+    let as_of: u64 = answer.header("weir-as-of").and_then(|text| text.parse().ok()).expect("as of");
+    let all = lines(answer);
+    assert_eq!(all.len(), 3, "{all:?}");
+    for row in &all {
+        assert_eq!(row["link"], json!(link));
+        assert!(row["id"].as_str().is_some_and(|id| id.starts_with("clk_") && id.len() == 30), "{row}");
+        assert!(row["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{row}");
+    }
+    assert_eq!(all[1]["utm_source"], "=1+1");
+    shared.token(&slug);
+    let rest = lines(ask("ndjson", body(json!({"after": all[0]["cursor"], "as_of": as_of}))));
+    assert_eq!(rest, all[1..], "what came later is not in it");
+    assert_eq!(lines(ask("ndjson", body(json!({"limit": 2})))), all[..2]);
+    let csv = ask("csv", body(json!({}))).text();
+    assert!(csv.contains("\"'=1+1\""), "{csv}");
+    let conversions = lines(ask("ndjson", body(json!({"rows": "conversions"}))));
+    assert_eq!(
+        json!([conversions[0]["revenue"], conversions[0]["event"], conversions.len()]),
+        json!([700, "sale", 1])
+    );
+    assert!(
+        conversions[0]["conversion"].as_str().is_some_and(|id| id.starts_with("cnv_")),
+        "{conversions:?}"
+    );
+    assert_eq!(lines(ask("ndjson", body(json!({"rows": "events"})))).len(), 0);
+    let parquet = ask("parquet", body(json!({})));
+    assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"));
+    assert!(ask("arrow", body(json!({}))).body.starts_with(&[0xff; 4]));
+    let bad = |more: Value| shared.engine.api("POST", "/v1/export", Some(&body(more)));
+    names(&bad(json!({"rows": "visitors"})), "rows");
+    names(&bad(json!({"after": "yesterday"})), "after");
+    names(&bad(json!({"columns": ["id"]})), "columns");
 }

@@ -239,7 +239,7 @@ pub(super) async fn fetch_as(
     Ok((bytes, read_rows))
 }
 
-fn hexadecimal(text: &str) -> String {
+pub(super) fn hexadecimal(text: &str) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {

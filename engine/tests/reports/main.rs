@@ -11,3 +11,4 @@ mod money;
 mod retention;
 #[path = "../queries/server.rs"]
 mod server;
+mod views;

@@ -1,4 +1,4 @@
-//! The bodies of reports: what all of them share, and each one's own.
+//! The bodies of reports and exports: what all of them share, and each one's own.
 
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,7 @@ const BODIES: &[(&str, &[&str], Own)] = &[
     ("Paths", &[], paths),
     ("Experiment", &[], experiment),
     ("Heatmap", &[], heatmap),
+    ("Export", &["rows"], export),
 ];
 
 fn body(required: &[&str], own: Value) -> Value {
@@ -150,5 +151,14 @@ fn heatmap() -> Value {
         "site": {"type": "string"},
         "columns": {"type": "integer", "minimum": 1, "maximum": 500},
         "cell_height": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    })
+}
+
+fn export() -> Value {
+    json!({
+        "rows": {"type": "string", "enum": ["clicks", "events", "conversions"]},
+        "limit": {"type": "integer", "minimum": 0},
+        "after": {"type": "string", "description": "The `cursor` of the last row that arrived"},
+        "as_of": {"type": "integer", "description": "The `Weir-As-Of` of the export to go on with"},
     })
 }

@@ -40,7 +40,7 @@ fn utc() -> String {
 /// Which facts a report looks at.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    pub(super) plan: Plan,
+    pub(in crate::query) plan: Plan,
     /// When the report was asked for.
     pub(super) now: Timestamp,
 }
