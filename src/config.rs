@@ -64,6 +64,8 @@ pub struct Config {
     pub batch_age: Duration,
     /// Between live deltas.
     pub live_tick: Duration,
+    /// Whether outbound webhooks may go to addresses that are not public.
+    pub outbound_private: bool,
     /// Whether cookies are set.
     pub privacy_cookies: bool,
     /// Where abuse of links is reported: a mail address or a web page.
@@ -216,6 +218,7 @@ impl Values {
             batch_rows: self.within("warehouse.batch_rows", 50_000, 1, 1_000_000)?,
             batch_age: Duration::from_millis(self.within("warehouse.batch_age_ms", 1_000, 1, 60_000)?),
             live_tick: Duration::from_millis(self.within("live.tick_ms", 100, 10, 10_000)?),
+            outbound_private: self.parse("outbound.allow_private", false, yes_no)?,
             privacy_cookies: self.parse("privacy.cookies", true, yes_no)?,
             abuse_contact: own("abuse.contact"),
             log_level: own("log.level").unwrap_or_else(|| "info".to_owned()),

@@ -13,6 +13,7 @@ use weir_edge::listener::Listener;
 use weir_embedded::{Supervisor, SupervisorOptions};
 use weir_engine::keys::{Principal, hash_secret};
 use weir_engine::live::{Live, LiveConfig};
+use weir_engine::outbound::{Outbound, OutboundConfig, OutboundHandle, system_resolver};
 use weir_engine::warehouse::{Connection, Endpoint, Locate, Sources, Warehouse, WarehouseConfig, migrate};
 use weir_ingest::commands::NewIds;
 use weir_ingest::commands::keys::new_secret;
@@ -87,6 +88,17 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         warehouse.clone(),
         engine.recorder.clone(),
     )?;
+    let outbound = Outbound::start(
+        OutboundConfig {
+            path: engine.data.join("outbound.db"),
+            public_url: addresses.public_url.clone(),
+            private: config.outbound_private,
+            resolve: system_resolver(),
+            haste: 1,
+        },
+        engine.books.clone(),
+        Arc::clone(&engine.keyring),
+    )?;
     let sessions = Arc::new(Sessions::new(engine.keyring.session_key(), engine.books.keys().clone()));
 
     let status = Arc::new(Status {
@@ -97,6 +109,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
     });
     let parts = Arc::new(Parts {
         status,
+        outbound: outbound.handle(),
         recorder: engine.recorder.clone(),
         warehouse,
         live,
@@ -131,6 +144,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
             tracing::error!("a listener's thread panicked");
         }
     }
+    outbound.stop();
     // The warehouse follows the books, which follow the recorder; the recorder has the last word first.
     engine.stop();
     parts.warehouse.stop(DRAIN_PATIENCE);
@@ -151,6 +165,7 @@ pub(crate) struct Parts {
     pub sessions: Arc<Sessions>,
     pub ids: Arc<NewIds>,
     pub status: Arc<Status>,
+    pub outbound: OutboundHandle,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Clicks that an earlier run answered and this one has still to store.
     pub backlog: u64,

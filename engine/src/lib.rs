@@ -14,6 +14,7 @@ pub mod keys;
 pub mod links;
 pub mod live;
 mod mapped_file;
+pub mod outbound;
 pub mod postback_tokens;
 pub mod query;
 pub mod recorder;

@@ -17,6 +17,7 @@ pub mod keys;
 
 mod endpoints;
 
+mod outbound;
 mod postback_tokens;
 mod sites;
 
@@ -37,6 +38,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
     links::routes(commands)
         .merge(keys::routes(commands))
         .merge(endpoints::routes(commands))
+        .merge(outbound::routes(commands))
         .merge(postback_tokens::routes(commands))
         .merge(sites::routes(commands))
         .merge(blocklist::routes(commands))

@@ -10,6 +10,7 @@ use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
 use weir_engine::books::{Books, PAGE_MAX, PageOf, ReadError, Reads};
 use weir_engine::keyring::Keyring;
+use weir_engine::outbound::OutboundHandle;
 use weir_schemas::fact::Role;
 use weir_schemas::problem::Problem;
 
@@ -22,6 +23,7 @@ mod customers;
 mod endpoints;
 mod keys;
 mod links;
+mod outbound;
 mod partners;
 mod postback_tokens;
 mod programs;
@@ -39,12 +41,19 @@ pub struct Management {
     keyring: Arc<Keyring>,
     analytics: Analytics,
     public_url: String,
+    outbound: Option<OutboundHandle>,
 }
 
 impl Management {
     /// `public_url` is what short URLs begin with, without a slash at its end.
     pub fn new(books: Books, keyring: Arc<Keyring>, analytics: Analytics, public_url: String) -> Self {
-        Self { books, keyring, analytics, public_url }
+        Self { books, keyring, analytics, public_url, outbound: None }
+    }
+
+    /// With the sender of outbound webhooks, which keeps their log.
+    pub fn with_outbound(mut self, outbound: OutboundHandle) -> Self {
+        self.outbound = Some(outbound);
+        self
     }
 
     /// Reads the books off the threads that serve sockets.
@@ -88,6 +97,10 @@ pub fn routes(management: Management) -> Router {
         ("/v1/partners", |context, of| Box::pin(partners::list(context, of))),
         ("/v1/partners/{id}", |context, of| Box::pin(partners::one(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
+        ("/v1/outbound-endpoints", |context, of| Box::pin(outbound::list(context, of))),
+        ("/v1/outbound-endpoints/{id}", |context, of| Box::pin(outbound::one(context, of))),
+        ("/v1/outbound-endpoints/{id}/deliveries", |context, of| Box::pin(outbound::deliveries(context, of))),
+        ("/v1/fulfilments", |context, of| Box::pin(outbound::fulfilments(context, of))),
         ("/v1/postback-tokens", |context, of| Box::pin(postback_tokens::list(context, of))),
         ("/v1/sites", |context, of| Box::pin(sites::list(context, of))),
         ("/v1/sites/{id}", |context, of| Box::pin(sites::one(context, of))),

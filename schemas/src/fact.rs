@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::click::Dims;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
-    BlockId, ClickId, ConversionId, DeliveryId, EndpointId, KeyId, LinkId, PartnerId, PostbackTokenId,
-    ProgramId, SiteId, WorkspaceId,
+    BlockId, ClickId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId, OutboundEndpointId,
+    PartnerId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
+use crate::outbound::{FulfilmentSpec, OutboundSpec};
 use crate::partner::PartnerSpec;
 use crate::postback::{PostbackSettings, PostbackStatus};
 use crate::program::ProgramSpec;
@@ -155,6 +156,44 @@ pub enum Fact {
     EndpointDeleted {
         /// Which.
         id: EndpointId,
+    },
+    /// An outbound endpoint was made.
+    OutboundCreated {
+        /// Its id.
+        id: OutboundEndpointId,
+        /// Where and what.
+        spec: OutboundSpec,
+        /// What signs, sealed under the keyring's master key.
+        secret: Sealed,
+    },
+    /// An outbound endpoint was changed: the keys of `patch` replace those of its spec.
+    OutboundUpdated {
+        /// Which.
+        id: OutboundEndpointId,
+        /// Validated.
+        patch: serde_json::Map<String, serde_json::Value>,
+        /// A new secret, which signs beside the one before until it is changed again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<Sealed>,
+    },
+    /// An outbound endpoint was deleted.
+    OutboundDeleted {
+        /// Which.
+        id: OutboundEndpointId,
+    },
+    /// A fulfilment was made.
+    FulfilmentCreated {
+        /// Its id.
+        id: FulfilmentId,
+        /// What mints what.
+        spec: FulfilmentSpec,
+        /// What its slugs are hashed with.
+        key: String,
+    },
+    /// A fulfilment was deleted.
+    FulfilmentDeleted {
+        /// Which.
+        id: FulfilmentId,
     },
     /// A postback token was made.
     PostbackTokenCreated {

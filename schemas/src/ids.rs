@@ -133,6 +133,8 @@ id!(/** An export job. */ ExportId, "exp_");
 id!(/** An API key (its name, never its secret). */ KeyId, "key_");
 id!(/** A delivery received at a webhook endpoint. */ DeliveryId, "dlv_");
 id!(/** A token by which a network reports postbacks (its name, never its secret). */ PostbackTokenId, "pbt_");
+id!(/** An endpoint of the workspace's own, which Weir tells of what happens. */ OutboundEndpointId, "out_");
+id!(/** What a sale is fulfilled with. */ FulfilmentId, "ful_");
 id!(/** A site whose pages send browser events. */ SiteId, "ste_");
 id!(/** A pattern of destinations that links may not lead to. */ BlockId, "blk_");
 

@@ -21,6 +21,7 @@ pub mod link;
 pub mod live;
 pub mod migrations;
 pub mod money;
+pub mod outbound;
 pub mod partner;
 pub mod postback;
 pub mod problem;

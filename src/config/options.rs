@@ -62,6 +62,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("warehouse.batch_rows", "ROWS", "Most rows in a warehouse batch [50000]"),
     option("warehouse.batch_age_ms", "MS", "Most age of a warehouse batch [1000]"),
     option("live.tick_ms", "MS", "Between live updates [100]"),
+    option(
+        "outbound.allow_private",
+        "BOOL",
+        "Whether outbound webhooks may go to addresses of this network, and by http [false]",
+    ),
     option("privacy.cookies", "BOOL", "Whether visitors get cookies [true]"),
     option(
         "abuse.contact",

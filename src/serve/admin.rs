@@ -35,20 +35,24 @@ pub(super) fn start(
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, Failure> {
     let analytics = Analytics::new(engine.recorder.clone(), parts.warehouse.clone());
-    let commands = Arc::new(Commands::new(
-        engine.books.clone(),
-        Arc::clone(&engine.keyring),
-        Arc::clone(&parts.ids),
-        Arc::new(public::claims(engine, parts)),
-        count_clicks(analytics.clone()),
-        parts.addresses.public_url.clone(),
-    ));
+    let commands = Arc::new(
+        Commands::new(
+            engine.books.clone(),
+            Arc::clone(&engine.keyring),
+            Arc::clone(&parts.ids),
+            Arc::new(public::claims(engine, parts)),
+            count_clicks(analytics.clone()),
+            parts.addresses.public_url.clone(),
+        )
+        .with_outbound(parts.outbound.clone(), config.outbound_private),
+    );
     let management = Management::new(
         engine.books.clone(),
         Arc::clone(&engine.keyring),
         analytics.clone(),
         parts.addresses.public_url.clone(),
-    );
+    )
+    .with_outbound(parts.outbound.clone());
     let connections = Arc::new(Connections::default());
     let dashboard = weir_dashboard::Handles {
         live: parts.live.clone(),

@@ -13,6 +13,7 @@ use weir_edge::response::{typed, with};
 use weir_edge::route::Router;
 use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
 use weir_schemas::link::{Link, LinkSpec};
+use weir_schemas::outbound::{FulfilmentSpec, OutboundSpec};
 use weir_schemas::partner::Partner;
 use weir_schemas::postback::PostbackSettings;
 use weir_schemas::program::{Program, ProgramSpec};
@@ -136,6 +137,29 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
     get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
         "What came in there, and what became of it" (None) -> 200 "Page", PAGE;
+    post "/v1/outbound-endpoints" "Outbound" createOutboundEndpoint
+        "Makes an endpoint that is told of what happens, signed as Standard Webhooks say; its secret is shown once"
+        (Some("OutboundSpec")) -> 201 "Any";
+    get "/v1/outbound-endpoints" "Outbound" listOutboundEndpoints "Lists the outbound endpoints" (None) -> 200 "Page";
+    get "/v1/outbound-endpoints/{id}" "Outbound" readOutboundEndpoint "Reads an outbound endpoint"
+        (None) -> 200 "Any";
+    patch "/v1/outbound-endpoints/{id}" "Outbound" changeOutboundEndpoint
+        "Changes the fields given; `enabled: true` goes on where a failing endpoint stopped"
+        (Some("Any")) -> 200 "Any";
+    post "/v1/outbound-endpoints/{id}/rotate" "Outbound" rotateOutboundSecret
+        "A new secret; the one before signs beside it until the next" (None) -> 200 "Any";
+    delete "/v1/outbound-endpoints/{id}" "Outbound" deleteOutboundEndpoint "Deletes an outbound endpoint"
+        (None) -> 204 "";
+    get "/v1/outbound-endpoints/{id}/deliveries" "Outbound" listOutboundDeliveries
+        "What was sent and what waits, each with its last tries" (None) -> 200 "Page", PAGE;
+    post "/v1/outbound-endpoints/{id}/deliveries/{message}/replay" "Outbound" replayOutboundDelivery
+        "Delivers a message once more" (None) -> 202 "Any";
+    post "/v1/fulfilments" "Outbound" createFulfilment
+        "From now on such a sale mints a link with an end, told in `conversion.created`"
+        (Some("FulfilmentSpec")) -> 201 "Any";
+    get "/v1/fulfilments" "Outbound" listFulfilments "Lists the fulfilments" (None) -> 200 "Page";
+    delete "/v1/fulfilments/{id}" "Outbound" deleteFulfilment "Deletes a fulfilment; minted links stay"
+        (None) -> 204 "";
     post "/v1/postback-tokens" "Webhooks" createPostbackToken
         "Makes a token with which a network reports at `/postback`; it is shown once"
         (Some("PostbackSettings")) -> 201 "Any";
@@ -206,6 +230,8 @@ pub(super) fn document() -> Value {
     schema_of::<NewRefund>(&mut schemas);
     schema_of::<Conversion>(&mut schemas);
     schema_of::<PostbackSettings>(&mut schemas);
+    schema_of::<OutboundSpec>(&mut schemas);
+    schema_of::<FulfilmentSpec>(&mut schemas);
     schema_of::<Answer>(&mut schemas);
     schema_of::<ProgramSpec>(&mut schemas);
     schema_of::<Program>(&mut schemas);

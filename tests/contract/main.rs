@@ -19,6 +19,7 @@ mod keys;
 mod links;
 mod live;
 mod operations;
+mod outbound;
 mod problems;
 mod programs;
 mod queries;

@@ -11,8 +11,8 @@ use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
-    access, blocklist, clicks, conversions, customers, deliveries, links, partners, postback_tokens,
-    postbacks, programs, refunds, sites,
+    access, blocklist, clicks, conversions, customers, deliveries, fulfilment, links, outbound, partners,
+    postback_tokens, postbacks, programs, refunds, sites,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -119,6 +119,13 @@ impl Applying<'_> {
                 access::update_endpoint(self, *id, secrets.as_deref(), settings.as_ref())
             }
             Fact::EndpointDeleted { id } => access::delete_endpoint(self, *id),
+            Fact::OutboundCreated { id, spec, secret } => outbound::create(self, *id, spec, secret),
+            Fact::OutboundUpdated { id, patch, secret } => {
+                outbound::update(self, *id, patch, secret.as_ref())
+            }
+            Fact::OutboundDeleted { id } => outbound::delete(self, *id),
+            Fact::FulfilmentCreated { id, spec, key } => fulfilment::create(self, *id, spec, key),
+            Fact::FulfilmentDeleted { id } => fulfilment::delete(self, *id),
             Fact::PostbackTokenCreated { id, settings, secret_sha256, hint } => {
                 postback_tokens::create(self, *id, settings, secret_sha256, hint)
             }

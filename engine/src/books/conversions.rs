@@ -14,7 +14,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, pays};
 use super::outcome::{Applied, Outcome};
-use super::{attribution, customers, effects, orders};
+use super::{attribution, customers, effects, orders, outbound};
 
 /// Who reports what comes by the API.
 pub(super) const API: &str = "api";
@@ -180,6 +180,7 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
         _ => change.events = 1,
     }
     effects::emit(tx, &row, new.occurred_at, new.event, change)?;
+    outbound::conversion_created(tx, id)?;
     if let (Some(order), true) = (new.order, pays(new.event)) {
         orders::pay(tx, order, new.amount)?;
     }

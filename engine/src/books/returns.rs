@@ -21,8 +21,8 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::conversion_row::ConversionRow;
 use super::effects::{self, CHARGEBACK, REFUND};
-use super::orders;
 use super::outcome::Applied;
+use super::{orders, outbound};
 
 /// How many refunds and disputes one order may have.
 pub const RETURNS_MAX: i64 = 1_000;
@@ -274,6 +274,7 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     let mut records = all(tx, order)?;
     records.retain(|record| record.currency == currency.as_str());
     let shares = shares(&records, paid);
+    let returned: i64 = shares.iter().sum();
     for (record, &share) in records.iter().zip(&shares) {
         let moved =
             record.taken != 0 && (record.taken_at, record.taken_as.as_str()) != (record.at, record.event());
@@ -294,10 +295,11 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
                  WHERE ord = ?1 AND kind = ?2 AND name = ?3",
             )?
             .execute(params![order, record.kind, record.name, share, record.at, record.event()])?;
+        outbound::money_returned(tx, &sale, record.event(), share - record.taken, returned)?;
     }
     tx.db
         .prepare_cached("UPDATE orders SET returned = ?2 WHERE id = ?1")?
-        .execute(params![order, shares.iter().sum::<i64>()])?;
+        .execute(params![order, returned])?;
     Ok(())
 }
 

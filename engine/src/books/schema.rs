@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -19,6 +19,10 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("partners", "id"),
     ("partner_codes", "workspace, kind, code"),
     ("postback_tokens", "id"),
+    ("outbound", "id"),
+    ("outbox", "seq, n"),
+    ("milestones", "workspace, kind, subject"),
+    ("fulfilments", "id"),
     ("requests", "workspace, key"),
     ("customers", "id"),
     ("clicks", "workspace, click"),
@@ -98,6 +102,21 @@ CREATE TABLE partner_codes (
     workspace INTEGER NOT NULL, kind TEXT NOT NULL, code TEXT NOT NULL, partner INTEGER NOT NULL,
     PRIMARY KEY (workspace, kind, code)) STRICT, WITHOUT ROWID;
 CREATE INDEX partner_codes_partner ON partner_codes (partner);
+
+-- changed_seq: the fact that made or changed it last, from which its failures are counted anew
+CREATE TABLE outbound (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, spec TEXT NOT NULL, secrets TEXT NOT NULL,
+    created_seq INTEGER NOT NULL, changed_seq INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+CREATE TABLE outbox (
+    seq INTEGER NOT NULL, n INTEGER NOT NULL, workspace INTEGER NOT NULL, event TEXT NOT NULL,
+    at INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (seq, n)) STRICT, WITHOUT ROWID;
+CREATE TABLE milestones (
+    workspace INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY (workspace, kind, subject)) STRICT, WITHOUT ROWID;
+CREATE TABLE fulfilments (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, spec TEXT NOT NULL, key TEXT NOT NULL,
+    created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
 
 CREATE TABLE requests (
     workspace INTEGER NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL,

@@ -13,6 +13,7 @@ use weir_engine::books::{Books, Outcome, ReadError, Reads, SubmitError};
 use weir_engine::endpoints::Endpoint;
 use weir_engine::keyring::{Keyring, KeyringError};
 use weir_engine::keys::Principal;
+use weir_engine::outbound::OutboundHandle;
 use weir_schemas::fact::{Actor, Fact, IdempotentRequest, Recorded};
 use weir_schemas::ids::{EndpointId, KeyId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::problem::Problem;
@@ -36,6 +37,8 @@ pub struct Commands {
     pub(super) count_clicks: CountClicks,
     public_url: String,
     pub(super) own_hosts: OwnHosts,
+    outbound: Option<OutboundHandle>,
+    outbound_private: bool,
 }
 
 impl fmt::Debug for Commands {
@@ -55,7 +58,24 @@ impl Commands {
         public_url: String,
     ) -> Self {
         let own_hosts = OwnHosts::new(&public_url, books.links().clone());
-        Self { books, keyring, ids, claims, count_clicks, public_url, own_hosts }
+        let (outbound, outbound_private) = (None, false);
+        Self { books, keyring, ids, claims, count_clicks, public_url, own_hosts, outbound, outbound_private }
+    }
+
+    /// With the sender of outbound webhooks; `private`: they may go to addresses that are not public.
+    pub fn with_outbound(mut self, outbound: OutboundHandle, private: bool) -> Self {
+        (self.outbound, self.outbound_private) = (Some(outbound), private);
+        self
+    }
+
+    /// The sender of outbound webhooks, where there is one.
+    pub(super) fn outbound(&self) -> &Option<OutboundHandle> {
+        &self.outbound
+    }
+
+    /// Whether outbound webhooks may go to addresses that are not public.
+    pub(super) fn outbound_private(&self) -> bool {
+        self.outbound_private
     }
 
     /// The caller's own id of a customer, given either that or Weir's; 404 where there is none.

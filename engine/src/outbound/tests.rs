@@ -1,0 +1,233 @@
+//! The client against servers that mean no good, and the store against crashes.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use serde_json::json;
+use weir_schemas::ids::{OutboundEndpointId, WorkspaceId};
+use weir_schemas::outbound::OutboundSpec;
+use weir_schemas::time::Timestamp;
+
+use super::client::{Client, Resolve, Tried};
+use super::store::Store;
+use crate::books::{OutboundTarget, OutboxRow};
+
+/// A server that gives every connection the same answer and then closes it; counts connections.
+struct Server {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn server(answer: impl Fn(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let thread = std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4_096];
+            let read = stream.read(&mut head).unwrap_or(0);
+            if head[..read].starts_with(b"END") {
+                return;
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            // A client that has had enough closes: that is its right.
+            let _ = answer(&mut stream);
+        }
+    });
+    Server { address, connections, thread: Some(thread) }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(mut stream) = std::net::TcpStream::connect(self.address) {
+            let _ = stream.write_all(b"END");
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server ends in order");
+        }
+    }
+}
+
+impl Server {
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn taken() -> Server {
+    server(|stream| stream.write_all(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n"))
+}
+
+/// Resolves to these, one after another, the last for ever.
+fn resolving(answers: Vec<Vec<SocketAddr>>) -> (Resolve, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let resolve: Resolve = Arc::new(move |_, _| {
+        let n = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+        let addresses = answers[n].clone();
+        Box::pin(async move { Ok(addresses) })
+    });
+    (resolve, asked)
+}
+
+fn post(client: &Client, url: &str) -> Tried {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(client.post(url, &[("webhook-id", "msg_1".to_owned())], Bytes::from_static(b"{}")))
+}
+
+fn strict(answers: Vec<Vec<SocketAddr>>) -> (Client, Arc<AtomicUsize>) {
+    let (resolve, asked) = resolving(answers);
+    (Client::new(resolve, false), asked)
+}
+
+#[test]
+fn nothing_is_dialled_in_the_own_network() {
+    let victim = taken();
+    let port = victim.address.port();
+    let public: SocketAddr = ([8, 8, 8, 8], port).into();
+    // A name that leads here, one that leads here too, and one that does so only the second time.
+    for answers in [vec![vec![victim.address]], vec![vec![public, victim.address]]] {
+        let (client, _) = strict(answers);
+        let tried = post(&client, &format!("https://rebound.example:{port}/"));
+        assert!(tried.error.as_deref().unwrap_or_default().contains("not a public address"), "{tried:?}");
+    }
+    let (client, asked) = strict(vec![vec![victim.address]]);
+    for host in
+        ["127.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "[::1]", "169.254.169.254", "localhost"]
+    {
+        for scheme in ["https", "http"] {
+            let tried = post(&client, &format!("{scheme}://{host}:{port}/"));
+            assert!(!tried.taken() && tried.status.is_none(), "{host}: {tried:?}");
+        }
+    }
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        0,
+        "numbers and `localhost` are refused before any name is resolved"
+    );
+    assert_eq!(victim.connections(), 0);
+}
+
+#[test]
+fn what_is_dialled_is_what_was_checked() {
+    let (first, second) = (taken(), taken());
+    let (resolve, asked) = resolving(vec![vec![first.address], vec![second.address]]);
+    let client = Client::new(resolve, true);
+    assert!(post(&client, "http://shop.example/hook").taken());
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "a name is resolved once for a try");
+    assert_eq!((first.connections(), second.connections()), (1, 0), "and dialled as it was resolved");
+    assert!(post(&client, "http://shop.example/hook").taken());
+    assert_eq!((first.connections(), second.connections()), (1, 1), "each try asks anew");
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let victim = taken();
+    let to =
+        format!("HTTP/1.1 302 Found\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n", victim.address);
+    let server = server(move |stream| stream.write_all(to.as_bytes()));
+    let client = Client::new(resolving(vec![vec![]]).0, true);
+    let tried = post(&client, &format!("http://{}/", server.address));
+    assert_eq!(tried.status, Some(302));
+    assert!(tried.error.as_deref().unwrap_or_default().contains("redirects are not followed"), "{tried:?}");
+    assert_eq!(victim.connections(), 0);
+}
+
+#[test]
+fn an_answer_is_read_to_a_bound_and_never_unpacked() {
+    let bomb = server(|stream| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        // Far more than is read; whoever reads on never ends, since this does not either.
+        let chunk = [0_u8; 4_096];
+        loop {
+            stream.write_all(b"1000\r\n")?;
+            stream.write_all(&chunk)?;
+            stream.write_all(b"\r\n")?;
+        }
+    });
+    let client = Client::new(resolving(vec![vec![]]).0, true);
+    let tried = post(&client, &format!("http://{}/", bomb.address));
+    assert_eq!((tried.status, tried.taken()), (Some(200), true));
+    assert!(tried.excerpt.len() <= 2_048, "{} bytes", tried.excerpt.len());
+    let nothing = server(|_| Ok(()));
+    let tried = post(&client, &format!("http://{}/", nothing.address));
+    assert!(tried.status.is_none() && tried.error.is_some());
+}
+
+fn target(id: u64) -> OutboundTarget {
+    OutboundTarget {
+        id: OutboundEndpointId(id),
+        workspace: WorkspaceId(1),
+        spec: OutboundSpec {
+            url: "https://shop.example/".into(),
+            events: vec!["refund.created".into()],
+            description: None,
+            enabled: true,
+            disabled_reason: None,
+        },
+        secrets: Vec::new(),
+        created_seq: 10,
+        changed_seq: 10,
+    }
+}
+
+fn row(seq: u64, event: &str) -> OutboxRow {
+    let data = json!({"fulfilment": {"slug": "abc"}, "seq": seq});
+    OutboxRow { seq, n: 0, workspace: WorkspaceId(1), event: event.into(), at: Timestamp(seq as i64), data }
+}
+
+#[test]
+fn messages_wait_in_order_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("outbound.db")).unwrap();
+    let (one, all) =
+        (target(1), OutboundTarget { spec: OutboundSpec { events: vec![], ..target(2).spec }, ..target(2) });
+    let rows = [
+        row(9, "refund.created"),
+        row(11, "refund.created"),
+        row(12, "conversion.created"),
+        row(13, "refund.created"),
+    ];
+    let targets = [one.clone(), all.clone()];
+    store.take_over(&rows, &targets, "https://go.example").unwrap();
+    // A crash between the two stores gives the same rows again.
+    store.take_over(&rows, &targets, "https://go.example").unwrap();
+    assert_eq!(store.place().unwrap(), (13, 0));
+    let sequences = |endpoint: &OutboundTarget| -> Vec<u64> {
+        let messages = store.messages(endpoint.id, i64::MAX, 100).unwrap();
+        messages.iter().rev().map(|(_, message)| message.payload["data"]["seq"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(sequences(&one), [11, 13], "from its making on, and what it wants");
+    assert_eq!(sequences(&all), [11, 12, 13]);
+    let first = store.first_waiting(&one).unwrap().unwrap();
+    assert!(first.payload.contains("https://go.example/abc"), "{}", first.payload);
+    let failed = Tried { status: Some(500), error: Some("answered 500".into()), excerpt: String::new() };
+    store.tried(first.number, Timestamp(100), &failed, Timestamp(112)).unwrap();
+    let again = store.first_waiting(&one).unwrap().unwrap();
+    assert_eq!(
+        (again.id.as_str(), again.attempts, again.next_at),
+        (first.id.as_str(), 1, 112),
+        "it keeps its place"
+    );
+    // Turned on again, it is tried at once.
+    let changed = OutboundTarget { changed_seq: 20, ..one.clone() };
+    assert_eq!(store.first_waiting(&changed).unwrap().unwrap().next_at, 0);
+    let good = Tried { status: Some(200), error: None, excerpt: "ok".into() };
+    store.tried(first.number, Timestamp(200), &good, Timestamp(0)).unwrap();
+    assert_ne!(store.first_waiting(&changed).unwrap().unwrap().id, first.id);
+    assert!(store.replay(one.id, &first.id).unwrap() && !store.replay(one.id, "msg_none").unwrap());
+    assert_eq!(store.first_waiting(&changed).unwrap().unwrap().id, first.id, "in its old place");
+    let log = &store.messages(one.id, i64::MAX, 100).unwrap()[1].1.log;
+    assert_eq!(log.iter().map(|attempt| attempt.status).collect::<Vec<_>>(), [Some(200), Some(500)]);
+    store.clean(&[all.clone()]).unwrap();
+    assert!(sequences(&one).is_empty(), "a deleted endpoint's messages go");
+    assert_eq!(sequences(&all).len(), 3);
+}
