@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use weir_dashboard::session::Sessions;
 use weir_dashboard::status::{History, Status};
 use weir_edge::listener::Listener;
+use weir_edge::webhook_client::{Client, system_resolver};
 use weir_embedded::{Supervisor, SupervisorOptions};
 use weir_engine::keys::{Principal, hash_secret};
 use weir_engine::live::{Live, LiveConfig};
-use weir_engine::outbound::{Outbound, OutboundConfig, OutboundHandle, system_resolver};
+use weir_engine::outbound::{Outbound, OutboundConfig, OutboundHandle};
 use weir_engine::warehouse::{Connection, Endpoint, Locate, Sources, Warehouse, WarehouseConfig, migrate};
 use weir_ingest::commands::NewIds;
 use weir_ingest::commands::keys::new_secret;
@@ -92,8 +93,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         OutboundConfig {
             path: engine.data.join("outbound.db"),
             public_url: addresses.public_url.clone(),
-            private: config.outbound_private,
-            resolve: system_resolver(),
+            post: Client::new(system_resolver(), config.outbound_private).into_post(),
             haste: 1,
         },
         engine.books.clone(),

@@ -17,3 +17,4 @@ pub mod request;
 pub mod response;
 pub mod route;
 pub mod service;
+pub mod webhook_client;

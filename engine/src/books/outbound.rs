@@ -1,5 +1,5 @@
-//! Outbound webhooks, the books' side: where a workspace wants to be told, and the **outbox**: what there is to tell, in
-//! log order, written in the transaction that it tells of. Sending is [`crate::outbound`]'s, which follows the outbox.
+//! Outbound webhooks, the books' side: where a workspace wants to be told, and the **outbox**: what there is to tell,
+//! in log order, written in the transaction that it tells of. Sending is [`crate::outbound`]'s, which follows it.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;

@@ -18,8 +18,8 @@ use weir_schemas::fact::{Actor, Fact, Recorded};
 use weir_schemas::ids::OutboundEndpointId;
 use weir_schemas::time::Timestamp;
 
-use super::client::{Client, Resolve, Tried};
 use super::store::{Message, OutboundError, Store, Waiting};
+use super::{Post, Tried};
 use crate::books::{Books, OUTBOUND_CONTEXT, OutboundTarget};
 use crate::keyring::Keyring;
 
@@ -41,10 +41,8 @@ pub struct OutboundConfig {
     pub path: PathBuf,
     /// What short URLs begin with.
     pub public_url: String,
-    /// Whether addresses that are not public, and `http`, are allowed.
-    pub private: bool,
-    /// How names are resolved.
-    pub resolve: Resolve,
+    /// Makes one try.
+    pub post: Post,
     /// What the back-off is divided by; 1 but in tests.
     pub haste: i64,
 }
@@ -95,7 +93,7 @@ impl Outbound {
             store: Arc::clone(&store),
             books,
             keyring,
-            client: Client::new(config.resolve, config.private),
+            post: config.post,
             public_url: config.public_url,
             haste: config.haste.max(1),
             stop: Arc::clone(&stop),
@@ -128,7 +126,7 @@ struct Sender {
     store: Arc<Store>,
     books: Books,
     keyring: Arc<Keyring>,
-    client: Client,
+    post: Post,
     public_url: String,
     haste: i64,
     stop: Arc<AtomicBool>,
@@ -215,11 +213,11 @@ impl Sender {
             let waiting = self.store.first_waiting(target).map_err(|error| error.to_string())?;
             let Some(message) = waiting.filter(|message| message.next_at <= now.0) else { continue };
             busy.insert(target.id);
-            let (client, target) = (self.client.clone(), target.clone());
+            let (post, target) = (Arc::clone(&self.post), target.clone());
             let headers = self.headers(&target, &message, now);
             flying.spawn(async move {
                 let body = Bytes::from(message.payload.clone());
-                let tried = client.post(&target.spec.url, &headers, body).await;
+                let tried = post(target.spec.url.clone(), headers, body).await;
                 (target, message, now, tried)
             });
         }

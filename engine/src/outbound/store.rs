@@ -10,7 +10,7 @@ use serde::Serialize;
 use weir_schemas::ids::{OutboundEndpointId, Sequence};
 use weir_schemas::time::Timestamp;
 
-use super::client::Tried;
+use super::Tried;
 use crate::books::{OutboundTarget, OutboxRow};
 
 /// Most messages that wait for one endpoint; beyond them new ones are dropped, and counted.

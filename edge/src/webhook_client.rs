@@ -1,4 +1,4 @@
-//! One try: resolve, check every address, dial one that was checked, `POST`, read a bounded answer.
+//! One try to send a webhook: resolve, check every address, dial one that was checked, `POST`, read a bounded answer.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use url::{Host, Url};
 
-use super::address::{check_url, is_public};
+use weir_engine::outbound::address::{check_url, is_public};
+use weir_engine::outbound::{Post, Tried};
 
 /// How long one try may take in all: whoever needs longer should answer first and work then.
 const TRY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,37 +42,23 @@ pub fn system_resolver() -> Resolve {
     Arc::new(|host, port| Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }))
 }
 
-/// How a try went: what was answered, or why nothing was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tried {
-    pub(super) status: Option<u16>,
-    /// What went wrong; none for a 2xx.
-    pub(super) error: Option<String>,
-    /// The beginning of the answer.
-    pub(super) excerpt: String,
-}
-
-impl Tried {
-    fn failed(error: impl Into<String>) -> Self {
-        Self { status: None, error: Some(error.into()), excerpt: String::new() }
-    }
-
-    pub(super) fn taken(&self) -> bool {
-        self.error.is_none()
-    }
-}
-
 /// Sends messages.
 #[derive(Clone)]
-pub(super) struct Client {
+pub struct Client {
     resolve: Resolve,
     tls: TlsConnector,
     private: bool,
 }
 
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("private", &self.private).finish_non_exhaustive()
+    }
+}
+
 impl Client {
     /// `private` allows addresses that are not public, and `http`.
-    pub(super) fn new(resolve: Resolve, private: bool) -> Self {
+    pub fn new(resolve: Resolve, private: bool) -> Self {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -81,8 +68,16 @@ impl Client {
         Self { resolve, tls: TlsConnector::from(Arc::new(config)), private }
     }
 
+    /// For the sender.
+    pub fn into_post(self) -> Post {
+        Arc::new(move |url, headers, body| {
+            let client = self.clone();
+            Box::pin(async move { client.post(&url, &headers, body).await })
+        })
+    }
+
     /// One try.
-    pub(super) async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Tried {
+    pub async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Tried {
         match tokio::time::timeout(TRY_TIMEOUT, self.attempt(url, headers, body)).await {
             Ok(Ok(tried)) => tried,
             Ok(Err(error)) => Tried::failed(error),
@@ -193,3 +188,6 @@ fn refusal(status: StatusCode) -> Option<String> {
         _ => Some(format!("answered {status}")),
     }
 }
+
+#[cfg(test)]
+mod tests;
