@@ -22,6 +22,7 @@ mod postback_tokens;
 mod sites;
 
 mod blocklist;
+mod commissions;
 mod partners;
 mod programs;
 
@@ -44,5 +45,6 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(blocklist::routes(commands))
         .merge(programs::routes(commands))
         .merge(partners::routes(commands))
+        .merge(commissions::routes(commands))
         .merge(conversions::routes(commands))
 }

@@ -12,12 +12,15 @@ use weir_engine::books::{Books, PAGE_MAX, PageOf, ReadError, Reads};
 use weir_engine::keyring::Keyring;
 use weir_engine::outbound::OutboundHandle;
 use weir_schemas::fact::Role;
+use weir_schemas::ids::PartnerId;
 use weir_schemas::problem::Problem;
 
 use crate::analytics::Analytics;
 
+mod accounts;
 mod allocation;
 mod blocklist;
+mod commissions;
 mod conversions;
 mod customers;
 mod endpoints;
@@ -96,6 +99,11 @@ pub fn routes(management: Management) -> Router {
         ("/v1/programs/{id}/versions", |context, of| Box::pin(programs::versions(context, of))),
         ("/v1/partners", |context, of| Box::pin(partners::list(context, of))),
         ("/v1/partners/{id}", |context, of| Box::pin(partners::one(context, of))),
+        ("/v1/commissions", |context, of| Box::pin(commissions::list(context, of))),
+        ("/v1/commissions/{id}", |context, of| Box::pin(commissions::one(context, of))),
+        ("/v1/accounts", |context, of| Box::pin(accounts::list(context, of))),
+        ("/v1/accounts/{id}", |context, of| Box::pin(accounts::one(context, of))),
+        ("/v1/accounts/{id}/entries", |context, of| Box::pin(accounts::entries(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
         ("/v1/outbound-endpoints", |context, of| Box::pin(outbound::list(context, of))),
         ("/v1/outbound-endpoints/{id}", |context, of| Box::pin(outbound::one(context, of))),
@@ -129,6 +137,26 @@ fn page_of(context: &Context) -> Result<PageOf, Problem> {
 /// A parameter of the query string; an empty one is as good as none.
 fn value(context: &Context, name: &str) -> Option<String> {
     context.query_value(name).filter(|text| !text.is_empty()).map(|text| text.into_owned())
+}
+
+/// A parameter that is an id.
+fn id_of<T: std::str::FromStr<Err: std::fmt::Display>>(
+    context: &Context,
+    name: &str,
+) -> Result<Option<T>, Problem> {
+    let text = value(context, name);
+    text.map(|text| text.parse().map_err(|error| Problem::field(name, format!("{error}")))).transpose()
+}
+
+/// The partner asked for by `partner_id`; a partner's key asks for its own whatever it says, or is refused.
+fn own_partner(context: &Context, own: Option<PartnerId>) -> Result<Option<PartnerId>, Problem> {
+    let asked = id_of::<PartnerId>(context, "partner_id")?;
+    match (own, asked) {
+        (Some(own), Some(asked)) if own != asked => {
+            Err(problem::forbidden("This key sees its own partner's numbers only."))
+        }
+        (own, asked) => Ok(own.or(asked)),
+    }
 }
 
 fn ok(value: &impl serde::Serialize) -> Response {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::commission::{CommissionKind, CommissionStatus};
 use crate::ids::{ClickId, CommissionId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId};
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -141,14 +142,21 @@ pub struct CommissionLine {
     /// Its id.
     #[schema(value_type = String)]
     pub id: CommissionId,
+    /// For what it is.
+    pub kind: CommissionKind,
     /// Who earns it.
     #[schema(value_type = String)]
     pub partner_id: PartnerId,
-    /// How much, net of reversals.
+    /// How much the partner earns, net of reversals and of the platform's fee.
     #[schema(value_type = Object)]
     pub amount: Money,
-    /// `pending`, `approved`, `paid`, `rejected`, `reversed`, `held`.
-    pub status: String,
+    /// What the platform keeps of it, net of reversals.
+    #[schema(value_type = Object)]
+    pub platform_fee: Money,
+    /// The tier that it was earned in; `null` for the base.
+    pub tier: Option<String>,
+    /// How far it is on its way to the partner.
+    pub status: CommissionStatus,
 }
 
 /// A conversion as the API answers it.

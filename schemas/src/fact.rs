@@ -9,10 +9,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::click::Dims;
+use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
-    BlockId, ClickId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId, OutboundEndpointId,
-    PartnerId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
+    BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId,
+    OutboundEndpointId, PartnerId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
@@ -321,6 +322,18 @@ pub enum Fact {
         /// All of its sealed part from now on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         private: Option<Sealed>,
+    },
+    /// Time has passed: what was pending until now is approved. Every other fact says so of its own time, too.
+    TimePassed {},
+    /// A person decided on a commission.
+    CommissionJudged {
+        /// Which.
+        id: CommissionId,
+        /// What they decided.
+        verdict: Verdict,
+        /// Why, in words.
+        #[serde(default)]
+        reason: Option<String>,
     },
     /// A conversion was reported through the API.
     Conversion {

@@ -127,6 +127,7 @@ id!(/** A customer of the workspace's business. */ CustomerId, "cus_");
 id!(/** A program: the terms by which partners earn. */ ProgramId, "prg_");
 id!(/** A partner: affiliate, influencer or referrer. */ PartnerId, "ptn_");
 id!(/** A commission earned by a partner for a conversion. */ CommissionId, "com_");
+id!(/** An account of the ledger. */ AccountId, "acc_");
 id!(/** A payout to a partner. */ PayoutId, "pay_");
 id!(/** A webhook endpoint by which a provider reports. */ EndpointId, "whk_");
 id!(/** An export job. */ ExportId, "exp_");

@@ -4,12 +4,14 @@
 //! edge saw ([`hit`]),
 //! what was made of it ([`click`], [`signal`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for
 //! the numbers ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`],
-//! [`partner`], [`query`], [`live`], [`problem`]), and the warehouse's schema ([`migrations`]).
+//! [`partner`], [`commission`], [`ledger`], [`query`], [`live`], [`problem`]), and the warehouse's
+//! schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
 
 pub mod cidr;
 pub mod click;
+pub mod commission;
 pub mod conversion;
 pub mod csv;
 pub mod effect;
@@ -17,6 +19,7 @@ pub mod event;
 pub mod fact;
 pub mod hit;
 pub mod ids;
+pub mod ledger;
 pub mod link;
 pub mod live;
 pub mod migrations;

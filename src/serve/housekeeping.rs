@@ -16,6 +16,8 @@ use crate::config::Config;
 use crate::engine::{Engine, journal_folder};
 
 const REALLOCATE_EVERY: Duration = Duration::from_secs(60);
+/// How late a commission may be approved where nothing else happens.
+const TIME_PASSES_EVERY: Duration = Duration::from_secs(1);
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 /// Claims looked at in one round.
 const RESOLVE_MAX: u32 = 200;
@@ -33,6 +35,7 @@ pub(super) fn start(
     runtime.spawn(follow_results(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(watch_status(Arc::clone(&parts.status)));
     runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
+    runtime.spawn(let_time_pass(Arc::clone(engine)));
     runtime.spawn(keep_retention(config.traffic_retention, Arc::clone(engine), Arc::clone(parts)));
 }
 
@@ -83,6 +86,23 @@ async fn resolve_clicks(engine: Arc<Engine>, parts: Arc<Parts>) {
                 if let Err(error) = engine.books.submit(recorded).await {
                     tracing::warn!(%error, "a found click could not be recorded; it is tried again");
                 }
+            }
+        }
+    }
+}
+
+/// Where a commission is beyond its hold and no other fact has come along, says that time has passed.
+async fn let_time_pass(engine: Arc<Engine>) {
+    let mut every = tokio::time::interval(TIME_PASSES_EVERY);
+    loop {
+        every.tick().await;
+        let now = Timestamp::now();
+        let due = engine.books.read_async(move |reads| reads.workspaces_with_due(now)).await;
+        for workspace in due.unwrap_or_default() {
+            let fact = Fact::TimePassed {};
+            let recorded = Recorded { at: now, workspace, actor: Actor::System, request: None, fact };
+            if let Err(error) = engine.books.submit(recorded).await {
+                tracing::warn!(%error, "commissions wait for their approval; it is tried again");
             }
         }
     }

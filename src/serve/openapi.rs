@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema, ToSchema};
 use weir_edge::response::{typed, with};
 use weir_edge::route::Router;
+use weir_schemas::commission::Commission;
 use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
+use weir_schemas::ledger::Account;
 use weir_schemas::link::{Link, LinkSpec};
 use weir_schemas::outbound::{FulfilmentSpec, OutboundSpec};
 use weir_schemas::partner::Partner;
@@ -128,6 +130,29 @@ static OPERATIONS: &[Operation] = operations! {
           ("code", "A code"), ("search", "Part of name or code")];
     get "/v1/partners/{id}" "Partners" readPartner "Reads a partner" (None) -> 200 "Partner";
     patch "/v1/partners/{id}" "Partners" changePartner "Changes the fields given" (Some("Any")) -> 200 "Partner";
+    get "/v1/commissions" "Money" listCommissions "Lists what partners earn, newest first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("partner_id", "A partner"), ("program_id", "A program"), ("conversion_id", "A conversion"),
+          ("payout_id", "A payout"), ("customer_id", "A customer: lists their cashback instead"),
+          ("kind", "`commission`, `referral`, `bonus`, `cashback` or `welcome`"),
+          ("status", "`pending`, `approved`, `paid`, `rejected`, `reversed` or `held`")];
+    get "/v1/commissions/{id}" "Money" readCommission "Reads a commission" (None) -> 200 "Commission";
+    post "/v1/commissions/{id}/approve" "Money" approveCommission "Approves it now, whatever is left of its hold"
+        (Some("Any")) -> 200 "Commission";
+    post "/v1/commissions/{id}/hold" "Money" holdCommission "Keeps it from being paid, with a reason"
+        (Some("Any")) -> 200 "Commission";
+    post "/v1/commissions/{id}/release" "Money" releaseCommission "Holds it no longer"
+        (Some("Any")) -> 200 "Commission";
+    post "/v1/commissions/{id}/reject" "Money" rejectCommission "Takes it back for good, with a reason"
+        (Some("Any")) -> 200 "Commission";
+    get "/v1/accounts" "Money" listAccounts "Lists the ledger's accounts, newest first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("owner", "`merchant`, `platform`, `partner` or `customer`"), ("partner_id", "A partner"),
+          ("customer", "A customer, by Weir's id"), ("owner_id", "A partner or customer"),
+          ("kind", "`pending`, `approved`, `revenue`, …"), ("currency", "An ISO 4217 code")];
+    get "/v1/accounts/{id}" "Money" readAccount "Reads an account and its balance" (None) -> 200 "Account";
+    get "/v1/accounts/{id}/entries" "Money" listEntries "Its entries, newest first, each with the balance after it"
+        (None) -> 200 "Page", PAGE;
     post "/v1/webhook-endpoints" "Webhooks" createEndpoint "Makes an endpoint for a provider's webhooks"
         (Some("Any")) -> 201 "Any";
     get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page";
@@ -235,6 +260,8 @@ pub(super) fn document() -> Value {
     schema_of::<Answer>(&mut schemas);
     schema_of::<ProgramSpec>(&mut schemas);
     schema_of::<Program>(&mut schemas);
+    schema_of::<Commission>(&mut schemas);
+    schema_of::<Account>(&mut schemas);
     schema_of::<Partner>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
     schemas.insert("Query".to_owned(), query_schema());

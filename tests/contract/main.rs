@@ -13,6 +13,7 @@ mod engine;
 mod blocklist;
 mod bots_and_orphans;
 mod command_line;
+mod commissions;
 mod conversions;
 mod copies;
 mod keys;

@@ -6,13 +6,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
 use weir_schemas::ids::{EndpointId, KeyId, LinkId, PostbackTokenId, Sequence, SiteId, WorkspaceId};
+use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
-    access, blocklist, clicks, conversions, customers, deliveries, fulfilment, links, outbound, partners,
-    postback_tokens, postbacks, programs, refunds, sites,
+    access, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger, links,
+    outbound, partners, postback_tokens, postbacks, programs, refunds, sites,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -32,9 +33,10 @@ pub(super) struct Applying<'a> {
     pub(super) seq: Sequence,
     pub(super) at: Timestamp,
     pub(super) workspace: WorkspaceId,
-    /// How many effects and ledger entries the fact has so far.
+    /// How many effects the fact has so far.
     pub(super) effects: u32,
-    pub(super) entries: u32,
+    /// The sums of its ledger entries so far; to be zero at its end.
+    pub(super) posted: Vec<(Currency, i64)>,
     pub(super) touched: Vec<Touched>,
 }
 
@@ -52,9 +54,11 @@ pub(super) fn apply(
         return Ok(outcome);
     }
     let mut tx =
-        Applying { db, seq, at: recorded.at, workspace, effects: 0, entries: 0, touched: Vec::new() };
+        Applying { db, seq, at: recorded.at, workspace, effects: 0, posted: Vec::new(), touched: Vec::new() };
+    commissions::mature(&mut tx)?;
     db.prepare_cached("SAVEPOINT fact")?.execute([])?;
-    let outcome = match tx.fact(&recorded.fact) {
+    let applied = tx.fact(&recorded.fact);
+    let outcome = match applied.and_then(|outcome| ledger::assert_balanced(&tx).map(|()| outcome)) {
         Ok(outcome) => {
             touched.append(&mut tx.touched);
             outcome
@@ -172,6 +176,10 @@ impl Applying<'_> {
             Fact::PartnerCreated { id, spec, private } => partners::create(self, *id, spec, private.as_ref()),
             Fact::PartnerUpdated { id, patch, private } => {
                 partners::update(self, *id, patch, private.as_ref())
+            }
+            Fact::TimePassed {} => Ok(Outcome::no_content()),
+            Fact::CommissionJudged { id, verdict, reason } => {
+                commissions::judge(self, *id, *verdict, reason.as_deref())
             }
             Fact::Conversion { id, conversion, person, click } => {
                 conversions::report(self, *id, conversion, person.as_ref(), click)

@@ -26,7 +26,7 @@ use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes, read_click};
 use super::outcome::Applied;
 use super::partners::{self, CodeKind};
-use super::{clicks, effects, programs};
+use super::{clicks, commissions, effects, programs};
 
 /// The workspace's window: a click counts for this long where no program says otherwise.
 pub const WINDOW_MS: i64 = WINDOW_DAYS_DEFAULT as i64 * DAY_MS;
@@ -142,9 +142,21 @@ pub(super) fn reconsider(tx: &mut Applying<'_>, id: ConversionId) -> Applied<Con
     let credited = |row: &ConversionRow| (row.rule, row.click, row.program, row.partner);
     let was = credited(&before);
     let now = credit(tx, before, &decision)?;
+    commissions::resettle(tx, &now)?;
     if was != credited(&now)
         && let Some(subscription) = &now.subscription
     {
+        revisit_subscription(tx, subscription, id, now.occurred_at)?;
+    }
+    Ok(now)
+}
+
+/// As [`reconsider`], for a conversion that was just made: nothing was booked for it yet.
+pub(super) fn credit_new(tx: &mut Applying<'_>, id: ConversionId) -> Applied<ConversionRow> {
+    let new = ConversionRow::find(tx.db, id)?.expect("just stored");
+    let decision = decide(tx, &new)?;
+    let now = credit(tx, new, &decision)?;
+    if let (Some(_), Some(subscription)) = (now.rule, &now.subscription) {
         revisit_subscription(tx, subscription, id, now.occurred_at)?;
     }
     Ok(now)
@@ -202,7 +214,8 @@ pub(super) fn revisit_subscription(
         let row = ConversionRow::find(tx.db, ConversionId(id as u64))?.expect("just selected");
         // Not by way of `reconsider` itself: one of them must not set off the others again.
         let decision = decide(tx, &row)?;
-        credit(tx, row, &decision)?;
+        let now = credit(tx, row, &decision)?;
+        commissions::resettle(tx, &now)?;
     }
     Ok(())
 }

@@ -8,22 +8,72 @@ use super::outcome::StoreError;
 const AUDITS: &[(&str, &str)] = &[
     (
         "the ledger entries of a fact do not add up to zero",
-        "SELECT 'fact ' || seq || ', ' || currency, sum(amount), 0 FROM entries
-         GROUP BY seq, workspace, currency HAVING sum(amount) != 0",
+        "SELECT 'fact ' || e.seq || ', ' || a.currency, sum(e.amount), 0
+         FROM entries e JOIN accounts a ON a.id = e.account
+         GROUP BY e.seq, a.workspace, a.currency HAVING sum(e.amount) != 0",
     ),
     (
         "a balance is not the sum of its entries",
-        "SELECT b.workspace || ' ' || b.currency || ' ' || b.account, b.amount, coalesce(e.total, 0)
-         FROM balances b LEFT JOIN (SELECT workspace, currency, account, sum(amount) total FROM entries
-                                    GROUP BY 1, 2, 3) e USING (workspace, currency, account)
-         WHERE b.amount != coalesce(e.total, 0)",
+        "SELECT 'account ' || a.id || ' ' || a.owner || ' ' || a.kind || ' ' || a.currency, a.balance,
+                coalesce(e.total, 0)
+         FROM accounts a LEFT JOIN (SELECT account, sum(amount) total FROM entries GROUP BY 1) e
+             ON e.account = a.id
+         WHERE a.balance != coalesce(e.total, 0)",
     ),
     (
-        "entries without a balance",
-        "SELECT e.workspace || ' ' || e.currency || ' ' || e.account, sum(e.amount), 0 FROM entries e
-         WHERE NOT EXISTS (SELECT 1 FROM balances b WHERE b.workspace = e.workspace
-                               AND b.currency = e.currency AND b.account = e.account)
-         GROUP BY e.workspace, e.currency, e.account",
+        "an entry's running balance is not the sum of the entries up to it",
+        "SELECT 'entry ' || id, balance, running FROM (
+             SELECT id, balance, sum(amount) OVER (PARTITION BY account ORDER BY id) running FROM entries
+         ) WHERE balance != running",
+    ),
+    (
+        "an account's number of entries is wrong",
+        "SELECT 'account ' || a.id, a.entries, count(e.id)
+         FROM accounts a LEFT JOIN entries e ON e.account = a.id GROUP BY a.id HAVING a.entries != count(e.id)",
+    ),
+    (
+        "an account is overdrawn that must not be",
+        "SELECT 'account ' || id || ' ' || owner || ' ' || kind, balance, 0 FROM accounts
+         WHERE balance < 0 AND (owner = 'platform'
+             OR owner = 'partner' AND kind IN ('pending', 'held', 'processing', 'paid')
+             OR owner = 'customer' AND kind IN ('cashback_pending', 'cashback_held', 'cashback_claimed'))",
+    ),
+    (
+        "an account of a partner is not the sum of what is earned",
+        "SELECT 'partner ' || a.owner_id || ' ' || a.kind || ' ' || a.currency, a.balance, coalesce(sum(g.amount), 0)
+         FROM accounts a LEFT JOIN (
+             SELECT workspace, owner_id, currency, earned - paid amount,
+                    CASE state WHEN 'pending' THEN 'pending' WHEN 'held' THEN 'held' ELSE 'approved' END kind
+             FROM earnings WHERE kind IN ('commission', 'referral', 'bonus')
+         ) g USING (workspace, owner_id, kind, currency)
+         WHERE a.owner = 'partner' AND a.kind IN ('pending', 'approved', 'held')
+         GROUP BY a.id HAVING a.balance != coalesce(sum(g.amount), 0)",
+    ),
+    (
+        "the platform's fee is not the sum of the commissions' fees",
+        "SELECT a.workspace || ' ' || a.currency, a.balance, coalesce(sum(g.fee), 0)
+         FROM accounts a LEFT JOIN earnings g USING (workspace, currency)
+         WHERE a.owner = 'platform' GROUP BY a.id HAVING a.balance != coalesce(sum(g.fee), 0)",
+    ),
+    (
+        "the effects' commission is not what partners earned",
+        "SELECT 'conversion ' || c.conversion, coalesce(e.commission, 0), c.earned
+         FROM (SELECT conversion, sum(earned) earned FROM earnings
+               WHERE kind IN ('commission', 'referral', 'bonus') GROUP BY 1) c
+         LEFT JOIN (SELECT conversion, sum(payload ->> '$.change.commission') commission
+                    FROM effects GROUP BY 1) e USING (conversion)
+         WHERE coalesce(e.commission, 0) != c.earned",
+    ),
+    (
+        "a partner's standing is not the sum of their sales",
+        "SELECT 'program ' || s.program || ', partner ' || s.partner, s.orders * 1000003 + s.revenue,
+                coalesce(e.orders * 1000003 + e.revenue, 0)
+         FROM (SELECT program, partner, currency, sum(orders) orders, sum(revenue) revenue
+               FROM standings GROUP BY 1, 2, 3) s
+         LEFT JOIN (SELECT program, owner_id partner, currency, count(*) orders, sum(sale) revenue
+                    FROM earnings WHERE kind = 'commission' AND live GROUP BY 1, 2, 3) e
+             USING (program, partner, currency)
+         WHERE s.orders != coalesce(e.orders, 0) OR s.revenue != coalesce(e.revenue, 0)",
     ),
     (
         "an order's payments are not the sum of its sales",
@@ -44,21 +94,21 @@ const AUDITS: &[(&str, &str)] = &[
     ),
     (
         "the ledger's revenue is not the sum of the orders and of the sales without order",
-        "SELECT b.workspace || ' ' || b.currency, -b.amount, coalesce(s.total, 0)
-         FROM balances b LEFT JOIN (
+        "SELECT b.workspace || ' ' || b.currency, b.balance, coalesce(s.total, 0)
+         FROM accounts b LEFT JOIN (
              SELECT workspace, currency, sum(amount) total FROM conversions
              WHERE event IN ('sale', 'renewal') AND merged_into IS NULL GROUP BY 1, 2
          ) s USING (workspace, currency)
-         WHERE b.account = 'revenue' AND -b.amount != coalesce(s.total, 0)",
+         WHERE b.owner = 'merchant' AND b.kind = 'revenue' AND b.balance != coalesce(s.total, 0)",
     ),
     (
         "the ledger's refunds are not the sum of the orders' refunds",
-        "SELECT b.workspace || ' ' || b.currency, b.amount, coalesce(s.total, 0)
-         FROM balances b LEFT JOIN (
+        "SELECT b.workspace || ' ' || b.currency, -b.balance, coalesce(s.total, 0)
+         FROM accounts b LEFT JOIN (
              SELECT workspace, currency, sum(returned) total FROM orders
              WHERE currency IS NOT NULL GROUP BY 1, 2
          ) s USING (workspace, currency)
-         WHERE b.account = 'refunds' AND b.amount != coalesce(s.total, 0)",
+         WHERE b.owner = 'merchant' AND b.kind = 'refunds' AND -b.balance != coalesce(s.total, 0)",
     ),
     (
         "the effects of a conversion are not what it stands for",
@@ -82,12 +132,12 @@ const AUDITS: &[(&str, &str)] = &[
     ),
     (
         "the effects' refunds are not the ledger's",
-        "SELECT e.workspace || ' ' || e.currency, e.refunds, coalesce(b.amount, 0)
+        "SELECT e.workspace || ' ' || e.currency, e.refunds, coalesce(-b.balance, 0)
          FROM (SELECT payload ->> '$.workspace' workspace, payload ->> '$.currency' currency,
                       sum(payload ->> '$.change.refunds') refunds FROM effects GROUP BY 1, 2) e
-         LEFT JOIN balances b
-             ON b.workspace = e.workspace AND b.currency = e.currency AND b.account = 'refunds'
-         WHERE e.refunds != coalesce(b.amount, 0)",
+         LEFT JOIN accounts b ON b.workspace = e.workspace AND b.currency = e.currency
+             AND b.owner = 'merchant' AND b.kind = 'refunds'
+         WHERE e.refunds != coalesce(-b.balance, 0)",
     ),
     (
         "the new customers counted are not the customers with a conversion",

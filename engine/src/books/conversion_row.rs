@@ -145,7 +145,7 @@ impl ConversionRow {
             occurred_at: self.occurred_at,
             created_at: self.created_at,
             attribution: self.attribution(db)?,
-            commissions: Vec::new(),
+            commissions: super::commissions::lines(db, self)?,
             properties: serde_json::from_str(&self.properties)?,
         })
     }

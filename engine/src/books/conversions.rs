@@ -14,7 +14,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, pays};
 use super::outcome::{Applied, Outcome};
-use super::{attribution, customers, effects, orders, outbound};
+use super::{attribution, commissions, customers, effects, ledger, orders, outbound};
 
 /// Who reports what comes by the API.
 pub(super) const API: &str = "api";
@@ -81,7 +81,7 @@ pub(super) fn report_as(
         order = Some(known);
     }
     if let (true, Some(money)) = (pays(&new.event), new.amount)
-        && !has_room(tx, money)?
+        && !ledger::has_room(tx, money.currency)?
     {
         return Err(Problem::field("amount.amount", "is more than this workspace's books can add up").into());
     }
@@ -121,18 +121,6 @@ fn repeat(tx: &mut Applying<'_>, first: &ConversionRow, new: &NewConversion) -> 
     Ok(Outcome::new(200, &first.answer(tx.db)?)?.repeated())
 }
 
-/// Whether the workspace's sums can take this amount without ever leaving 64 bits.
-pub(super) fn has_room(tx: &Applying<'_>, money: Money) -> Applied<bool> {
-    let revenue: i64 = tx
-        .db
-        .prepare_cached(
-            "SELECT coalesce((SELECT -amount FROM balances
-                              WHERE workspace = ?1 AND currency = ?2 AND account = 'revenue'), 0)",
-        )?
-        .query_row(params![tx.workspace.0, money.currency.as_str()], |row| row.get(0))?;
-    Ok(revenue < i64::MAX / 4)
-}
-
 /// Stores a new conversion, credits it and counts it.
 pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<ConversionRow> {
     let id = ConversionId(tx.free_id("conversions", new.id.0)?);
@@ -165,10 +153,7 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
             new.partner_code
         ])?;
     let click = attribution::claim(tx, id, new.click)?;
-    let row = attribution::reconsider(tx, id)?;
-    if let (Some(customer), Some(click)) = (new.customer, click) {
-        attribution::touch(tx, customer, click)?;
-    }
+    let row = attribution::credit_new(tx, id)?;
     let mut change = Change { new_customers: i64::from(customers::is_new(tx, &row)?), ..Change::default() };
     match new.event {
         "lead" => change.leads = 1,
@@ -176,6 +161,8 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
             change.conversions = 1;
             change.orders = i64::from(first_of_order);
             change.revenue = new.amount.map_or(0, |money| money.amount);
+            // On the whole sale: what went back of it already is taken off under its own date.
+            change.commission = commissions::settle(tx, &row, 0, true)?;
         }
         _ => change.events = 1,
     }
@@ -183,6 +170,10 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
     outbound::conversion_created(tx, id)?;
     if let (Some(order), true) = (new.order, pays(new.event)) {
         orders::pay(tx, order, new.amount)?;
+    }
+    // Only now: a touch has the customer's conversions looked at again, of which this is one.
+    if let (Some(customer), Some(click)) = (new.customer, click) {
+        attribution::touch(tx, customer, click)?;
     }
     Ok(row)
 }

@@ -1,9 +1,8 @@
 //! Effects and the ledger: what a conversion stands for in the numbers. Every effect is written with its
 //! balanced ledger entries; a restatement moves what was written, so nothing is ever updated.
 //!
-//! Ledger, in minor units, per workspace and currency: a sale debits `clearing:<provider>` and credits
-//! `revenue`; what goes back debits `refunds` and credits `clearing:<provider>`. Debits are positive. The
-//! entries of one fact add up to 0.
+//! Ledger: a sale adds to the merchant's `revenue` what it takes from `clearing:<provider>` (what the provider owes);
+//! what goes back is taken from `refunds` and added there. See [`super::ledger`].
 
 use std::collections::BTreeMap;
 
@@ -17,6 +16,7 @@ use weir_schemas::wire::truncate;
 use super::apply::Applying;
 use super::clicks;
 use super::conversion_row::ConversionRow;
+use super::ledger::{self, About, Account};
 use super::outcome::{Applied, StoreError};
 
 /// The events under which money goes back.
@@ -106,33 +106,20 @@ fn write(tx: &mut Applying<'_>, mut effect: Effect) -> Applied<()> {
 
 /// The ledger entries of an effect that moves money.
 fn post(tx: &mut Applying<'_>, effect: &Effect) -> Applied<()> {
+    let Change { revenue, refunds, .. } = effect.change;
+    if revenue == 0 && refunds == 0 {
+        return Ok(());
+    }
     let clearing = format!("clearing:{}", effect.provider);
-    for (account, amount) in [
-        (clearing.as_str(), effect.change.revenue),
-        ("revenue", -effect.change.revenue),
-        ("refunds", effect.change.refunds),
-        (clearing.as_str(), -effect.change.refunds),
+    let about = |what| About { what, conversion: effect.conversion, ..About::default() };
+    let returned = if effect.event == CHARGEBACK { CHARGEBACK } else { REFUND };
+    for (account, amount, what) in [
+        (clearing.as_str(), -revenue, "sale"),
+        ("revenue", revenue, "sale"),
+        ("refunds", -refunds, returned),
+        (clearing.as_str(), refunds, returned),
     ] {
-        if amount == 0 {
-            continue;
-        }
-        let currency = effect.currency.as_str();
-        tx.db.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
-            tx.seq as i64,
-            tx.entries,
-            tx.workspace.0,
-            account,
-            currency,
-            amount,
-            effect.conversion.0 as i64
-        ])?;
-        tx.db
-            .prepare_cached(
-                "INSERT INTO balances VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET amount = amount + excluded.amount",
-            )?
-            .execute(params![tx.workspace.0, currency, account, amount])?;
-        tx.entries += 1;
+        ledger::post(tx, Account::merchant(account), effect.currency, amount, about(what))?;
     }
     Ok(())
 }

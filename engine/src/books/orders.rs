@@ -13,7 +13,7 @@ use weir_schemas::money::{Currency, Money};
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, read_currency};
 use super::outcome::Applied;
-use super::{attribution, customers, effects, returns};
+use super::{attribution, commissions, customers, effects, returns};
 
 /// The order of a name.
 pub(super) fn find(tx: &Applying<'_>, key: &str) -> Applied<Option<i64>> {
@@ -159,6 +159,7 @@ fn take_over(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
 /// `gone` is `kept` announced again: its numbers are taken back, its knowledge is kept.
 fn absorb(tx: &mut Applying<'_>, kept: &ConversionRow, gone: &ConversionRow) -> Applied<()> {
     effects::retract(tx, gone)?;
+    commissions::retract(tx, gone)?;
     tx.db
         .prepare_cached("UPDATE conversions SET merged_into = ?2, ord = NULL WHERE id = ?1")?
         .execute(params![gone.id.0 as i64, kept.id.0 as i64])?;

@@ -10,6 +10,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
+use super::commissions;
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{Page, PageOf, ReadError, Reads, contains, page};
 use crate::keyring::Keyring;
@@ -160,6 +161,9 @@ pub(super) fn update(
             private.map(|sealed| &sealed.0),
             tx.at.0
         ])?;
+    if known.spec.status == PartnerStatus::Pending && spec.status == PartnerStatus::Approved {
+        commissions::release_partner(tx, id)?;
+    }
     Ok(Outcome::new(200, &Partner { spec, updated_at: tx.at, ..known })?)
 }
 

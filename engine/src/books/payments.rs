@@ -14,7 +14,7 @@ use super::conversion_row::{ConversionRow, click_bytes};
 use super::conversions::{self, New};
 use super::outcome::Applied;
 use super::returns::{self, Kind, Return};
-use super::{attribution, clicks, customers, orders};
+use super::{attribution, clicks, customers, ledger, orders};
 
 /// What became of one payment of a delivery, in the order of precedence of a delivery's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +111,7 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
     if keys.is_empty() {
         return Ok((Fate::Failed, "The payment names no order.".to_owned()));
     }
-    if !(0..=AMOUNT_MAX).contains(&paid.amount.amount) || !conversions::has_room(tx, paid.amount)? {
+    if !(0..=AMOUNT_MAX).contains(&paid.amount.amount) || !ledger::has_room(tx, paid.amount.currency)? {
         return Ok((Fate::Failed, format!("The amount {} cannot be booked.", paid.amount.amount)));
     }
     let order = orders::ensure(tx, keys)?;

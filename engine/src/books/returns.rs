@@ -22,7 +22,7 @@ use super::apply::Applying;
 use super::conversion_row::ConversionRow;
 use super::effects::{self, CHARGEBACK, REFUND};
 use super::outcome::Applied;
-use super::{orders, outbound};
+use super::{commissions, orders, outbound};
 
 /// How many refunds and disputes one order may have.
 pub const RETURNS_MAX: i64 = 1_000;
@@ -270,7 +270,7 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     else {
         return Ok(());
     };
-    let (paid, _) = orders::sums(tx, order)?;
+    let (paid, mut booked) = orders::sums(tx, order)?;
     let mut records = all(tx, order)?;
     records.retain(|record| record.currency == currency.as_str());
     let shares = shares(&records, paid);
@@ -281,14 +281,13 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
         if share == record.taken && !moved {
             continue;
         }
+        // By steps, so that each part of a commission goes back under the date of what took it.
         let mut taken = record.taken;
         if moved {
-            let back = Change { refunds: -taken, ..Change::default() };
-            effects::emit(tx, &sale, Timestamp(record.taken_at), &record.taken_as, back)?;
-            taken = 0;
+            let refunds = -std::mem::take(&mut taken);
+            take(tx, &sale, paid, &mut booked, Timestamp(record.taken_at), &record.taken_as, refunds)?;
         }
-        let change = Change { refunds: share - taken, ..Change::default() };
-        effects::emit(tx, &sale, Timestamp(record.at), record.event(), change)?;
+        take(tx, &sale, paid, &mut booked, Timestamp(record.at), record.event(), share - taken)?;
         tx.db
             .prepare_cached(
                 "UPDATE returns SET taken = ?4, taken_at = ?5, taken_as = ?6
@@ -301,6 +300,21 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
         .prepare_cached("UPDATE orders SET returned = ?2 WHERE id = ?1")?
         .execute(params![order, returned])?;
     Ok(())
+}
+
+/// Books that `refunds` more went back, and what that takes of the commissions.
+fn take(
+    tx: &mut Applying<'_>,
+    sale: &ConversionRow,
+    paid: i64,
+    returned: &mut i64,
+    at: Timestamp,
+    event: &str,
+    refunds: i64,
+) -> Applied<()> {
+    *returned += refunds;
+    let commission = commissions::settle(tx, sale, (*returned).clamp(0, paid), false)?;
+    effects::emit(tx, sale, at, event, Change { refunds, commission, ..Change::default() })
 }
 
 /// A refund that the order knows by this id: its amount and the answer it got.

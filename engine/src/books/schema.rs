@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 7;
+pub(super) const VERSION: i64 = 8;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -36,8 +36,10 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("deliveries", "id"),
     ("delivery_keys", "endpoint, dedupe_key"),
     ("effects", "seq, sub"),
-    ("entries", "seq, n"),
-    ("balances", "workspace, currency, account"),
+    ("accounts", "id"),
+    ("entries", "id"),
+    ("earnings", "id"),
+    ("standings", "program, partner, month, currency"),
     ("undecodable", "seq"),
 ];
 
@@ -198,14 +200,36 @@ CREATE TABLE effects (
     PRIMARY KEY (seq, sub)) STRICT, WITHOUT ROWID;
 CREATE INDEX effects_conversion ON effects (conversion);
 
--- double entry: the entries of one seq add up to zero in every currency
+-- double entry: the entries of one seq add up to zero in every currency; see books/ledger.rs
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, owner TEXT NOT NULL, owner_id INTEGER NOT NULL,
+    kind TEXT NOT NULL, currency TEXT NOT NULL, balance INTEGER NOT NULL, entries INTEGER NOT NULL) STRICT;
+CREATE UNIQUE INDEX accounts_owner ON accounts (workspace, owner, owner_id, kind, currency);
+-- balance is the account's after the entry; conversion, commission and payout are 0 where none is concerned
 CREATE TABLE entries (
-    seq INTEGER NOT NULL, n INTEGER NOT NULL, workspace INTEGER NOT NULL, account TEXT NOT NULL,
-    currency TEXT NOT NULL, amount INTEGER NOT NULL, conversion INTEGER NOT NULL,
-    PRIMARY KEY (seq, n)) STRICT, WITHOUT ROWID;
-CREATE TABLE balances (
-    workspace INTEGER NOT NULL, currency TEXT NOT NULL, account TEXT NOT NULL, amount INTEGER NOT NULL,
-    PRIMARY KEY (workspace, currency, account)) STRICT, WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, account INTEGER NOT NULL, amount INTEGER NOT NULL,
+    balance INTEGER NOT NULL, what TEXT NOT NULL, conversion INTEGER NOT NULL, commission INTEGER NOT NULL,
+    payout INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX entries_account ON entries (account, id);
+
+-- what conversions earn partners and customers; earned - paid lies on the account that the state names
+CREATE TABLE earnings (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, conversion INTEGER NOT NULL, kind TEXT NOT NULL,
+    owner_id INTEGER NOT NULL, program INTEGER NOT NULL, version INTEGER NOT NULL, tier TEXT, rate TEXT NOT NULL,
+    fee_bp INTEGER NOT NULL, sale INTEGER NOT NULL, currency TEXT NOT NULL, earned INTEGER NOT NULL,
+    fee INTEGER NOT NULL, original INTEGER NOT NULL, paid INTEGER NOT NULL, settled INTEGER NOT NULL,
+    live INTEGER NOT NULL, verdict TEXT, reason TEXT, state TEXT NOT NULL, payout INTEGER NOT NULL,
+    occurred_at INTEGER NOT NULL, due_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL) STRICT;
+CREATE INDEX earnings_conversion ON earnings (conversion);
+CREATE INDEX earnings_owner ON earnings (workspace, owner_id, id);
+CREATE INDEX earnings_pending ON earnings (workspace, due_at, id) WHERE state = 'pending';
+CREATE INDEX earnings_open ON earnings (workspace, owner_id, currency) WHERE earned != paid;
+-- what partners have by calendar month: 202611
+CREATE TABLE standings (
+    program INTEGER NOT NULL, partner INTEGER NOT NULL, month INTEGER NOT NULL, currency TEXT NOT NULL,
+    orders INTEGER NOT NULL, revenue INTEGER NOT NULL,
+    PRIMARY KEY (program, partner, month, currency)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE undecodable (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL) STRICT;
 ";

@@ -15,6 +15,7 @@ use weir_schemas::time::{DAY_MS, Timestamp};
 
 use super::*;
 
+mod commissions;
 mod conversions;
 mod deliveries;
 mod entities;
@@ -34,12 +35,14 @@ struct Bench {
     store: Store,
     facts: Vec<(Sequence, Fact)>,
     request: Option<IdempotentRequest>,
+    /// How much later than [`NOON`] it is, in milliseconds.
+    later: i64,
 }
 
 fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("books.db")).unwrap();
-    let mut bench = Bench { _dir: dir, store, facts: Vec::new(), request: None };
+    let mut bench = Bench { _dir: dir, store, facts: Vec::new(), request: None, later: 0 };
     let name = "shop".to_owned();
     bench.apply(What::WorkspaceCreated { name, currency: Currency::EUR, timezone: "UTC".into() });
     let endpoint = What::EndpointCreated {
@@ -55,17 +58,24 @@ fn bench() -> Bench {
 
 impl Bench {
     fn apply(&mut self, fact: What) -> Outcome {
-        let seq = self.facts.len() as Sequence * 3 + 1;
-        let recorded = Recorded {
-            at: Timestamp(NOON + seq as i64),
-            workspace: WorkspaceId(1),
-            actor: Actor::System,
-            request: self.request.take(),
-            fact,
-        };
-        self.facts.push((seq, Ok(recorded)));
-        let outcomes = self.store.apply_batch(&self.facts[self.facts.len() - 1..]).unwrap();
-        outcomes.into_iter().next().flatten().expect("a new fact is answered")
+        self.apply_all(vec![fact]).pop().flatten().expect("a new fact is answered")
+    }
+
+    /// As [`Self::apply`], all in one transaction.
+    fn apply_all(&mut self, facts: Vec<What>) -> Vec<Option<Outcome>> {
+        let first = self.facts.len();
+        for fact in facts {
+            let seq = self.facts.len() as Sequence * 3 + 1;
+            let recorded = Recorded {
+                at: Timestamp(NOON + self.later + seq as i64),
+                workspace: WorkspaceId(1),
+                actor: Actor::System,
+                request: self.request.take(),
+                fact,
+            };
+            self.facts.push((seq, Ok(recorded)));
+        }
+        self.store.apply_batch(&self.facts[first..]).unwrap()
     }
 
     fn with_key(&mut self, key: &str, fingerprint: &str) -> &mut Self {
@@ -89,9 +99,13 @@ impl Bench {
     }
 
     fn deliver_as(&mut self, key: &str, body: &str, livemode: bool, payments: Vec<Payment>) -> Outcome {
-        let id = DeliveryId(5_000 + self.facts.len() as u64);
-        self.apply(What::Delivery {
-            id,
+        let delivery = self.delivery(key, body, livemode, payments);
+        self.apply(delivery)
+    }
+
+    fn delivery(&self, key: &str, body: &str, livemode: bool, payments: Vec<Payment>) -> What {
+        What::Delivery {
+            id: DeliveryId(5_000 + self.facts.len() as u64),
             endpoint: ENDPOINT,
             provider: "stripe".into(),
             dedupe_key: key.into(),
@@ -99,7 +113,7 @@ impl Bench {
             body_sha256: body.into(),
             livemode,
             payments,
-        })
+        }
     }
 
     fn effects(&self) -> Vec<Effect> {

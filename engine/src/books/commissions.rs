@@ -1,0 +1,363 @@
+//! What is earned by a conversion: partners' commissions and referrals, customers' cashback and welcome gifts. Each is
+//! an *earning*: a row that says at which rate of which version it was made, what it is worth now, and how far it is on
+//! its way; and the ledger entries that put its money where the row says.
+//!
+//! [`settle`] makes the earnings of a conversion what they should be now (its credit, what went back of it) and books
+//! the differences: so a refund, a lost credit or a won dispute are all one way, and any order of arrival ends in the
+//! same balances. An earning keeps its rate for ever, whatever its program becomes.
+//!
+//! Time: what is pending is approved by the first fact whose own time is beyond its hold ([`mature`]); where no other
+//! comes along, housekeeping records a `TimePassed`. So a replay approves the same things at the same sequences.
+
+use rusqlite::params;
+use weir_schemas::commission::{CommissionKind, CommissionStatus, Verdict};
+use weir_schemas::conversion::CommissionLine;
+use weir_schemas::effect::Change;
+use weir_schemas::ids::{CommissionId, ConversionId, CustomerId, PartnerId};
+use weir_schemas::money::Money;
+use weir_schemas::problem::Problem;
+use weir_schemas::time::Timestamp;
+
+use super::apply::Applying;
+use super::conversion_row::ConversionRow;
+use super::effects;
+use super::ledger::{About, Account, post};
+use super::outcome::{Applied, Outcome, StoreError};
+
+mod opening;
+mod reads;
+mod row;
+mod standings;
+pub(super) mod terms;
+
+use opening::{has_ended, open};
+pub use reads::CommissionFilter;
+pub(super) use row::Earning;
+use terms::{Split, split};
+
+/// How many pending earnings one fact approves at most; the next fact goes on.
+const MATURED_MAX: i64 = 2_000;
+/// Why the earnings of a partner who is not approved yet are held.
+const PARTNER_PENDING: &str = "The partner is not approved yet.";
+const CREDIT_MOVED: &str = "The conversion is credited elsewhere.";
+const RETURNED: &str = "All of the sale went back.";
+
+/// Makes the earnings of a conversion what they should be, with `returned` of its money gone back. Gives what that
+/// changes of what partners earn; the caller writes the effect. `fresh`: it was just made, so it has none yet.
+pub(super) fn settle(
+    tx: &mut Applying<'_>,
+    conversion: &ConversionRow,
+    returned: i64,
+    fresh: bool,
+) -> Applied<i64> {
+    let mut known =
+        if fresh { Vec::new() } else { Earning::of_conversion(tx.db, conversion.workspace, conversion.id)? };
+    let mut change = 0;
+    // What was taken for a sale may turn out to be a renewal, which may earn nothing.
+    let ended = conversion.event == "renewal" && !known.is_empty() && has_ended(tx, conversion)?;
+    for (kind, owner) in entitled(conversion) {
+        if ended && kind == CommissionKind::Commission {
+            continue;
+        }
+        let mine = known.iter().position(|earning| {
+            earning.kind == kind && earning.owner == owner && earning.program == conversion.program
+        });
+        let (before, is_new) = match mine {
+            Some(index) => (known.swap_remove(index), false),
+            None => match open(tx, conversion, kind, owner)? {
+                Some(new) => (new, true),
+                None => continue,
+            },
+        };
+        let mut now = before.clone();
+        if !now.live {
+            now.live = true;
+            now.reason = now.reason.filter(|reason| reason != CREDIT_MOVED);
+            count(tx, &now, 1)?;
+        }
+        change += revalue(tx, &before, now, returned, is_new)?;
+    }
+    for before in known {
+        if before.live && before.kind != CommissionKind::Bonus {
+            let now = Earning { live: false, reason: Some(CREDIT_MOVED.to_owned()), ..before.clone() };
+            count(tx, &now, -1)?;
+            change += revalue(tx, &before, now, returned, false)?;
+        }
+    }
+    Ok(change)
+}
+
+/// As [`settle`], and writes the effect, dated `at` and counted under `event`.
+pub(super) fn settle_at(
+    tx: &mut Applying<'_>,
+    conversion: &ConversionRow,
+    returned: i64,
+    at: Timestamp,
+    event: &str,
+) -> Applied<()> {
+    let commission = settle(tx, conversion, returned, false)?;
+    effects::emit(tx, conversion, at, event, Change { commission, ..Change::default() })
+}
+
+/// After a conversion's credit or customer changed.
+pub(super) fn resettle(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<()> {
+    if !conversion.pays() {
+        return Ok(());
+    }
+    let returned = returned_of(tx, conversion)?;
+    settle_at(tx, conversion, returned, conversion.occurred_at, &conversion.event)
+}
+
+/// The conversion turned out to be another's announcement: its earnings are taken back. Its effects are retracted
+/// whole by the caller.
+pub(super) fn retract(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applied<()> {
+    let nobodys = ConversionRow { partner: PartnerId::NONE, customer: None, ..gone.clone() };
+    settle(tx, &nobodys, 0, false)?;
+    Ok(())
+}
+
+/// What went back under this conversion: its order's, if it is the first that was paid for it.
+fn returned_of(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<i64> {
+    let Some(order) = conversion.order else { return Ok(0) };
+    let first = ConversionRow::paying(tx.db, order)?.is_some_and(|first| first.id == conversion.id);
+    Ok(if first { super::orders::sums(tx, order)?.1 } else { 0 })
+}
+
+/// Whom a conversion could earn something by its credit.
+fn entitled(conversion: &ConversionRow) -> Vec<(CommissionKind, u64)> {
+    let mut entitled = Vec::new();
+    if !conversion.pays() || conversion.amount.is_none() || conversion.program.some().is_none() {
+        return entitled;
+    }
+    if let Some(partner) = conversion.partner.some() {
+        entitled.push((CommissionKind::Commission, partner.0));
+        if conversion.customer.is_some() {
+            entitled.push((CommissionKind::Referral, partner.0));
+        }
+    }
+    if let Some(customer) = conversion.customer {
+        entitled.push((CommissionKind::Cashback, customer.0));
+        if conversion.partner.some().is_some() {
+            entitled.push((CommissionKind::Welcome, customer.0));
+        }
+    }
+    entitled
+}
+
+/// A commission's sale counts for its partner's standing as long as it is credited to them.
+fn count(tx: &Applying<'_>, earning: &Earning, sign: i64) -> Applied<()> {
+    if earning.kind != CommissionKind::Commission {
+        return Ok(());
+    }
+    let partner = PartnerId(earning.owner);
+    standings::count(tx, earning.program, partner, earning.occurred_at, earning.sale, sign)
+}
+
+/// Computes an earning anew on what is left of its sale, stores it and books the difference. Gives what partners earn
+/// more or less by it.
+fn revalue(
+    tx: &mut Applying<'_>,
+    before: &Earning,
+    mut now: Earning,
+    returned: i64,
+    is_new: bool,
+) -> Applied<i64> {
+    let left = (now.sale.amount - returned).max(0);
+    now.parts = if now.kind == CommissionKind::Bonus {
+        now.parts
+    } else if now.live {
+        split(now.rate, now.fee_bp, now.sale, left)
+    } else {
+        Split::default()
+    };
+    if now.verdict == Some(Verdict::Reject) {
+        now.parts = Split::default();
+    }
+    now.status = status(&now, tx.at);
+    if now.status == CommissionStatus::Reversed && now.reason.is_none() {
+        now.reason = Some(RETURNED.to_owned());
+    } else if now.status != CommissionStatus::Reversed && now.reason.as_deref() == Some(RETURNED) {
+        now.reason = None;
+    }
+    if now == *before {
+        return Ok(0);
+    }
+    let what = match now.parts.earned >= before.parts.earned {
+        _ if is_new => now.kind.as_str(),
+        true => "restoration",
+        false => "reversal",
+    };
+    place(tx, before, &now, what)?;
+    now.changed_at = tx.at;
+    if is_new {
+        now.insert(tx)?;
+    } else {
+        now.update(tx)?;
+    }
+    Ok(if now.kind.is_partners() { now.parts.earned - before.parts.earned } else { 0 })
+}
+
+/// How far an earning is, from all that its row says and the time.
+fn status(earning: &Earning, at: Timestamp) -> CommissionStatus {
+    let earned = earning.parts.earned;
+    if earning.verdict == Some(Verdict::Reject) {
+        CommissionStatus::Rejected
+    } else if !earning.live || (earned == 0 && earning.original > 0) {
+        CommissionStatus::Reversed
+    } else if earning.verdict == Some(Verdict::Hold) {
+        CommissionStatus::Held
+    } else if earning.settled > 0 && earned <= earning.settled {
+        CommissionStatus::Paid
+    } else if earning.due_at <= at || earning.verdict == Some(Verdict::Approve) {
+        CommissionStatus::Approved
+    } else {
+        CommissionStatus::Pending
+    }
+}
+
+/// Moves an earning's money from where it was to where it is now.
+fn place(tx: &mut Applying<'_>, before: &Earning, now: &Earning, what: &str) -> Applied<()> {
+    let about = About { what, conversion: now.conversion, commission: now.id, payout: 0 };
+    let currency = now.sale.currency;
+    let (earned, fee) = (now.parts.earned - before.parts.earned, now.parts.fee - before.parts.fee);
+    let giver = if now.kind.is_partners() { "commissions" } else { "cashback" };
+    post(tx, Account::merchant(giver), currency, -(earned + fee), about)?;
+    post(tx, Account::platform(), currency, fee, About { what: "platform_fee", ..about })?;
+    let (from, to) = (before.account(), now.account());
+    let (had, has) = (before.parts.earned - before.paid, now.parts.earned - now.paid);
+    if from == to {
+        post(tx, to, currency, has - had, about)
+    } else {
+        post(tx, from, currency, -had, about)?;
+        post(tx, to, currency, has, about)
+    }
+}
+
+/// Approves what is beyond its hold by the fact's own time.
+pub(super) fn mature(tx: &mut Applying<'_>) -> Result<(), StoreError> {
+    let due: Vec<i64> = tx
+        .db
+        .prepare_cached(
+            "SELECT id FROM earnings WHERE workspace = ?1 AND state = 'pending' AND due_at <= ?2
+             ORDER BY due_at, id LIMIT ?3",
+        )?
+        .query_map(params![tx.workspace.0, tx.at.0, MATURED_MAX], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in due {
+        let before = Earning::find(tx.db, tx.workspace, id)?.expect("just selected");
+        let now = Earning { status: CommissionStatus::Approved, changed_at: tx.at, ..before.clone() };
+        let placed = place(tx, &before, &now, "approval").and_then(|()| now.update(tx));
+        match placed {
+            Ok(()) => {}
+            Err(super::outcome::Stop::Failed(error)) => return Err(error),
+            Err(super::outcome::Stop::Refused(_)) => unreachable!("an approval refuses nothing"),
+        }
+    }
+    Ok(())
+}
+
+/// `CommissionJudged`.
+pub(super) fn judge(
+    tx: &mut Applying<'_>,
+    id: CommissionId,
+    verdict: Verdict,
+    reason: Option<&str>,
+) -> Applied<Outcome> {
+    let before = Earning::find(tx.db, tx.workspace, id.0 as i64)?;
+    let before = before.ok_or_else(|| Problem::not_found("commission"))?;
+    let stands = |why: &str| -> Applied<()> {
+        Err(Problem::conflict(
+            "commission_state",
+            format!("The commission is {}: {why}", before.status.as_str()),
+        )
+        .into())
+    };
+    if before.verdict == Some(Verdict::Reject) && verdict != Verdict::Reject {
+        stands("a rejection is final.")?;
+    }
+    if before.paid > 0 && verdict == Verdict::Hold {
+        stands("it is in a payout or was paid.")?;
+    }
+    if verdict == Verdict::Release && before.verdict != Some(Verdict::Hold) {
+        stands("only what is held can be released.")?;
+    }
+    let mut now = before.clone();
+    now.verdict = if verdict == Verdict::Release { None } else { Some(verdict) };
+    now.reason = match verdict {
+        Verdict::Hold | Verdict::Reject => reason.map(str::to_owned),
+        Verdict::Approve | Verdict::Release => None,
+    };
+    let conversion = ConversionRow::find(tx.db, before.conversion)?.expect("earnings have a conversion");
+    let returned = returned_of(tx, &conversion)?;
+    let commission = revalue(tx, &before, now, returned, false)?;
+    effects::emit(tx, &conversion, tx.at, &conversion.event, Change { commission, ..Change::default() })?;
+    let now = reads::find(tx.db, tx.workspace, id)?.expect("just changed");
+    Ok(Outcome::new(200, &now)?)
+}
+
+/// A partner was approved: what was held for that is released.
+pub(super) fn release_partner(tx: &mut Applying<'_>, partner: PartnerId) -> Applied<()> {
+    let held: Vec<i64> = tx
+        .db
+        .prepare_cached(
+            "SELECT id FROM earnings WHERE workspace = ?1 AND owner_id = ?2 AND state = 'held' AND reason = ?3
+             ORDER BY id",
+        )?
+        .query_map(params![tx.workspace.0, partner.0 as i64, PARTNER_PENDING], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in held {
+        let before = Earning::find(tx.db, tx.workspace, id)?.expect("just selected");
+        let mut now = Earning { verdict: None, reason: None, changed_at: tx.at, ..before.clone() };
+        now.status = status(&now, tx.at);
+        place(tx, &before, &now, "release")?;
+        now.update(tx)?;
+    }
+    Ok(())
+}
+
+/// What partners earn by a conversion, as its answer lists it.
+pub(super) fn lines(
+    db: &rusqlite::Connection,
+    conversion: &ConversionRow,
+) -> Result<Vec<CommissionLine>, StoreError> {
+    let earnings = Earning::of_conversion(db, conversion.workspace, conversion.id)?;
+    let partners = earnings.into_iter().filter(|earning| earning.kind.is_partners() && earning.original > 0);
+    Ok(partners
+        .map(|earning| {
+            let currency = earning.sale.currency;
+            CommissionLine {
+                id: CommissionId(earning.id as u64),
+                kind: earning.kind,
+                partner_id: PartnerId(earning.owner),
+                amount: Money { amount: earning.parts.earned, currency },
+                platform_fee: Money { amount: earning.parts.fee, currency },
+                tier: earning.tier,
+                status: earning.status,
+            }
+        })
+        .collect())
+}
+
+impl Earning {
+    /// Where its money is that is in no payout.
+    fn account(&self) -> Account<'static> {
+        let kind = match (self.kind.is_partners(), self.status) {
+            (true, CommissionStatus::Pending) => "pending",
+            (true, CommissionStatus::Held) => "held",
+            (true, _) => "approved",
+            (false, CommissionStatus::Pending) => "cashback_pending",
+            (false, CommissionStatus::Held) => "cashback_held",
+            (false, _) => "cashback_available",
+        };
+        if self.kind.is_partners() {
+            Account::partner(PartnerId(self.owner), kind)
+        } else {
+            Account::customer(CustomerId(self.owner), kind)
+        }
+    }
+}
+
+/// A conversion's id in an earning's row.
+pub(super) fn conversion_of(id: i64) -> ConversionId {
+    ConversionId(id as u64)
+}

@@ -1,0 +1,190 @@
+//! An earning's row.
+
+use rusqlite::{Connection, Row, params};
+use weir_schemas::commission::{CommissionKind, CommissionStatus, Verdict};
+use weir_schemas::ids::{ConversionId, ProgramId, WorkspaceId};
+use weir_schemas::money::Money;
+use weir_schemas::program::Rate;
+use weir_schemas::time::Timestamp;
+
+use super::super::apply::Applying;
+use super::super::conversion_row::read_currency;
+use super::super::outcome::{Applied, StoreError};
+use super::terms::Split;
+
+/// Something earned, and how far it is. `earned − paid` of it lies on the account that its status names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::books) struct Earning {
+    pub(in crate::books) id: i64,
+    pub(in crate::books) workspace: WorkspaceId,
+    pub(in crate::books) conversion: ConversionId,
+    pub(in crate::books) kind: CommissionKind,
+    /// The partner's or customer's id.
+    pub(in crate::books) owner: u64,
+    pub(in crate::books) program: ProgramId,
+    pub(in crate::books) version: u32,
+    pub(in crate::books) tier: Option<String>,
+    pub(in crate::books) rate: Rate,
+    pub(in crate::books) fee_bp: u32,
+    pub(in crate::books) sale: Money,
+    /// What it is worth now.
+    pub(in crate::books) parts: Split,
+    /// What its owner's part was worth before anything went back.
+    pub(in crate::books) original: i64,
+    /// How much of it is in payouts that did not fail.
+    pub(in crate::books) paid: i64,
+    /// How much of it was paid for certain.
+    pub(in crate::books) settled: i64,
+    /// The conversion is credited to it.
+    pub(in crate::books) live: bool,
+    /// What a person decided.
+    pub(in crate::books) verdict: Option<Verdict>,
+    pub(in crate::books) reason: Option<String>,
+    pub(in crate::books) status: CommissionStatus,
+    /// The last payout it was in, 0 where it was in none.
+    pub(in crate::books) payout: i64,
+    pub(in crate::books) occurred_at: Timestamp,
+    pub(in crate::books) due_at: Timestamp,
+    pub(in crate::books) created_at: Timestamp,
+    pub(in crate::books) changed_at: Timestamp,
+}
+
+/// The columns that [`Earning::read`] reads.
+pub(in crate::books) const COLUMNS: &str = "id, workspace, conversion, kind, owner_id, program, version, tier, rate, \
+    fee_bp, sale, currency, earned, fee, original, paid, settled, live, verdict, reason, state, payout, occurred_at, \
+    due_at, created_at, changed_at";
+
+fn verdict_text(verdict: Option<Verdict>) -> Option<&'static str> {
+    verdict.map(|verdict| match verdict {
+        Verdict::Approve => "approve",
+        Verdict::Hold => "hold",
+        Verdict::Release => "release",
+        Verdict::Reject => "reject",
+    })
+}
+
+fn verdict_of(text: &str) -> Option<Verdict> {
+    [Verdict::Approve, Verdict::Hold, Verdict::Release, Verdict::Reject]
+        .into_iter()
+        .find(|verdict| verdict_text(Some(*verdict)) == Some(text))
+}
+
+impl Earning {
+    pub(in crate::books) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let text = |column: usize| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        Ok(Self {
+            id: row.get(0)?,
+            workspace: WorkspaceId(row.get(1)?),
+            conversion: super::conversion_of(row.get(2)?),
+            kind: CommissionKind::from_name(text(3)?).expect("the books write kinds that they know"),
+            owner: row.get::<_, i64>(4)? as u64,
+            program: ProgramId(row.get::<_, i64>(5)? as u64),
+            version: row.get(6)?,
+            tier: row.get(7)?,
+            rate: serde_json::from_str(text(8)?)?,
+            fee_bp: row.get(9)?,
+            sale: Money { amount: row.get(10)?, currency: read_currency(text(11)?) },
+            parts: Split { earned: row.get(12)?, fee: row.get(13)? },
+            original: row.get(14)?,
+            paid: row.get(15)?,
+            settled: row.get(16)?,
+            live: row.get(17)?,
+            verdict: row.get::<_, Option<String>>(18)?.as_deref().and_then(verdict_of),
+            reason: row.get(19)?,
+            status: CommissionStatus::from_name(text(20)?).expect("the books write states that they know"),
+            payout: row.get(21)?,
+            occurred_at: Timestamp(row.get(22)?),
+            due_at: Timestamp(row.get(23)?),
+            created_at: Timestamp(row.get(24)?),
+            changed_at: Timestamp(row.get(25)?),
+        })
+    }
+
+    pub(in crate::books) fn find(
+        db: &Connection,
+        workspace: WorkspaceId,
+        id: i64,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut statement =
+            db.prepare_cached(&format!("SELECT {COLUMNS} FROM earnings WHERE id = ?1 AND workspace = ?2"))?;
+        let mut rows = statement.query(params![id, workspace.0])?;
+        rows.next()?.map(Self::read).transpose()
+    }
+
+    /// Every earning of a conversion, in the order in which they were made.
+    pub(in crate::books) fn of_conversion(
+        db: &Connection,
+        workspace: WorkspaceId,
+        conversion: ConversionId,
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut statement = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM earnings WHERE conversion = ?1 AND workspace = ?2 ORDER BY id"
+        ))?;
+        let mut rows = statement.query(params![conversion.0 as i64, workspace.0])?;
+        let mut earnings = Vec::new();
+        while let Some(row) = rows.next()? {
+            earnings.push(Self::read(row)?);
+        }
+        Ok(earnings)
+    }
+
+    pub(in crate::books) fn insert(&self, tx: &Applying<'_>) -> Applied<()> {
+        tx.db
+            .prepare_cached(
+                "INSERT INTO earnings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+                     ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+            )?
+            .execute(params![
+                self.id,
+                self.workspace.0,
+                self.conversion.0 as i64,
+                self.kind.as_str(),
+                self.owner as i64,
+                self.program.0 as i64,
+                self.version,
+                self.tier,
+                serde_json::to_string(&self.rate)?,
+                self.fee_bp,
+                self.sale.amount,
+                self.sale.currency.as_str(),
+                self.parts.earned,
+                self.parts.fee,
+                self.original,
+                self.paid,
+                self.settled,
+                self.live,
+                verdict_text(self.verdict),
+                self.reason,
+                self.status.as_str(),
+                self.payout,
+                self.occurred_at.0,
+                self.due_at.0,
+                self.created_at.0,
+                self.changed_at.0
+            ])?;
+        Ok(())
+    }
+
+    /// Stores what can change.
+    pub(in crate::books) fn update(&self, tx: &Applying<'_>) -> Applied<()> {
+        tx.db
+            .prepare_cached(
+                "UPDATE earnings SET earned = ?2, fee = ?3, paid = ?4, settled = ?5, live = ?6, verdict = ?7,
+                     reason = ?8, state = ?9, payout = ?10, changed_at = ?11 WHERE id = ?1",
+            )?
+            .execute(params![
+                self.id,
+                self.parts.earned,
+                self.parts.fee,
+                self.paid,
+                self.settled,
+                self.live,
+                verdict_text(self.verdict),
+                self.reason,
+                self.status.as_str(),
+                self.payout,
+                self.changed_at.0
+            ])?;
+        Ok(())
+    }
+}
