@@ -15,37 +15,38 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT_LANGUAGE, ALLOW, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, REFERER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use metrics::Counter;
 use weir_edge::lines::Lines;
-use weir_edge::peer::{TrustedProxies, as_v6};
+use weir_edge::peer::as_v6;
 use weir_edge::plain::{PlainAnswer, PlainRequest, PlainService};
 use weir_edge::response::{Response, headers_only};
-use weir_edge::service::Service;
-use weir_engine::caps::Caps;
-use weir_engine::enrich::{Agents, Geo, SaltOfTheDay};
-use weir_engine::links::facts::{Facts, Visit};
+use weir_engine::enrich::Agents;
+use weir_engine::links::facts::Facts;
 use weir_engine::links::variants::Draw;
-use weir_engine::links::{LinkTable, Pieces, TrackedLink};
-use weir_engine::recorder::{Lane, Recorder};
+use weir_engine::links::{Pieces, TrackedLink};
+use weir_engine::recorder::Lane;
 use weir_engine::token::{Token, TokenKeys, TokenParts};
 use weir_schemas::click::Verdict;
 use weir_schemas::hit::{FLAG_HEAD, FLAG_PLACE, FLAG_PREFETCH, FLAG_RETURNING, HIT_BYTES_MAX, RawHit};
-use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId};
 use weir_schemas::link::{NOT_FOUND_SLUG, RESERVED_SLUGS, ROOT_SLUG};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use crate::collect::{self, Collect};
+use crate::collect;
 use answer::{Answer, Moved};
+use asked::{Asked, Seen, decoded_slug, prefetches, write_host};
 use limits::{Admission, admit, closed, come_again, not_found};
 use lock::Attempt;
 use repeats::First;
 use visitor::{Visitor, Visitors};
 
 mod answer;
+mod asked;
+mod config;
 mod inspect;
 mod limits;
 mod location;
@@ -54,6 +55,7 @@ mod pages;
 mod repeats;
 mod visitor;
 
+pub use config::RedirectConfig;
 pub use lock::Locks;
 pub use pages::pages;
 pub use repeats::{FIRST_CLICKS_MAX, Repeats};
@@ -61,54 +63,6 @@ pub(crate) use visitor::COOKIE as VISITOR_COOKIE_NAME;
 
 /// How long a redirect waits for the disk with `durability.clicks = "power"` before it goes out without.
 const POWER_WAIT: Duration = Duration::from_secs(2);
-/// By which browsers say that they only prepare for a visit.
-const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-const PURPOSE: HeaderName = HeaderName::from_static("purpose");
-const X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
-const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
-/// What every thread's redirect shares.
-pub struct RedirectConfig {
-    /// The links.
-    pub links: LinkTable,
-    /// The places of capped links.
-    pub caps: Caps,
-    /// Attempts at the passwords of links.
-    pub locks: Locks,
-    /// First clicks of visitors at links that tell repeats apart.
-    pub repeats: Repeats,
-    /// Every other path of the public listener.
-    pub others: Arc<Service>,
-    /// The token keys, the newest last.
-    pub token_keys: Vec<(u8, [u8; 64])>,
-    /// Pseudonymises visitors' cookies.
-    pub visitor_key: [u8; 16],
-    /// Pseudonymises visitors without a cookie.
-    pub salt: SaltOfTheDay,
-    /// This node.
-    pub node: u16,
-    /// Whose orphans are those of the engine's own host.
-    pub workspace: WorkspaceId,
-    /// Whether cookies are set (`privacy.cookies`).
-    pub cookies: bool,
-    /// Whether cookies are for https alone: the public URL is https.
-    pub secure: bool,
-    /// Whose forwarding headers are believed.
-    pub proxies: TrustedProxies,
-    /// For rules that ask for places, and for destinations with the macro `{country}`.
-    pub geo: Option<Arc<Geo>>,
-    /// Where abuse is reported, told on the pages of links that lead nowhere: a mail address or a web page.
-    pub abuse: Option<String>,
-    /// With `durability.clicks = "power"`: answers wait until it has synced their hit.
-    pub durable: Option<Recorder>,
-    /// What browser events need.
-    pub collect: Collect,
-}
-
-impl std::fmt::Debug for RedirectConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedirectConfig").field("node", &self.node).finish_non_exhaustive()
-    }
-}
 
 /// One thread's redirect. Clones share it.
 #[derive(Clone)]
@@ -137,62 +91,6 @@ pub(crate) struct Own {
     host: String,
     /// Where the visit goes.
     location: Vec<u8>,
-}
-
-/// A request, whoever read it.
-#[derive(Debug)]
-struct Asked<'a, L> {
-    head: bool,
-    /// The host of an absolute request target, which goes before the header (RFC 9112, 3.2.2).
-    host: Option<&'a str>,
-    path: &'a str,
-    query: &'a str,
-    headers: &'a L,
-}
-
-impl<'a> Asked<'a, HeaderMap> {
-    fn of<B>(request: &'a Request<B>) -> Self {
-        let uri = request.uri();
-        Self {
-            head: *request.method() == Method::HEAD,
-            host: uri.host(),
-            path: uri.path(),
-            query: uri.query().unwrap_or(""),
-            headers: request.headers(),
-        }
-    }
-}
-
-/// What of the request the hit keeps.
-struct Seen<'a, L> {
-    at: Timestamp,
-    started: Instant,
-    flags: u8,
-    host: &'a str,
-    slug: &'a str,
-    query: &'a str,
-    address: [u8; 16],
-    /// As sent: who has no text for an agent is told apart all the same.
-    agent: &'a [u8],
-    user_agent: &'a str,
-    referrer: &'a str,
-    language: &'a str,
-    headers: &'a L,
-    attempt: Attempt,
-}
-
-impl<'a, L: Lines> Seen<'a, L> {
-    fn visit(&self) -> Visit<'a> {
-        Visit {
-            at: self.at,
-            address: self.address,
-            user_agent: self.user_agent,
-            referrer: self.referrer,
-            language: self.language,
-            query: self.query,
-            returning: self.flags & FLAG_RETURNING != 0,
-        }
-    }
 }
 
 /// How a visit comes to its link.
@@ -577,13 +475,7 @@ impl PlainService for Redirect {
         }
         let started = Instant::now();
         let slug = decoded_slug(&request.path[1..]);
-        let asked = Asked {
-            head: request.head,
-            host: None,
-            path: request.path,
-            query: request.query,
-            headers: request,
-        };
+        let asked = Asked::plainly(request);
         let own = &mut *self.own.borrow_mut();
         let way = Way { settled: false, attempt: Attempt::None };
         match self.answer_visit(own, &asked, peer.ip(), &slug, started, way) {
@@ -602,43 +494,9 @@ fn only_visits(headers: &HeaderMap) -> Response {
     response
 }
 
-/// The host asked for, in lower case and without port.
-fn write_host<L: Lines>(asked: &Asked<'_, L>, host: &mut String) {
-    host.clear();
-    let asked = asked.host.unwrap_or_else(|| asked.headers.text(&HOST));
-    let name = match asked.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => asked,
-    };
-    host.push_str(name.trim_end_matches('.'));
-    host.make_ascii_lowercase();
-}
-
-/// A slug holds only characters that need no encoding; some clients encode them all the same.
-fn decoded_slug(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return Cow::Borrowed(path);
-    }
-    percent_encoding::percent_decode_str(path).decode_utf8_lossy()
-}
-
 fn reserved(slug: &str) -> bool {
     let first = slug.split('/').next().unwrap_or("");
     RESERVED_SLUGS.contains(&first)
-}
-
-/// Whether the browser only prepares for a visit that may never come.
-fn prefetches(headers: &impl Lines) -> bool {
-    let says = |name: &HeaderName, words: &[&str]| {
-        headers.first(name).and_then(|value| std::str::from_utf8(value).ok()).is_some_and(|value| {
-            let purposes = value.split([';', ',', ' ']);
-            purposes.into_iter().any(|purpose| words.iter().any(|word| purpose.eq_ignore_ascii_case(word)))
-        })
-    };
-    says(&SEC_PURPOSE, &["prefetch", "prerender"])
-        || says(&PURPOSE, &["prefetch", "preview"])
-        || says(&X_PURPOSE, &["prefetch", "preview"])
-        || says(&X_MOZ, &["prefetch"])
 }
 
 /// Answers what [`admit`] asks of a visit.

@@ -25,8 +25,9 @@ use weir_engine::links::TrackedLink;
 use weir_schemas::time::Timestamp;
 
 use super::answer::SECURE;
+use super::asked::{Asked, decoded_slug, write_host};
 use super::limits::refuse;
-use super::{Asked, Redirect, Visited};
+use super::{Redirect, Visited};
 
 /// The cookie of an opened link. Its path is the link's.
 pub(super) const COOKIE: &str = "wul";
@@ -166,7 +167,7 @@ impl Redirect {
             return None;
         }
         let mut host = String::new();
-        super::write_host(&Asked::of(request), &mut host);
+        write_host(&Asked::of(request), &mut host);
         self.config.links.find(&host, slug).filter(|link| link.spec.password.is_some())
     }
 
@@ -199,7 +200,7 @@ impl Redirect {
             }
         };
         let path = parts.uri.path().to_owned();
-        let slug = super::decoded_slug(path.strip_prefix('/').unwrap_or(&path));
+        let slug = decoded_slug(path.strip_prefix('/').unwrap_or(&path));
         let request = Request::from_parts(parts, ());
         match self.visit_settled(&request, peer, &slug, started, attempt).await {
             Visited::Answered(response, counter) => {

@@ -2,10 +2,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use http::header::SET_COOKIE;
+use weir_edge::peer::TrustedProxies;
 use weir_edge::route::Router;
-use weir_engine::caps::CapsConfig;
+use weir_edge::service::Service;
+use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::journal::JournalConfig;
-use weir_engine::recorder::{RecorderConfig, lane::LANE_BYTES_MIN};
+use weir_engine::links::LinkTable;
+use weir_engine::recorder::{Recorder, RecorderConfig, lane::LANE_BYTES_MIN};
+use weir_schemas::ids::WorkspaceId;
 use weir_schemas::link::LinkSpec;
 
 use super::*;
