@@ -93,6 +93,16 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
+            Command::new("hooks").about("Webhooks, for those who integrate them").subcommand_required(true).subcommand(
+                Command::new("sign")
+                    .about("Signs a sample as its provider would, and sends it where --endpoint is given")
+                    .arg(Arg::new("provider").long("provider").required(true).help("stripe, razorpay, …"))
+                    .arg(Arg::new("secret").long("secret").required(true).help("The endpoint's signing secret"))
+                    .arg(Arg::new("endpoint").long("endpoint").value_name("URL").help("http://…/hooks/whk_…"))
+                    .arg(Arg::new("file").required(true).help("The body, or - for standard input")),
+            ),
+        )
+        .subcommand(
             Command::new("export")
                 .about("Writes a query's answer, or raw rows, to a file")
                 .arg(

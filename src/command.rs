@@ -8,6 +8,7 @@ use crate::engine::Failure;
 mod clickhouse;
 mod doctor;
 mod export;
+mod hooks;
 mod key;
 mod migrate;
 mod replay;
@@ -21,6 +22,7 @@ pub fn run(name: &str, matches: &ArgMatches, config: &Config) -> Result<(), Fail
         "key" => key::run(matches, config),
         "replay" => replay::run(matches, config),
         "doctor" => doctor::run(matches, config),
+        "hooks" => hooks::run(matches),
         "export" => export::run(matches, config),
         other => unreachable!("clap knows no subcommand {other}"),
     }

@@ -62,8 +62,9 @@ pub use partners::{PARTNER_CONTEXT, PartnerFilter, StoredPartner, open_partner};
 pub use postback_tokens::{POSTBACK_TOKENS_MAX, PostbackToken};
 pub use programs::{PROGRAMS_MAX, ProgramVersion};
 pub use reads::{
-    ConversionFilter, CustomerProfile, CustomerTouch, LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX,
-    Page, PageOf, ReadError, Reads, TAGS_LISTED_MAX, TagCount, Trace,
+    ConversionFilter, CustomerLine, CustomerProfile, CustomerSubscription, CustomerTouch, Erasure,
+    LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX, Page, PageOf, ReadError, Reads, TAGS_LISTED_MAX,
+    TagCount, Trace,
 };
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;

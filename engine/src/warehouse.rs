@@ -22,6 +22,7 @@ use crate::watermark::Watermark;
 mod batch;
 pub mod block;
 mod connection;
+mod erase;
 mod find_click;
 mod follower;
 pub mod migrate;
@@ -30,6 +31,7 @@ mod rebuild;
 pub mod rows;
 
 pub use connection::{Connection, Endpoint, Locate, NotRunning};
+pub use erase::erase;
 pub use follower::{EffectsOf, Sources};
 pub use progress::seen;
 pub use rebuild::{RebuildError, rebuild};

@@ -28,6 +28,7 @@ mod programs;
 
 pub mod claim;
 mod conversions;
+mod customers;
 mod import;
 
 pub use claim::{Claims, CountClicks, FindClick};
@@ -47,4 +48,5 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(partners::routes(commands))
         .merge(commissions::routes(commands))
         .merge(conversions::routes(commands))
+        .merge(customers::routes(commands))
 }

@@ -11,6 +11,7 @@ use weir_schemas::time::Timestamp;
 mod amount;
 mod fields;
 pub mod settings;
+pub mod sign;
 pub mod signature;
 
 pub mod fondy;

@@ -93,6 +93,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/conversions", |context, of| Box::pin(conversions::list(context, of))),
         ("/v1/conversions/{id}", |context, of| Box::pin(conversions::one(context, of))),
         ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),
+        ("/v1/customers", |context, of| Box::pin(customers::list(context, of))),
         ("/v1/customers/{id}", |context, of| Box::pin(customers::one(context, of))),
         ("/v1/programs", |context, of| Box::pin(programs::list(context, of))),
         ("/v1/programs/{id}", |context, of| Box::pin(programs::one(context, of))),

@@ -376,6 +376,23 @@ pub enum Fact {
         /// Which.
         click: ClickFacts,
     },
+    /// Two names of customers are one person.
+    CustomersMerged {
+        /// The one that goes on as the other.
+        from: String,
+        /// The other.
+        into: String,
+        /// The person of `from`, sealed under the key of `into`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<Sealed>,
+    },
+    /// A delivery that was not booked whole is to be tried again.
+    DeliveryReplayed {
+        /// Which.
+        id: DeliveryId,
+        /// Where it came in.
+        endpoint: EndpointId,
+    },
     /// A customer's person is to be forgotten; the key is already destroyed.
     CustomerErased {
         /// The caller's id.

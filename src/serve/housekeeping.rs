@@ -8,7 +8,7 @@ use weir_dashboard::status::Status;
 use weir_engine::journal;
 use weir_engine::links::allocation::reallocate;
 use weir_schemas::fact::{Actor, ClickFacts, Fact, Recorded};
-use weir_schemas::ids::{ClickId, WorkspaceId};
+use weir_schemas::ids::{ClickId, CustomerId, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
 use super::Parts;
@@ -34,6 +34,7 @@ pub(super) fn start(
 ) {
     runtime.spawn(follow_results(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(watch_status(Arc::clone(&parts.status)));
+    runtime.spawn(erase_customers(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(let_time_pass(Arc::clone(engine)));
     runtime.spawn(keep_retention(config.traffic_retention, Arc::clone(engine), Arc::clone(parts)));
@@ -103,6 +104,40 @@ async fn let_time_pass(engine: Arc<Engine>) {
             let recorded = Recorded { at: now, workspace, actor: Actor::System, request: None, fact };
             if let Err(error) = engine.books.submit(recorded).await {
                 tracing::warn!(%error, "commissions wait for their approval; it is tried again");
+/// Rewrites what the other stores have of erased customers. How far it is stands in a file, written after the work: a
+/// crash in between does it again.
+async fn erase_customers(engine: Arc<Engine>, parts: Arc<Parts>) {
+    let file = engine.data.join("erased.seq");
+    let read = std::fs::read_to_string(&file).ok();
+    let mut done: u64 = read.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let mut every = tokio::time::interval(RESOLVE_EVERY);
+    loop {
+        every.tick().await;
+        let asked = engine.books.read_async(move |reads| reads.erasures(done, RESOLVE_MAX)).await;
+        let Ok(mut asked) = asked else { continue };
+        // Rows that are still on their way would not be rewritten.
+        let stored = parts.warehouse.stored().get();
+        asked.retain(|erasure| erasure.seq <= stored);
+        let (Some(last), Ok(client)) = (asked.last().copied(), parts.warehouse.client()) else { continue };
+        let customers: Vec<CustomerId> = asked.iter().map(|erasure| erasure.customer).collect();
+        let outbound = parts.outbound.clone();
+        let forgotten = customers.iter().try_for_each(|customer| outbound.forget(*customer));
+        let erased = match forgotten {
+            Ok(()) => {
+                weir_engine::warehouse::erase(&client, &customers).await.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match erased
+            .and_then(|()| std::fs::write(&file, last.seq.to_string()).map_err(|error| error.to_string()))
+        {
+            Ok(()) => {
+                done = last.seq;
+                metrics::counter!("weir_customers_erased_total").increment(customers.len() as u64);
+                tracing::info!(customers = customers.len(), "erased customers left the warehouse");
+            }
+            Err(error) => {
+                tracing::warn!(error, "erased customers are still in the warehouse; it is tried again")
             }
         }
     }

@@ -110,6 +110,9 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/conversions/{id}" "Conversions" readConversion "Reads a conversion" (None) -> 200 "Conversion";
     get "/v1/conversions/{id}/trace" "Conversions" traceConversion
         "Every candidate touch, which rule took or refused it, and why" (None) -> 200 "Any";
+    get "/v1/customers" "Customers" listCustomers "Lists the customers, newest first" (None) -> 200 "Page", PAGE;
+    post "/v1/customers/{id}/merge" "Customers" mergeCustomers
+        "This customer goes on as `into`: conversions, touches and subscriptions move" (Some("Any")) -> 200 "Any";
     get "/v1/customers/{id}" "Customers" readCustomer "Profile, touches, orders, lifetime value"
         (None) -> 200 "Any";
     delete "/v1/customers/{id}" "Customers" eraseCustomer "Forgets the person; the numbers stay"
@@ -162,6 +165,9 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/webhook-endpoints/{id}" "Webhooks" deleteEndpoint "Deletes an endpoint" (None) -> 204 "";
     get "/v1/webhook-endpoints/{id}/deliveries" "Webhooks" listDeliveries
         "What came in there, and what became of it" (None) -> 200 "Page", PAGE;
+    post "/v1/webhook-endpoints/{id}/deliveries/{delivery}/replay" "Webhooks" replayDelivery
+        "Tries a delivery again that conflicted, waited or failed; one that is booked changes nothing"
+        (None) -> 200 "Any";
     post "/v1/outbound-endpoints" "Outbound" createOutboundEndpoint
         "Makes an endpoint that is told of what happens, signed as Standard Webhooks say; its secret is shown once"
         (Some("OutboundSpec")) -> 201 "Any";

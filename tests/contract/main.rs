@@ -16,6 +16,7 @@ mod command_line;
 mod commissions;
 mod conversions;
 mod copies;
+mod customers;
 mod keys;
 mod links;
 mod live;

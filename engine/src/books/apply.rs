@@ -208,6 +208,10 @@ impl Applying<'_> {
                 deliveries::receive(self, &delivery)
             }
             Fact::ClickResolved { click } => clicks::resolve(self, click),
+            Fact::CustomersMerged { from, into, person } => {
+                customers::merge(self, from, into, person.as_ref())
+            }
+            Fact::DeliveryReplayed { id, endpoint } => deliveries::replay(self, *id, *endpoint),
             Fact::CustomerErased { customer_id } => customers::erase(self, customer_id),
         }
     }

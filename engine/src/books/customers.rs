@@ -9,14 +9,14 @@ use weir_schemas::problem::Problem;
 
 use super::apply::Applying;
 use super::conversion_row::ConversionRow;
-use super::effects;
 use super::outcome::{Applied, Outcome};
+use super::{attribution, effects};
 
 /// The customer of this name, made where there is none; a person replaces the one before.
 pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> Applied<CustomerId> {
     let known: Option<i64> = tx
         .db
-        .prepare_cached("SELECT id FROM customers WHERE workspace = ?1 AND name = ?2")?
+        .prepare_cached("SELECT coalesce(merged_into, id) FROM customers WHERE workspace = ?1 AND name = ?2")?
         .query_row(params![tx.workspace.0, name], |row| row.get(0))
         .optional()?;
     let id = match known {
@@ -24,7 +24,7 @@ pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> 
         None => {
             let id = tx.free_id("customers", compose(tx.at.0, 0, tx.seq))? as i64;
             tx.db
-                .prepare_cached("INSERT INTO customers VALUES (?1, ?2, ?3, NULL, NULL, ?4, NULL)")?
+                .prepare_cached("INSERT INTO customers VALUES (?1, ?2, ?3, NULL, NULL, ?4, NULL, NULL)")?
                 .execute(params![id, tx.workspace.0, name, tx.at.0])?;
             id
         }
@@ -94,16 +94,107 @@ pub(super) fn count_again(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applie
     Ok(())
 }
 
-/// `CustomerErased`: the person is forgotten; what they bought still counts.
-pub(super) fn erase(tx: &Applying<'_>, name: &str) -> Applied<Outcome> {
-    let changed = tx
+/// The customer of this name, who must be there.
+fn known(tx: &Applying<'_>, name: &str) -> Applied<i64> {
+    let id = tx
+        .db
+        .prepare_cached("SELECT coalesce(merged_into, id) FROM customers WHERE workspace = ?1 AND name = ?2")?
+        .query_row(params![tx.workspace.0, name], |row| row.get(0))
+        .optional()?;
+    id.ok_or_else(|| Problem::not_found("customer").into())
+}
+
+/// `CustomersMerged`: two names are one person from now on. What the one did is moved to the other.
+pub(super) fn merge(
+    tx: &mut Applying<'_>,
+    from: &str,
+    into: &str,
+    person: Option<&Sealed>,
+) -> Applied<Outcome> {
+    let (from, into) = (known(tx, from)?, known(tx, into)?);
+    if from == into {
+        return Ok(Outcome::new(200, &serde_json::json!({"merged": true}))?.repeated());
+    }
+    let moved: Vec<i64> = tx
         .db
         .prepare_cached(
-            "UPDATE customers SET person = NULL, erased_at = ?3 WHERE workspace = ?1 AND name = ?2",
+            "SELECT id FROM conversions WHERE customer = ?1 AND merged_into IS NULL ORDER BY seq, id",
         )?
-        .execute(params![tx.workspace.0, name, tx.at.0])?;
-    if changed == 0 {
-        return Err(Problem::not_found("customer").into());
+        .query_map([from], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    // Both were counted as new; one of them is from now on.
+    let first: Option<i64> = tx
+        .db
+        .prepare_cached("SELECT first_conversion FROM customers WHERE id = ?1")?
+        .query_row([from], |row| row.get(0))?;
+    if let Some(first) = first {
+        let first = ConversionRow::find(tx.db, ConversionId(first as u64))?.expect("conversions stay");
+        let change = Change { new_customers: -1, ..Change::default() };
+        effects::emit(tx, &first, first.occurred_at, &first.event, change)?;
     }
+    for sql in [
+        "UPDATE customers SET merged_into = ?2, first_conversion = NULL WHERE id = ?1",
+        "UPDATE customers SET merged_into = ?2 WHERE merged_into = ?1",
+        "UPDATE conversions SET customer = ?2 WHERE customer = ?1",
+        "UPDATE OR IGNORE touches SET customer = ?2 WHERE customer = ?1",
+        "DELETE FROM touches WHERE customer = ?1 AND ?2 = ?2",
+        "UPDATE subscriptions SET customer = ?2 WHERE customer = ?1",
+    ] {
+        tx.db.prepare_cached(sql)?.execute(params![from, into])?;
+    }
+    if let Some(person) = person {
+        tx.db
+            .prepare_cached("UPDATE customers SET person = ?2 WHERE id = ?1 AND person IS NULL")?
+            .execute(params![into, person.0])?;
+    }
+    tx.db.prepare_cached("UPDATE customers SET person = NULL WHERE id = ?1")?.execute([from])?;
+    let all: Vec<i64> = tx
+        .db
+        .prepare_cached(
+            "SELECT id FROM conversions WHERE customer = ?1 AND merged_into IS NULL ORDER BY occurred_at, seq, id",
+        )?
+        .query_map([into], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in all {
+        let row = attribution::reconsider(tx, ConversionId(id as u64))?;
+        if moved.contains(&id) {
+            count_new(tx, &row)?;
+        }
+    }
+    let answer = serde_json::json!({"merged": true, "conversions": moved.len()});
+    Ok(Outcome::new(200, &answer)?)
+}
+
+/// `CustomerErased`: the person is forgotten, and everything that the caller may have said of them in words; what
+/// they bought still counts. The other stores follow by `erasures`.
+pub(super) fn erase(tx: &mut Applying<'_>, name: &str) -> Applied<Outcome> {
+    let customer = known(tx, name)?;
+    for sql in [
+        "UPDATE customers SET person = NULL, erased_at = ?2 WHERE id = ?1 OR merged_into = ?1",
+        "DELETE FROM touches WHERE customer = ?1 AND ?2 = ?2",
+        "UPDATE conversions SET properties = '{}' WHERE customer = ?1 AND ?2 = ?2",
+    ] {
+        tx.db.prepare_cached(sql)?.execute(params![customer, tx.at.0])?;
+    }
+    let printed = CustomerId(customer as u64).to_string();
+    tx.db
+        .prepare_cached(
+            "UPDATE effects SET payload = json_remove(payload, '$.properties')
+             WHERE conversion IN (SELECT id FROM conversions WHERE customer = ?1)",
+        )?
+        .execute([customer])?;
+    for sql in [
+        "UPDATE outbox SET data = json_set(data, '$.properties', json('{}'))
+         WHERE workspace = ?1 AND data ->> '$.customer' = ?2",
+        "UPDATE requests SET body = json_set(body, '$.properties', json('{}'))
+         WHERE workspace = ?1 AND json_valid(body) AND body ->> '$.customer' = ?2",
+    ] {
+        tx.db.prepare_cached(sql)?.execute(params![tx.workspace.0, printed])?;
+    }
+    tx.db.prepare_cached("INSERT OR IGNORE INTO erasures VALUES (?1, ?2, ?3)")?.execute(params![
+        tx.seq as i64,
+        tx.workspace.0,
+        customer
+    ])?;
     Ok(Outcome::no_content())
 }

@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use weir_schemas::fact::Payment;
-use weir_schemas::ids::{DeliveryId, EndpointId};
+use weir_schemas::ids::{DeliveryId, EndpointId, ProgramId};
+use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::access;
@@ -29,6 +30,13 @@ pub enum DeliveryOutcome {
     ModeMismatch,
     /// A part of it contradicts what is known: see its sentence.
     Failed,
+}
+
+impl DeliveryOutcome {
+    /// Whether a replay may make something else of it.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Conflict | Self::Parked | Self::ModeMismatch | Self::Failed)
+    }
 }
 
 /// A delivery, as `GET /v1/webhook-endpoints/{id}/deliveries` lists it.
@@ -86,8 +94,9 @@ pub(super) fn receive(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<Outc
     let id = DeliveryId(tx.free_id("deliveries", new.id.0)?);
     let (outcome, detail) = judge(tx, new)?;
     let name = serde_json::to_string(&outcome)?;
+    let unbooked = if outcome.is_open() { Some(serde_json::to_string(new.payments)?) } else { None };
     tx.db
-        .prepare_cached("INSERT INTO deliveries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
+        .prepare_cached("INSERT INTO deliveries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?
         .execute(params![
             id.0 as i64,
             tx.workspace.0,
@@ -99,7 +108,8 @@ pub(super) fn receive(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<Outc
             new.livemode,
             name,
             detail,
-            tx.at.0
+            tx.at.0,
+            unbooked
         ])?;
     let answer = Delivery {
         id,
@@ -155,10 +165,20 @@ fn judge(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<(DeliveryOutcome,
         }
         Some(_) => {}
     }
+    book(tx, new.provider, program, new.payments)
+}
+
+/// Books what a delivery means; says what became of each payment.
+fn book(
+    tx: &mut Applying<'_>,
+    provider: &str,
+    program: ProgramId,
+    payments: &[Payment],
+) -> Applied<(DeliveryOutcome, String)> {
     let mut worst = Fate::Processed;
-    let mut sentences = Vec::with_capacity(new.payments.len());
-    for payment in new.payments {
-        let (fate, sentence) = payments::apply(tx, new.provider, program, payment)?;
+    let mut sentences = Vec::with_capacity(payments.len());
+    for payment in payments {
+        let (fate, sentence) = payments::apply(tx, provider, program, payment)?;
         worst = worst.max(fate);
         sentences.push(sentence);
     }
@@ -168,4 +188,39 @@ fn judge(tx: &mut Applying<'_>, new: &Incoming<'_>) -> Applied<(DeliveryOutcome,
         Fate::Failed => DeliveryOutcome::Failed,
     };
     Ok((outcome, sentences.join(" ")))
+}
+
+/// `DeliveryReplayed`: what was not booked whole is tried again as things are now. An operator who replays a conflict
+/// takes its body for the right one; test and live money still do not mix.
+pub(super) fn replay(tx: &mut Applying<'_>, id: DeliveryId, endpoint: EndpointId) -> Applied<Outcome> {
+    type Stored = (Delivery, Option<String>);
+    let mut statement = tx.db.prepare_cached(
+        "SELECT id, provider, event_type, dedupe_key, livemode, outcome, detail, received_at, body_sha256, payments
+         FROM deliveries WHERE id = ?1 AND endpoint = ?2 AND workspace = ?3",
+    )?;
+    let mut rows = statement.query(params![id.0 as i64, endpoint.0 as i64, tx.workspace.0])?;
+    let stored: Option<Stored> = match rows.next()? {
+        Some(row) => Some((Delivery::read(row)?, row.get(9)?)),
+        None => None,
+    };
+    drop(rows);
+    drop(statement);
+    let Some((mut delivery, payments)) = stored else { return Err(Problem::not_found("delivery").into()) };
+    let Some(payments) = payments.filter(|_| delivery.outcome.is_open()) else {
+        // It is booked, or means nothing: a replay of it changes nothing.
+        return Ok(Outcome::new(200, &delivery)?.repeated());
+    };
+    let payments: Vec<Payment> = serde_json::from_str(&payments)?;
+    let known = access::mode_of(tx, endpoint)?;
+    let (mode, program) = known.ok_or_else(|| Problem::not_found("webhook endpoint"))?;
+    if mode.is_some_and(|mode| mode != delivery.livemode) {
+        return Ok(Outcome::new(200, &delivery)?);
+    }
+    let (outcome, detail) = book(tx, &delivery.provider, program, &payments)?;
+    (delivery.outcome, delivery.detail) = (outcome, format!("Replayed. {detail}"));
+    let keep = if outcome.is_open() { Some(serde_json::to_string(&payments)?) } else { None };
+    tx.db
+        .prepare_cached("UPDATE deliveries SET outcome = ?2, detail = ?3, payments = ?4 WHERE id = ?1")?
+        .execute(params![id.0 as i64, serde_json::to_string(&outcome)?, delivery.detail, keep])?;
+    Ok(Outcome::new(200, &delivery)?)
 }

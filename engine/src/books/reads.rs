@@ -25,7 +25,9 @@ use super::{links, store};
 
 mod profile;
 
-pub use profile::{CustomerProfile, CustomerTouch, PROFILE_ORDERS_MAX};
+pub use profile::{
+    CustomerLine, CustomerProfile, CustomerSubscription, CustomerTouch, Erasure, PROFILE_ORDERS_MAX,
+};
 
 /// How many idle connections are kept.
 const IDLE_MAX: usize = 8;

@@ -25,6 +25,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("fulfilments", "id"),
     ("requests", "workspace, key"),
     ("customers", "id"),
+    ("erasures", "seq, customer"),
     ("clicks", "workspace, click"),
     ("touches", "customer, click"),
     ("subscriptions", "workspace, name"),
@@ -126,8 +127,12 @@ CREATE TABLE requests (
 
 CREATE TABLE customers (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, person TEXT,
-    first_conversion INTEGER, created_at INTEGER NOT NULL, erased_at INTEGER) STRICT;
+    first_conversion INTEGER, created_at INTEGER NOT NULL, erased_at INTEGER, merged_into INTEGER) STRICT;
 CREATE UNIQUE INDEX customers_name ON customers (workspace, name);
+CREATE INDEX customers_merged ON customers (merged_into) WHERE merged_into IS NOT NULL;
+-- whose rows are to be rewritten in the other stores, too
+CREATE TABLE erasures (seq INTEGER NOT NULL, workspace INTEGER NOT NULL, customer INTEGER NOT NULL,
+    PRIMARY KEY (seq, customer)) STRICT, WITHOUT ROWID;
 
 -- what is known of claimed clicks; facts is NULL and pending 1 until they are found
 CREATE TABLE clicks (
@@ -186,10 +191,11 @@ CREATE TABLE returns (
     changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, taken_at INTEGER NOT NULL, taken_as TEXT NOT NULL,
     answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
 
+-- payments: of a delivery that was not booked whole, for its replay
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, endpoint INTEGER NOT NULL, provider TEXT NOT NULL,
     dedupe_key TEXT NOT NULL, event_type TEXT NOT NULL, body_sha256 TEXT NOT NULL, livemode INTEGER NOT NULL,
-    outcome TEXT NOT NULL, detail TEXT NOT NULL, received_at INTEGER NOT NULL) STRICT;
+    outcome TEXT NOT NULL, detail TEXT NOT NULL, received_at INTEGER NOT NULL, payments TEXT) STRICT;
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint, id);
 CREATE TABLE delivery_keys (
     endpoint INTEGER NOT NULL, dedupe_key TEXT NOT NULL, body_sha256 TEXT NOT NULL,

@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::Sha256;
 use tokio::task::JoinSet;
 use weir_schemas::fact::{Actor, Fact, Recorded};
-use weir_schemas::ids::OutboundEndpointId;
+use weir_schemas::ids::{CustomerId, OutboundEndpointId};
 use weir_schemas::time::Timestamp;
 
 use super::store::{Message, OutboundError, Store, Waiting};
@@ -76,6 +76,11 @@ impl OutboundHandle {
         limit: u32,
     ) -> Result<Vec<(i64, Message)>, OutboundError> {
         self.store.messages(endpoint, below, limit)
+    }
+
+    /// Forgets the messages that tell of an erased customer.
+    pub fn forget(&self, customer: CustomerId) -> Result<(), OutboundError> {
+        self.store.forget(customer)
     }
 
     /// Delivers a message once more; `false` where the endpoint has none of this id.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
-use weir_schemas::ids::{OutboundEndpointId, Sequence};
+use weir_schemas::ids::{CustomerId, OutboundEndpointId, Sequence};
 use weir_schemas::time::Timestamp;
 
 use super::Tried;
@@ -254,6 +254,15 @@ impl Store {
             params![endpoint.0 as i64, id],
         )?;
         Ok(changed > 0)
+    }
+
+    /// Forgets the messages that tell of a customer.
+    pub(super) fn forget(&self, customer: CustomerId) -> Result<(), OutboundError> {
+        self.lock().execute(
+            "DELETE FROM messages WHERE payload ->> '$.data.customer' = ?1",
+            [customer.to_string()],
+        )?;
+        Ok(())
     }
 
     /// The messages of an endpoint below `below`, the newest first.

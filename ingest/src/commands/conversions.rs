@@ -1,4 +1,4 @@
-//! `POST /v1/conversions`, `POST /v1/refunds`, `DELETE /v1/customers/{id}`: what a shop's own server reports.
+//! `POST /v1/conversions`, `POST /v1/refunds`: what a shop's own server reports.
 
 use std::sync::Arc;
 
@@ -36,14 +36,13 @@ const RESERVED_EVENTS: [&str; 2] = ["refund", "chargeback"];
 pub(super) const REPORTERS: &[Role] = &[Role::Admin, Role::Editor, Role::Ingest];
 
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
-    let [convert, import, refund, erase] = std::array::from_fn(|_| Arc::clone(commands));
+    let [convert, import, refund] = std::array::from_fn(|_| Arc::clone(commands));
     Router::new()
         .route(Method::POST, "/v1/conversions", move |context| self::convert(context, Arc::clone(&convert)))
         .route(Method::POST, "/v1/conversions/import", move |context| {
             super::import::import(context, Arc::clone(&import))
         })
         .route(Method::POST, "/v1/refunds", move |context| self::refund(context, Arc::clone(&refund)))
-        .route(Method::DELETE, "/v1/customers/{id}", move |context| self::erase(context, Arc::clone(&erase)))
 }
 
 async fn convert(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
@@ -162,22 +161,6 @@ fn check_time(at: Option<Timestamp>, now: Timestamp, errors: &mut Errors) {
     if at.0 < 0 || at.0 > now.0.saturating_add(AHEAD_MAX_MS) {
         errors.add("occurred_at", "must be a time after 1970 and not in the future");
     }
-}
-
-/// The person's key is destroyed first: after that nothing that was kept of them can be read, whatever
-/// happens next.
-async fn erase(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
-    let caller = context.require(&[Role::Admin])?;
-    let given = context.param("id").to_owned();
-    context.body(JSON_MAX).await?;
-    let (at, request) = admission(&context)?;
-    let customer_id = commands.customer_name(caller.workspace, given).await?;
-    let (keyring, name) = (Arc::clone(&commands.keyring), customer_id.clone());
-    off_the_sockets(move || keyring.destroy_customer(caller.workspace, &name))
-        .await
-        .map_err(|error| super::handles::keyring_failed(&error))?;
-    let outcome = commands.submit(caller, at, request, Fact::CustomerErased { customer_id }).await?;
-    Ok(answer(outcome, |body| body))
 }
 
 #[cfg(test)]

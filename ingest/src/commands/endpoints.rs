@@ -11,7 +11,7 @@ use weir_edge::response::Response;
 use weir_edge::route::Router;
 use weir_engine::books::ENDPOINT_SECRET_CONTEXT;
 use weir_schemas::fact::{Fact, Role, Sealed};
-use weir_schemas::ids::{EndpointId, ProgramId};
+use weir_schemas::ids::{DeliveryId, EndpointId, ProgramId};
 use weir_schemas::problem::Problem;
 
 use super::handles::{Commands, admission, answer};
@@ -44,13 +44,16 @@ struct Patch {
 }
 
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
-    let [create, update, delete] = std::array::from_fn(|_| Arc::clone(commands));
+    let [create, update, delete, replay] = std::array::from_fn(|_| Arc::clone(commands));
     Router::new()
         .route(Method::POST, "/v1/webhook-endpoints", move |context| {
             self::create(context, Arc::clone(&create))
         })
         .route(Method::PATCH, "/v1/webhook-endpoints/{id}", move |context| {
             self::update(context, Arc::clone(&update))
+        })
+        .route(Method::POST, "/v1/webhook-endpoints/{id}/deliveries/{delivery}/replay", move |context| {
+            self::replay(context, Arc::clone(&replay))
         })
         .route(Method::DELETE, "/v1/webhook-endpoints/{id}", move |context| {
             self::delete(context, Arc::clone(&delete))
@@ -156,6 +159,17 @@ async fn delete(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let (at, request) = admission(&context)?;
     let outcome = commands.submit(caller, at, request, Fact::EndpointDeleted { id }).await?;
     Ok(answer(outcome, |body| body))
+}
+
+/// Tries a delivery again that was not booked whole: as things are now.
+async fn replay(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
+    let caller = context.require(&[Role::Admin])?;
+    let endpoint: EndpointId = context.id("id", "webhook endpoint")?;
+    let id: DeliveryId = context.id("delivery", "delivery")?;
+    context.body(JSON_MAX).await?;
+    let (at, request) = admission(&context)?;
+    let outcome = commands.submit(caller, at, request, Fact::DeliveryReplayed { id, endpoint }).await?;
+    Ok(answer(outcome, |delivery| delivery))
 }
 
 #[cfg(test)]

@@ -78,23 +78,6 @@ impl Commands {
         self.outbound_private
     }
 
-    /// The caller's own id of a customer, given either that or Weir's; 404 where there is none.
-    pub(super) async fn customer_name(
-        &self,
-        workspace: WorkspaceId,
-        given: String,
-    ) -> Result<String, Problem> {
-        let (books, id) = (self.books.clone(), given);
-        match off_the_sockets(move || books.reads().customer(workspace, &id)).await {
-            Ok(Some(customer)) => Ok(customer.customer_id),
-            Ok(None) => Err(Problem::not_found("customer")),
-            Err(error) => {
-                tracing::error!(%error, "the books could not be read");
-                Err(unavailable("storage_unavailable", "The books could not be read."))
-            }
-        }
-    }
-
     /// A read of the books.
     pub(super) async fn read<T: Send + 'static>(
         &self,

@@ -76,6 +76,16 @@ pub fn verify(secrets: &[String], incoming: Incoming<'_>) -> Result<(), Refusal>
     if matches { Ok(()) } else { Err(Refusal::SignatureMismatch) }
 }
 
+/// The body with its signature in place of the one it has, if any.
+pub fn sign(secret: &str, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let signed = signed(&fields(body)?);
+    let digest = Sha1::new().chain_update(secret).chain_update(&signed).finalize();
+    let mut whole: Value =
+        serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    whole[FIELD] = Value::String(weir_edge::idempotency::hex(&digest));
+    Ok(whole.to_string().into_bytes())
+}
+
 /// Decodes a verified body.
 pub fn decode(incoming: Incoming<'_>) -> Result<Decoded, Refusal> {
     let fields = fields(incoming.body)?;

@@ -1,4 +1,4 @@
-//! `GET /v1/customers/{id}`: by the caller's own id or by Weir's. The person is opened here and nowhere
+//! `GET /v1/customers`, `GET /v1/customers/{id}`: by the caller's own id or by Weir's. The person is opened here and nowhere
 //! kept in clear.
 
 use std::sync::Arc;
@@ -8,7 +8,13 @@ use weir_edge::request::Context;
 use weir_edge::response::Response;
 use weir_schemas::problem::Problem;
 
-use super::{Management, READERS, found, ok};
+use super::{Management, READERS, found, ok, page_of};
+
+pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
+    let workspace = context.require(READERS)?.workspace;
+    let of = page_of(&context)?;
+    Ok(ok(&management.read(move |books| books.customers(workspace, &of)).await?))
+}
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(READERS)?.workspace;

@@ -1,0 +1,159 @@
+//! Customers: profile, list, merge, and erasure, which is proved by searching every file that the engine has.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::engine::{Settings, deliver, text_of, wait_for};
+use super::{Shared, own, shared};
+
+fn sell(shared: &Shared, order: &str, customer: &str, more: Value) -> Value {
+    let mut body = json!({"event": "sale", "order_id": order, "customer_id": customer,
+        "amount": {"amount": 1_000, "currency": "EUR"}});
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    shared.post("/v1/conversions", body, 201)
+}
+
+/// The files under `folder` that hold one of `words`.
+fn holding(folder: &Path, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").map_while(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(holding(&path, words));
+        } else if let Ok(bytes) = fs::read(&path)
+            && words.iter().any(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes()))
+        {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn an_erased_customer_is_in_no_file_and_the_amounts_stay() {
+    let shared = own(|settings| settings);
+    let person = json!({"customer": {"email": "ada.lovelace@engine.example", "name": "Ada Lovelace"},
+        "properties": {"plan": "gold"}});
+    sell(&shared, "A-1", "u1", person);
+    let hook = shared.engine.make_stripe_endpoint();
+    let mut event: Value =
+        serde_json::from_str(&weir_loadtest::stripe::checkout("B-1", 500, "eur", "x")).expect("JSON");
+    event["data"]["object"]["customer_details"] =
+        json!({"email": "ada.lovelace@engine.example", "name": "Ada Lovelace"});
+    deliver(&mut shared.engine.visitor(), &hook, &event.to_string()).expect("an answer");
+    let stripe = wait_for("the webhook is booked", || {
+        let answer = shared.engine.api("GET", "/v1/customers/cus_B-1", None);
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(stripe["email"], "ada.lovelace@engine.example");
+    let profile = shared.get("/v1/customers/u1");
+    assert_eq!(
+        (&profile["email"], &profile["name"]),
+        (&json!("ada.lovelace@engine.example"), &json!("Ada Lovelace"))
+    );
+    assert_eq!(profile["lifetime_value"], json!([{"amount": 1_000, "currency": "EUR"}]));
+    let gold =
+        json!({"metrics": ["revenue"], "date_range": "7d", "filters": ["is", "property:plan", ["gold"]]});
+    assert_eq!(shared.engine.query(&gold)["rows"][0][0], 1_000);
+
+    for customer in ["u1", "cus_B-1"] {
+        shared.engine.call("DELETE", &format!("/v1/customers/{customer}"), None, 204);
+        let after = shared.get(&format!("/v1/customers/{customer}"));
+        assert_eq!((&after["email"], &after["name"]), (&Value::Null, &Value::Null));
+        assert!(after["erased_at"].is_string() && after["touches"].as_array().is_some_and(Vec::is_empty));
+    }
+    wait_for("the warehouse's rows are rewritten", || {
+        (shared.engine.query(&gold)["rows"][0][0] == 0).then_some(())
+    });
+    let all = json!({"metrics": ["revenue"], "date_range": "7d"});
+    assert_eq!(shared.engine.query(&all)["rows"][0][0], 1_500, "amounts stay");
+    // After a restart, so that every log is closed.
+    let Shared { engine, _data } = shared;
+    let data = engine.data.clone();
+    engine.stop();
+    assert_eq!(holding(&data, &["ada.lovelace", "Ada Lovelace"]), Vec::<String>::new());
+    let again = Shared { engine: Settings::new(&data).start(), _data };
+    assert_eq!(again.engine.query(&all)["rows"][0][0], 1_500);
+    assert_eq!(again.get("/v1/customers/u1")["email"], Value::Null);
+}
+
+#[test]
+fn two_ids_of_one_person_become_one() {
+    let shared = shared();
+    let (slug, link) = shared.link(json!({}));
+    let token = shared.token(&slug);
+    let (a, b) = (super::fresh("cust"), super::fresh("cust"));
+    sell(&shared, &super::fresh("o"), &a, json!({"wclid": token, "customer": {"email": "a@b.example"}}));
+    sell(&shared, &super::fresh("o"), &b, json!({}));
+    assert_eq!(shared.of_link(&link, &["revenue", "new_customers"]), [1_000, 1]);
+    let merged = shared.post(&format!("/v1/customers/{a}/merge"), json!({"into": b}), 200);
+    assert_eq!(merged["conversions"], 1);
+    for id in [&a, &b] {
+        let profile = shared.get(&format!("/v1/customers/{id}"));
+        assert_eq!((&profile["customer_id"], &profile["merged_ids"]), (&json!(b), &json!([a])));
+        assert_eq!(profile["lifetime_value"], json!([{"amount": 2_000, "currency": "EUR"}]));
+        assert_eq!(profile["email"], "a@b.example", "the person goes on under the other's key");
+    }
+    // The click is now a touch of the one person, so the other sale is credited to it as well.
+    assert_eq!(shared.of_link(&link, &["revenue", "new_customers"]), [2_000, 1]);
+    let again = shared.post(&format!("/v1/customers/{a}/merge"), json!({"into": b}), 200);
+    assert_eq!(again["merged"], true);
+    assert_eq!(
+        shared.engine.api("POST", "/v1/customers/nobody/merge", Some(&json!({"into": b}))).status,
+        404
+    );
+    let listed = shared.get("/v1/customers?limit=1000");
+    let ids: Vec<String> =
+        listed["data"].as_array().expect("data").iter().map(|line| text_of(&line["customer_id"])).collect();
+    assert!(ids.contains(&b) && !ids.contains(&a), "{ids:?}");
+    shared.engine.call("DELETE", &format!("/v1/customers/{b}"), None, 204);
+    assert_eq!(shared.get(&format!("/v1/customers/{a}"))["email"], Value::Null);
+}
+
+#[test]
+fn a_delivery_that_conflicted_is_replayed_and_samples_are_signed_and_sent() {
+    let shared = own(|settings| settings);
+    let hook = shared.engine.make_stripe_endpoint();
+    let body = weir_loadtest::stripe::checkout("R-1", 700, "eur", "x");
+    let other = body.replace("R-1", "R-2").replace("evt_cs_R-2", "evt_cs_R-1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("event.json");
+    for body in [&body, &other] {
+        fs::write(&file, body).expect("a file");
+        let url = format!("http://{}{hook}", shared.engine.public);
+        let arguments = [
+            "hooks",
+            "sign",
+            "--provider",
+            "stripe",
+            "--secret",
+            super::engine::STRIPE_SECRET,
+            "--endpoint",
+            &url,
+            file.to_str().expect("a path"),
+        ];
+        let (status, out, log) = super::engine::run(folder.path(), &arguments);
+        assert!(status.success() && out.starts_with("200"), "{out}\n{log}");
+    }
+    let path = format!("/v1/webhook-endpoints/{}/deliveries", hook.trim_start_matches("/hooks/"));
+    let conflict = wait_for("both are judged", || {
+        let data = shared.get(&path)["data"].as_array().expect("data").clone();
+        (data.len() == 2).then(|| data[0].clone())
+    });
+    assert_eq!(conflict["outcome"], "conflict", "{conflict}");
+    let replay = format!("{path}/{}/replay", text_of(&conflict["id"]));
+    assert_eq!(shared.post(&replay, json!({}), 200)["outcome"], "processed");
+    assert_eq!(
+        shared.post(&replay, json!({}), 200)["outcome"],
+        "processed",
+        "a second replay changes nothing"
+    );
+    let all = json!({"metrics": ["revenue", "conversions"], "date_range": "7d"});
+    assert_eq!(shared.engine.query(&all)["rows"][0], json!([1_400, 2]));
+    assert_eq!(
+        shared.engine.api("POST", &format!("{path}/dlv_0000000000001/replay"), Some(&json!({}))).status,
+        404
+    );
+}
