@@ -104,6 +104,11 @@ async fn let_time_pass(engine: Arc<Engine>) {
             let recorded = Recorded { at: now, workspace, actor: Actor::System, request: None, fact };
             if let Err(error) = engine.books.submit(recorded).await {
                 tracing::warn!(%error, "commissions wait for their approval; it is tried again");
+            }
+        }
+    }
+}
+
 /// Rewrites what the other stores have of erased customers. How far it is stands in a file, written after the work: a
 /// crash in between does it again.
 async fn erase_customers(engine: Arc<Engine>, parts: Arc<Parts>) {
