@@ -72,6 +72,7 @@ impl Analytics {
             columns: plan.columns(),
             rows: answered.rows,
             totals: answered.totals.map(|cells| plan.name_totals(cells)),
+            other: answered.other.map(|cells| plan.name_totals(cells)),
             comparison: answered.comparison.map(Box::new),
             meta: Meta {
                 as_of: as_of.seq,

@@ -393,6 +393,20 @@ pub struct Include {
     /// The same for another period: `previous_period`, `year_over_year`, or a range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compare: Option<Compare>,
+    /// The compared range begins at the same day of the week: a named comparison goes back by whole weeks.
+    #[serde(skip_serializing_if = "is_false")]
+    pub match_weekday: bool,
+    /// A row of zeros for every bucket without one, up to now; the time must be the only dimension.
+    #[serde(skip_serializing_if = "is_false")]
+    pub zero_fill: bool,
+    /// What the rows beyond `limit` have together, beside `totals`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub other: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// With what to compare.
@@ -507,6 +521,10 @@ pub struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub totals: Option<Totals>,
+    /// The metrics by name over the rows that `limit` and `offset` left out, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub other: Option<Totals>,
     /// The rows of the compared range, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

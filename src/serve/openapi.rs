@@ -365,7 +365,8 @@ fn query_schema() -> Value {
             "order_by": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
             "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
             "offset": {"type": "integer", "minimum": 0},
-            "include": {"type": "object", "properties": {"total": {"type": "boolean"}, "compare": {}}},
+            "include": {"type": "object", "properties": {"total": {"type": "boolean"}, "compare": {},
+                "match_weekday": {"type": "boolean"}, "zero_fill": {"type": "boolean"}, "other": {"type": "boolean"}}},
         },
     })
 }

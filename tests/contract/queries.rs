@@ -264,6 +264,75 @@ fn days_are_those_of_the_time_zone_summer_time_included() {
 }
 
 #[test]
+fn buckets_without_facts_the_rows_left_out_and_the_same_weekdays() {
+    let shared = own(|settings| settings);
+    for at in ["2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z", "2026-03-23T12:00:00Z"] {
+        sale(&shared, &fresh("order"), 100, json!({"occurred_at": at}));
+    }
+    let query = |more: Value| {
+        let mut query = json!({"metrics": ["revenue", "visitors"], "dimensions": ["time:day"],
+            "timezone": "Europe/Berlin", "date_range": ["2026-03-28", "2026-04-01"]});
+        query.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        query
+    };
+    let filled = json!({"include": {"zero_fill": true, "total": true}});
+    assert_eq!(
+        shared.engine.query(&query(filled))["rows"],
+        json!([
+            ["2026-03-28T00:00:00+01:00", 100, 0],
+            ["2026-03-29T00:00:00+01:00", 0, 0],
+            ["2026-03-30T00:00:00+02:00", 100, 0],
+            ["2026-03-31T00:00:00+02:00", 0, 0]
+        ])
+    );
+    let last =
+        json!({"include": {"zero_fill": true}, "order_by": [["time:day", "desc"]], "limit": 1, "offset": 1});
+    assert_eq!(shared.engine.query(&query(last))["rows"], json!([["2026-03-30T00:00:00+02:00", 100, 0]]));
+    // What has not come yet has no row; `all` begins with the first fact.
+    let all = shared.engine.query(&query(json!({"include": {"zero_fill": true}, "date_range": "all"})));
+    let rows = all["rows"].as_array().expect("rows");
+    assert_eq!(rows[0], json!(["2026-03-23T00:00:00+01:00", 100, 0]));
+    assert!(rows.len() > 8 && rows.len() < 10_000, "{}", rows.len());
+
+    // 4 days from a Saturday, compared with the 4 from the Saturday before.
+    let matched =
+        json!({"include": {"compare": "previous_period", "match_weekday": true, "zero_fill": true}});
+    let answer = shared.engine.query(&query(matched));
+    let before: Vec<i64> = answer["comparison"]["rows"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .filter_map(|row| row[1].as_i64())
+        .collect();
+    assert_eq!(before, [0, 0, 100, 0], "{answer}");
+
+    let (slug, link) = shared.link(json!({}));
+    for address in ["198.51.100.1", "198.51.100.2", "198.51.100.2"] {
+        shared.visit(&format!("/{slug}?utm_source={address}"), &[("x-forwarded-for", address)]);
+    }
+    shared.visit(&format!("/{slug}?utm_source=mail"), &[("x-forwarded-for", "198.51.100.2")]);
+    let other = json!({"metrics": ["clicks", "visitors"], "dimensions": ["utm_source"], "date_range": "7d",
+        "filters": ["is", "link", [link]], "limit": 1, "include": {"other": true, "total": true}});
+    let answer = shared.engine.query(&other);
+    assert_eq!(answer["rows"], json!([["198.51.100.2", 2, 1]]));
+    // Two people are the others, one of whom is in the first row as well: visitors do not add up.
+    assert_eq!(answer["other"], json!({"clicks": 2, "visitors": 2}));
+    assert_eq!(answer["totals"], json!({"clicks": 4, "visitors": 2}));
+
+    let refused = |include: Value, more: Value, field: &str| {
+        let mut query = query(more);
+        query["include"] = include;
+        names(&shared.engine.api("POST", "/v1/query", Some(&query)), field);
+    };
+    refused(json!({"zero_fill": true}), json!({"dimensions": ["country"]}), "include.zero_fill");
+    refused(json!({"zero_fill": true}), json!({"order_by": [["revenue", "desc"]]}), "include.zero_fill");
+    refused(json!({"other": true}), json!({"dimensions": []}), "include.other");
+    refused(json!({"match_weekday": true}), json!({}), "include.match_weekday");
+    let own = json!({"match_weekday": true, "compare": ["2026-01-01", "2026-01-02"]});
+    refused(own, json!({}), "include.compare");
+}
+
+#[test]
 fn several_currencies_have_no_sum() {
     let shared = own(|settings| settings);
     let (slug, _) = shared.link(json!({}));
@@ -359,7 +428,7 @@ fn raw_rows_are_streamed_and_go_on_after_any_of_them() {
         assert!(row["id"].as_str().is_some_and(|id| id.starts_with("clk_") && id.len() == 30), "{row}");
         assert!(row["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{row}");
     }
-    assert_eq!(all[1]["utm_source"], "=1+1");
+    assert!(all.iter().any(|row| row["utm_source"] == "=1+1"), "{all:?}");
     shared.token(&slug);
     let rest = lines(ask("ndjson", body(json!({"after": all[0]["cursor"], "as_of": as_of}))));
     assert_eq!(rest, all[1..], "what came later is not in it");

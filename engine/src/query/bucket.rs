@@ -108,6 +108,28 @@ impl Buckets {
         format!("transform(roundDown({at}, {since}), {since}, {offsets}, toInt64(0))")
     }
 
+    /// The keys of all buckets from `first` to `last`, at most `most` of them.
+    pub(super) fn between(&self, first: i64, last: i64, most: usize) -> Vec<i64> {
+        let mut keys = Vec::new();
+        let mut key = first;
+        while key <= last && keys.len() < most {
+            keys.push(key);
+            key = match self.width {
+                TimeBucket::Minute => key + MINUTE_MS,
+                // Offsets of zones are multiples of a quarter of an hour, so no hour is stepped over.
+                TimeBucket::Hour => {
+                    let later = (1..).map(|quarter| self.key(key + quarter * 15 * MINUTE_MS));
+                    later.take(16).find(|next| *next > key).unwrap_or(key + HOUR_MS)
+                }
+                TimeBucket::Day => key + DAY_MS,
+                TimeBucket::Week => key + WEEK_MS,
+                TimeBucket::Month if key % 100 == 12 => key + 100 - 11,
+                TimeBucket::Month => key + 1,
+            };
+        }
+        keys
+    }
+
     /// A key as RFC 3339 with the zone's offset at the bucket's first moment.
     pub(super) fn print(&self, key: i64) -> String {
         match self.width {
@@ -179,6 +201,34 @@ mod tests {
         assert_eq!(bucket(Hour, "Europe/Berlin", "2026-03-29T01:10:00Z"), "2026-03-29T03:00:00+02:00");
         // Cairo goes forward at midnight: the day begins at 01:00.
         assert_eq!(bucket(Day, "Africa/Cairo", "2026-04-24T12:00:00Z"), "2026-04-24T01:00:00+03:00");
+    }
+
+    #[test]
+    fn no_bucket_of_a_range_is_left_out() {
+        let print = |width: TimeBucket, zone: &str, from: &str, to: &str| -> Vec<String> {
+            let range = Range { from: Timestamp::parse(from).unwrap(), to: Timestamp::parse(to).unwrap() };
+            let buckets = Buckets::new(width, &TimeZone::get(zone).unwrap(), range);
+            let keys = buckets.between(buckets.key(range.from.0), buckets.key(range.to.0 - 1), 100);
+            keys.into_iter().map(|key| buckets.print(key)).collect()
+        };
+        // The night in which 02:00 comes twice has 25 hours, the one without it 23.
+        let berlin = |width, from, to| print(width, "Europe/Berlin", from, to);
+        let day = berlin(TimeBucket::Hour, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
+        assert_eq!((day.len(), day[3].as_str()), (25, "2026-10-25T02:00:00+01:00"));
+        assert_eq!(berlin(TimeBucket::Hour, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z").len(), 23);
+        let days = berlin(TimeBucket::Day, "2026-10-23T22:00:00Z", "2026-10-26T23:00:00Z");
+        assert_eq!(days.len(), 3);
+        let months = print(TimeBucket::Month, "UTC", "2026-11-05T00:00:00Z", "2027-02-01T00:00:01Z");
+        let firsts: Vec<&str> = months.iter().map(|month| &month[..10]).collect();
+        assert_eq!(firsts, ["2026-11-01", "2026-12-01", "2027-01-01", "2027-02-01"]);
+        assert_eq!(print(TimeBucket::Week, "UTC", "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z").len(), 1);
+        assert_eq!(
+            print(TimeBucket::Minute, "UTC", "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z").len(),
+            100
+        );
+        let kolkata = print(TimeBucket::Hour, "Asia/Kolkata", "2026-11-01T00:00:00Z", "2026-11-01T03:00:00Z");
+        assert_eq!(kolkata.len(), 4);
+        assert_eq!(kolkata[1], "2026-11-01T06:00:00+05:30");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Asks ClickHouse: [`execute`] for an answer's rows, [`snapshot`] for states that go on growing in memory.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
-use weir_schemas::query::{Cell, ComparedRows};
+use weir_schemas::query::{Cell, ComparedRows, Direction, LIMIT_MAX};
 
 use super::fold::{GROUPS_MAX, several_currencies, too_many_groups};
 use super::latency::LATENCY_ERROR;
@@ -11,7 +13,7 @@ use super::plan::Plan;
 use super::sql::{Mode, Parameter, Statement, can_order, statement};
 use super::state_rows::{BadAnswer, StateRow, read};
 use super::states::States;
-use super::table;
+use super::table::{self, Key};
 use super::visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};
 
 /// How long ClickHouse may work on one statement, in seconds.
@@ -90,6 +92,8 @@ pub struct Answered {
     /// Where asked for.
     pub totals: Option<Vec<Cell>>,
     /// Where asked for.
+    pub other: Option<Vec<Cell>>,
+    /// Where asked for.
     pub comparison: Option<ComparedRows>,
     /// Rows that ClickHouse read, as far as it said.
     pub rows_read: u64,
@@ -109,7 +113,9 @@ pub async fn execute(client: &Client, plan: &Plan, upto: Sequence) -> Result<Ans
     let (rows, totals) = rows_and_totals(client, plan, upto, &mut answered).await?;
     (answered.rows, answered.totals) = (rows, totals);
     if let Some(compared) = plan.compared() {
+        let other = answered.other.take();
         let (rows, totals) = rows_and_totals(client, &compared, upto, &mut answered).await?;
+        answered.other = other;
         let totals = totals.map(|cells| plan.name_totals(cells));
         answered.comparison = Some(ComparedRows { rows, totals });
     }
@@ -138,15 +144,28 @@ async fn rows_and_totals(
     // Without dimensions the total is the row.
     let mut rows = match &total {
         Some(total) if plan.dimensions.is_empty() => vec![(Vec::new(), total.clone())],
+        _ if plan.other => ask(client, plan, upto, Mode::States, &mut answered.rows_read).await?,
+        _ if plan.filled_until.is_some() => {
+            let mut whole = plan.clone();
+            (whole.limit, whole.offset) = (LIMIT_MAX as usize, 0);
+            let rows = ask(client, &whole, upto, Mode::Values, &mut answered.rows_read).await?;
+            filled(plan, rows)
+        }
         _ => ask(client, plan, upto, Mode::Values, &mut answered.rows_read).await?,
     };
-    if !can_order(plan) {
+    if plan.other || !can_order(plan) && plan.filled_until.is_none() {
         if rows.len() > GROUPS_MAX {
             return Err(too_many_groups().into());
         }
         let order = table::arrange(plan, rows.iter().map(|(keys, states)| (keys.as_slice(), states)));
         let mut held: Vec<Option<StateRow>> = rows.into_iter().map(Some).collect();
         rows = order.into_iter().filter_map(|at| held[at as usize].take()).collect();
+        if plan.other {
+            let mut others = States::default();
+            let left = held.iter().flatten().map(|(_, states)| states);
+            left.filter(|states| table::is_row(plan, states)).for_each(|states| others.merge(states));
+            answered.other = Some(table::total_cells(plan, &others));
+        }
     }
     if rows.iter().map(|(_, states)| states).chain(&total).any(|states| states.visitors.count_is_estimated())
     {
@@ -157,6 +176,34 @@ async fn rows_and_totals(
     let cells = rows.iter().map(|(keys, states)| table::cells(plan, keys, states)).collect();
     let totals = total.filter(|_| plan.total).map(|total| table::total_cells(plan, &total));
     Ok((cells, totals))
+}
+
+/// Every bucket's row, those without facts too, in the plan's order and bounds.
+fn filled(plan: &Plan, rows: Vec<StateRow>) -> Vec<StateRow> {
+    let (Some(until), Some(buckets)) = (plan.filled_until, &plan.buckets) else { return rows };
+    let mut held: BTreeMap<i64, StateRow> = BTreeMap::new();
+    for row in rows {
+        if let Some(Key::Time(key)) = row.0.first() {
+            held.insert(*key, row);
+        }
+    }
+    // `all` begins with the first fact.
+    let begin = if plan.range.from.0 > 0 {
+        buckets.key(plan.range.from.0)
+    } else {
+        held.keys().next().copied().unwrap_or(0)
+    };
+    let last = buckets.key(until.0 - 1);
+    if plan.range.from.0 > 0 || !held.is_empty() {
+        for key in buckets.between(begin, last, LIMIT_MAX as usize) {
+            held.entry(key).or_insert_with(|| (vec![Key::Time(key)], States::default()));
+        }
+    }
+    let rows = held.into_values();
+    match plan.order.first() {
+        Some((_, Direction::Desc)) => rows.rev().skip(plan.offset).take(plan.limit).collect(),
+        _ => rows.skip(plan.offset).take(plan.limit).collect(),
+    }
 }
 
 async fn total(

@@ -38,6 +38,10 @@ pub struct Plan {
     pub(super) limit: usize,
     pub(super) offset: usize,
     pub(super) total: bool,
+    /// Buckets without facts are rows too, up to here.
+    pub(super) filled_until: Option<Timestamp>,
+    /// What the rows that are left out have together is told.
+    pub(super) other: bool,
     pub(super) needs: Needs,
     /// Robots' hits count as clicks, because the query speaks of robots itself.
     pub(super) with_bots: bool,
@@ -113,10 +117,13 @@ impl Plan {
             range::Resolved { range: Range { from: now, to: now }, valid_until: None }
         });
         let compare = query.include.compare.as_ref().and_then(|compare| {
-            range::compared(compare, resolved.range, &zone)
+            range::compared(compare, resolved.range, &zone, query.include.match_weekday)
                 .map_err(|detail| wrong("include.compare", detail))
                 .ok()
         });
+        if query.include.match_weekday && query.include.compare.is_none() {
+            wrong("include.match_weekday", "needs `include.compare`".to_owned());
+        }
         check_dimensions(&query.dimensions, &mut wrong);
         check_metrics(&query.metrics, &query.dimensions, &mut wrong);
 
@@ -136,6 +143,7 @@ impl Plan {
         let mentions = |field| condition.as_ref().is_some_and(|condition| condition.mentions(field));
         let groups_by = |field| query.dimensions.contains(&Dimension::Field(field));
         let order = order(query, &mut wrong);
+        check_fill(query, &order, !having.is_empty(), &mut wrong);
         if query.limit == 0 || query.limit > LIMIT_MAX {
             wrong("limit", format!("must lie between 1 and {LIMIT_MAX}"));
         }
@@ -166,6 +174,11 @@ impl Plan {
             limit: query.limit as usize,
             offset: query.offset as usize,
             total: query.include.total,
+            filled_until: query
+                .include
+                .zero_fill
+                .then(|| now.max(resolved.range.from).min(resolved.range.to)),
+            other: query.include.other,
             needs: Needs::of(&query.metrics, currencies),
             with_bots: [Field::Bot, Field::Verdict]
                 .into_iter()
@@ -187,7 +200,8 @@ impl Plan {
             self.having.iter().map(|h| (h.comparison, h.metric, h.value.to_bits())).collect();
         let rows = (&self.dimensions, &self.metrics, condition, having, &self.order);
         let who = (self.workspace, self.partner, self.range, self.zone.iana_name());
-        format!("{:?}", (who, rows, self.limit, self.offset, self.total, self.compare))
+        let more = (self.compare, self.filled_until, self.other);
+        format!("{:?}", (who, rows, self.limit, self.offset, self.total, more))
     }
 
     /// The normal form: equal for queries that mean the same.
@@ -223,7 +237,8 @@ impl Plan {
     pub fn is_incremental(&self) -> bool {
         let evaluable =
             |condition: &Option<Condition>| condition.as_ref().is_none_or(Condition::is_evaluable);
-        self.compare.is_none() && evaluable(&self.filters.clicks) && evaluable(&self.filters.paid)
+        let plain = self.compare.is_none() && self.filled_until.is_none() && !self.other;
+        plain && evaluable(&self.filters.clicks) && evaluable(&self.filters.paid)
     }
 
     /// The same over the range to compare with, where asked for.
@@ -236,6 +251,8 @@ impl Plan {
         let mut plan = self.clone();
         plan.range = range;
         plan.compare = None;
+        // The compared range is over: all its buckets are told.
+        plan.filled_until = plan.filled_until.map(|_| range.to);
         plan.buckets = width.map(|width| Buckets::new(width, &self.zone, range));
         plan.key = format!("{range:?} instead in {}", self.key);
         Some(plan)
@@ -305,6 +322,22 @@ fn check_metrics(metrics: &[Metric], dimensions: &[Dimension], wrong: &mut Wrong
             "dimensions",
             format!("`{by}` is known of events, conversions and money only, and no such metric is asked for"),
         );
+    }
+}
+
+fn check_fill(query: &Query, order: &[(OrderBy, Direction)], having: bool, wrong: &mut Wrong<'_>) {
+    let include = &query.include;
+    if include.zero_fill {
+        let alone = matches!(query.dimensions.as_slice(), [Dimension::Time(_)]);
+        let by_time = matches!(order.first(), Some((OrderBy::Dimension(0), _)));
+        if !alone || !by_time || having {
+            let detail = "needs a time as the only dimension, rows in its order and no filter on a metric";
+            wrong("include.zero_fill", detail.to_owned());
+        }
+    }
+    if include.other && (query.dimensions.is_empty() || include.zero_fill) {
+        let detail = "needs dimensions, and is not told with `zero_fill`";
+        wrong("include.other", detail.to_owned());
     }
 }
 

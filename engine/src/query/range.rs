@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Zoned};
 use weir_schemas::query::{Compare, CompareTo, DateRange, Period};
-use weir_schemas::time::{MINUTE_MS, Timestamp};
+use weir_schemas::time::{DAY_MS, MINUTE_MS, Timestamp};
 
 /// From (inclusive) and to (exclusive).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,8 +111,16 @@ fn between(from: &str, to: &str, zone: &TimeZone) -> Result<Range, String> {
 }
 
 /// The range to compare with.
-pub(super) fn compared(compare: &Compare, range: Range, zone: &TimeZone) -> Result<Range, String> {
+pub(super) fn compared(
+    compare: &Compare,
+    range: Range,
+    zone: &TimeZone,
+    match_weekday: bool,
+) -> Result<Range, String> {
     let named = match compare {
+        Compare::Between(..) if match_weekday => {
+            return Err("a range of its own has its own weekdays: leave `match_weekday` out".to_owned());
+        }
         Compare::Between(from, to) => return between(from, to, zone),
         Compare::Named(named) => *named,
     };
@@ -124,6 +132,20 @@ pub(super) fn compared(compare: &Compare, range: Range, zone: &TimeZone) -> Resu
         at.checked_sub(span).map(|at| instant(&at)).map_err(|_| "lies outside the calendar".to_owned())
     };
     match named {
+        named if match_weekday => {
+            let length = (range.to.0 - range.from.0 + DAY_MS - 1) / DAY_MS;
+            let weeks = match named {
+                CompareTo::YearOverYear => 52,
+                // A day of 25 hours is one day.
+                CompareTo::PreviousPeriod if at_midnight(&from) && at_midnight(&to) => {
+                    let days = from.date().until(to.date()).map_err(|e| e.to_string())?.get_days();
+                    (i64::from(days) + 6) / 7
+                }
+                CompareTo::PreviousPeriod => (length + 6) / 7,
+            };
+            let span = Span::new().days(7 * weeks);
+            Ok(Range { from: back(&from, span)?, to: back(&to, span)? })
+        }
         CompareTo::YearOverYear => {
             let year = Span::new().years(1);
             Ok(Range { from: back(&from, year)?, to: back(&to, year)? })
@@ -224,19 +246,24 @@ mod tests {
     fn compared_ranges_keep_whole_days() {
         let berlin = zone("Europe/Berlin");
         let range = between("2026-10-24", "2026-10-27", &berlin).unwrap(); // the 25th has 25 hours
-        let previous = compared(&Compare::Named(CompareTo::PreviousPeriod), range, &berlin).unwrap();
+        let previous = compared(&Compare::Named(CompareTo::PreviousPeriod), range, &berlin, false).unwrap();
         assert_eq!(previous, between("2026-10-21", "2026-10-24", &berlin).unwrap());
-        let year = compared(&Compare::Named(CompareTo::YearOverYear), range, &berlin).unwrap();
+        let year = compared(&Compare::Named(CompareTo::YearOverYear), range, &berlin, false).unwrap();
         assert_eq!(year, between("2025-10-24", "2025-10-27", &berlin).unwrap());
         let own = Compare::Between("2024-01-01".into(), "2024-01-02".into());
         assert_eq!(
-            compared(&own, range, &berlin).unwrap(),
+            compared(&own, range, &berlin, false).unwrap(),
             between("2024-01-01", "2024-01-02", &berlin).unwrap()
         );
+        // From a Saturday to a Saturday, a week back, and 52 weeks.
+        let matched = |to| compared(&Compare::Named(to), range, &berlin, true).unwrap();
+        assert_eq!(matched(CompareTo::PreviousPeriod), between("2026-10-17", "2026-10-20", &berlin).unwrap());
+        assert_eq!(matched(CompareTo::YearOverYear), between("2025-10-25", "2025-10-28", &berlin).unwrap());
+        assert!(compared(&own, range, &berlin, true).is_err());
         let all = Range { from: Timestamp(0), to: END_OF_ALL };
-        assert!(compared(&Compare::Named(CompareTo::PreviousPeriod), all, &berlin).is_err());
+        assert!(compared(&Compare::Named(CompareTo::PreviousPeriod), all, &berlin, false).is_err());
         let six_hours = between("2026-11-01T06:00:00Z", "2026-11-01T12:00:00Z", &berlin).unwrap();
-        let before = compared(&Compare::Named(CompareTo::PreviousPeriod), six_hours, &berlin).unwrap();
+        let before = compared(&Compare::Named(CompareTo::PreviousPeriod), six_hours, &berlin, false).unwrap();
         assert_eq!(before, between("2026-11-01T00:00:00Z", "2026-11-01T06:00:00Z", &berlin).unwrap());
     }
 }

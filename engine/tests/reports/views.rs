@@ -48,3 +48,23 @@ fn views_print_ids_as_the_api_does_and_leave_nothing_out() {
         Ok(())
     });
 }
+
+#[test]
+fn every_panel_of_the_grafana_dashboard_is_answered() {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(include_str!("../../../docs/grafana/weir.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().clone();
+    assert!(panels.len() > 5);
+    for_random_people(2, (deeds(14, 60), Just(())), async |client, workspace, _, ()| {
+        for panel in &panels {
+            let sql = panel["targets"][0]["rawSql"].as_str().unwrap();
+            // What Grafana's data source makes of its macros.
+            let sql = sql
+                .replace("$__timeFilter(at)", "at >= toDateTime(0) AND at <= toDateTime(4000000000)")
+                .replace("$__timeInterval(at)", "toStartOfInterval(toDateTime(at), INTERVAL 3600 second)")
+                .replace("$workspace", &workspace.0.to_string());
+            lines(client, &sql).await?;
+        }
+        Ok(())
+    });
+}

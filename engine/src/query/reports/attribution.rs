@@ -129,6 +129,7 @@ pub async fn report(
         dimension: spec.dimension.clone(),
         window: spec.window,
         conversion: spec.conversion.clone(),
+        all: models.contains(&Model::Markov),
     };
     let mut values: BTreeMap<Box<str>, usize> = BTreeMap::new();
     let mut credits: Vec<Vec<Credit>> = vec![Vec::new(); models.len()];

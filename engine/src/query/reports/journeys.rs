@@ -4,7 +4,6 @@
 //! click that earned it, if any, else to the empty value: so nothing that converted is without a touch.
 
 use clickhouse::Client;
-use serde::{Deserialize, Serialize};
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::Dimension;
@@ -18,11 +17,13 @@ use super::scope::{Scope, check_group};
 use super::step::{CLICK, CONVERSION, Matcher, Step, Window, source};
 
 /// What both reports are asked with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Journey {
     pub(super) dimension: Dimension,
     pub(super) window: Window,
     pub(super) conversion: Step,
+    /// Whether persons who did not convert are looked at too.
+    pub(super) all: bool,
 }
 
 pub(super) fn a_conversion() -> Step {
@@ -86,7 +87,9 @@ pub(super) async fn each_journey(
             _ => source.rows(),
         });
     }
-    let statement = histories(&sources, None, statement);
+    let converted = format!("countIf(g = {CONVERTED}) > 0");
+    let having = if journey.all { None } else { Some(converted.as_str()) };
+    let statement = histories(&sources, having, statement);
     each_person(client, &statement, |_, facts| {
         let (converted, idle) = journeys(facts, range, journey.window.0);
         visit(&converted, &idle)

@@ -92,6 +92,7 @@ pub async fn report(
         dimension: spec.dimension.clone(),
         window: spec.window,
         conversion: spec.conversion.clone(),
+        all: false,
     };
     let (mut ways, mut other) = (HashMap::<(String, usize), Gone>::new(), Gone::default());
     let mut total = Gone::default();

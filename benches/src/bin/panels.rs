@@ -1,0 +1,274 @@
+//! How long the dashboard's panels take over much history: generates clicks (a year of them, a fifth in the last 30
+//! days) and conversions (one in a hundred) in embedded ClickHouse, asks every panel over 30 days and over all
+//! time again and again, and prints the times and the bytes that a click takes as JSON.
+//!
+//! `cargo run --release -p weir-benches --bin panels -- run --clicks 10000000`
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::{Value, json};
+use weir_benches::{COUNTRIES, START, WORKSPACE};
+use weir_embedded::{PASSWORD_VARIABLE, ServeOptions, Supervisor, SupervisorOptions};
+use weir_engine::query::execute::{QueryError, execute};
+use weir_engine::query::plan::Plan;
+use weir_engine::query::reports::{Asked, Scope, attribution, funnel};
+use weir_engine::warehouse::{Connection, Endpoint, migrate};
+use weir_schemas::query::Query;
+use weir_schemas::time::{DAY_MS, Timestamp};
+
+/// Rows of one statement: a part that merges do not have to touch again soon.
+const CHUNK: u64 = 1_000_000;
+/// One conversion in so many clicks.
+const CLICKS_PER_CONVERSION: u64 = 100;
+
+#[derive(Parser)]
+enum Command {
+    /// Measure.
+    Run {
+        /// Clicks to generate.
+        #[arg(long, default_value_t = 10_000_000)]
+        clicks: u64,
+        /// How often every panel is asked.
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+        /// libchdb.so; by default as `weir serve` finds it.
+        #[arg(long, env = "WEIR_LIBCHDB")]
+        libchdb: Option<PathBuf>,
+        /// Where the database lies while it runs.
+        #[arg(long, default_value = "target")]
+        folder: PathBuf,
+    },
+    /// The database child: what the supervisor starts.
+    Clickhouse {
+        #[arg(long)]
+        addr: SocketAddr,
+        #[arg(long)]
+        tied: bool,
+        #[arg(long)]
+        data_dir: PathBuf,
+        #[arg(long)]
+        libchdb: PathBuf,
+    },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match Command::parse() {
+        Command::Clickhouse { addr, tied, data_dir, libchdb } => {
+            let password = std::env::var(PASSWORD_VARIABLE)?;
+            Ok(weir_embedded::serve(ServeOptions { libchdb, data_dir, addr, password, tied })?)
+        }
+        Command::Run { clicks, rounds, libchdb, folder } => {
+            let libchdb = libchdb.unwrap_or_else(|| ".weir/libchdb-26.7.3/libchdb.so".into());
+            if !libchdb.is_file() {
+                return Err(format!("{} is missing: run `make libchdb`", libchdb.display()).into());
+            }
+            let folder = tempfile::tempdir_in(std::path::absolute(folder)?)?;
+            measure(clicks, rounds.max(1), &std::path::absolute(libchdb)?, folder.path())
+        }
+    }
+}
+
+/// What the dashboard asks for: its figures, its series, its tables.
+fn panels() -> Vec<(&'static str, Value)> {
+    let traffic = json!(["clicks", "visitors", "conversions", "conversion_rate"]);
+    let table = |dimension: &str| {
+        json!({"metrics": ["clicks", "conversions"], "dimensions": [dimension], "limit": 10,
+            "order_by": [["clicks", "desc"]]})
+    };
+    vec![
+        ("figures", json!({"metrics": traffic})),
+        ("money", json!({"metrics": ["revenue", "refunds", "net_revenue", "aov", "epc"]})),
+        ("clicks_by_day", json!({"metrics": ["clicks", "conversions"], "dimensions": ["time:day"]})),
+        ("visitors_by_day", json!({"metrics": ["visitors"], "dimensions": ["time:day"]})),
+        ("revenue_by_day", json!({"metrics": ["revenue"], "dimensions": ["time:day"]})),
+        ("links", table("link")),
+        ("countries", table("country")),
+        ("referrers", table("referrer")),
+        ("devices", table("device")),
+        ("browsers", table("browser")),
+        ("campaigns", table("utm_campaign")),
+        ("revenue_by_link", json!({"metrics": ["revenue"], "dimensions": ["link"], "limit": 10})),
+    ]
+}
+
+fn measure(clicks: u64, rounds: usize, libchdb: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let supervisor = Supervisor::start(SupervisorOptions {
+        program: std::env::current_exe()?,
+        libchdb: libchdb.to_owned(),
+        data_dir: folder.join("clickhouse"),
+    })?;
+    let endpoint = supervisor.endpoint_changes();
+    let connection = Connection::new(std::sync::Arc::new(move || {
+        endpoint.borrow().clone().map(|at| Endpoint {
+            url: at.url,
+            user: at.user,
+            password: at.password,
+            database: "weir".to_owned(),
+        })
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = connection.ready(Duration::from_secs(60)).await?;
+        migrate::up(&client).await.map_err(|error| error.to_string())?;
+        let started = Instant::now();
+        generate(&client, clicks).await?;
+        let generated_s = started.elapsed().as_secs_f64();
+        let bytes: u64 = client
+            .query(
+                "SELECT sum(data_compressed_bytes) FROM system.parts \
+                 WHERE database = 'weir' AND table = 'clicks' AND active",
+            )
+            .fetch_one()
+            .await?;
+        let stored: u64 = client.query("SELECT count() FROM clicks").fetch_one().await?;
+        if stored != clicks {
+            return Err(format!("{stored} clicks are stored, of {clicks}").into());
+        }
+        let mut figures = json!({
+            "clicks": clicks,
+            "conversions": clicks / CLICKS_PER_CONVERSION,
+            "generated_s": generated_s,
+            "bytes_per_click": bytes as f64 / clicks as f64,
+        });
+        for range in ["30d", "all"] {
+            let mut worst = 0.0_f64;
+            for (name, mut query) in panels() {
+                query["date_range"] = json!(range);
+                let query: Query = serde_json::from_value(query)?;
+                let plan = Plan::build(&query, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
+                let mut times = Vec::with_capacity(rounds);
+                for _ in 0..rounds {
+                    let started = Instant::now();
+                    let answered = execute(&client, &plan, u64::MAX >> 1).await?;
+                    times.push(started.elapsed().as_secs_f64() * 1e3);
+                    if answered.rows.is_empty() {
+                        return Err(format!("{name} has no rows").into());
+                    }
+                }
+                let p95 = percentile(&mut times, 95);
+                worst = worst.max(p95);
+                figures[range][name] = json!({"p50_ms": percentile(&mut times, 50), "p95_ms": p95});
+            }
+            figures[range]["worst_p95_ms"] = json!(worst);
+            let asked: Asked = serde_json::from_value(json!({"date_range": range}))?;
+            let scope = Scope::build(&asked, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
+            // A report that takes longer than a statement may is told as such.
+            let told = |started: Instant, answered: Result<_, QueryError>| match answered {
+                Ok(_) => json!(started.elapsed().as_secs_f64() * 1e3),
+                Err(error) => json!(error.problem().detail),
+            };
+            let started = Instant::now();
+            let spec = serde_json::from_value(json!({"steps": ["click", "sale"], "window": "7d"}))?;
+            let answered = funnel::report(&client, &scope, &spec, u64::MAX >> 1).await;
+            figures[range]["funnel_ms"] = told(started, answered);
+            let spec =
+                serde_json::from_value(json!({"dimension": "referrer", "models": ["last", "shapley"]}))?;
+            let started = Instant::now();
+            let answered = attribution::report(&client, &scope, &spec, u64::MAX >> 1).await;
+            figures[range]["attribution_ms"] = told(started, answered);
+        }
+        println!("{figures:#}");
+        Ok::<(), Box<dyn Error>>(())
+    })?;
+    runtime.block_on(supervisor.stop());
+    Ok(())
+}
+
+/// The last click came just now.
+fn now() -> Timestamp {
+    Timestamp(START.0)
+}
+
+fn percentile(times: &mut [f64], percent: usize) -> f64 {
+    times.sort_by(f64::total_cmp);
+    (times[(times.len() * percent).div_ceil(100) - 1] * 10.0).round() / 10.0
+}
+
+/// Rows that ClickHouse makes of their numbers: 2,000 links, 200 campaigns, 50 countries, a visitor for every fifth
+/// click, the common ones more often than the others. The same in every run.
+async fn generate(client: &clickhouse::Client, clicks: u64) -> Result<(), Box<dyn Error>> {
+    let list = |texts: &[&str]| format!("['{}']", texts.join("', '"));
+    let countries = list(&COUNTRIES);
+    let year = 365 * DAY_MS;
+    let month = 30 * DAY_MS;
+    // A fifth of the clicks lie in the last 30 days; the same number n is always the same click.
+    let at = format!(
+        "toInt64({start} - if(n % 5 = 0, sipHash64(n, 1) % {month}, {month} + sipHash64(n, 1) % {rest}))",
+        start = START.0,
+        rest = year - month
+    );
+    let pick = |salt: u32, length: &str| {
+        // The square of an even number in 0..1 comes to the low ones more often.
+        format!("toUInt32(floor(pow((sipHash64(n, {salt}) % 1000003) / 1000003, 2) * {length})) + 1")
+    };
+    let dims = format!(
+        "['google.com', '', 't.co', 'facebook.com', 'reddit.com', 'news.example'][{referrer}] AS referrer, \
+         {countries}[{country}] AS country, concat('City ', toString({city})) AS city, \
+         ['mobile', 'desktop', 'tablet'][{device}] AS device, ['Chrome', 'Safari', 'Firefox', 'Edge'][{browser}] \
+         AS browser, ['Android', 'Windows', 'iOS', 'macOS'][{os}] AS os, \
+         ['social', 'search', 'email', 'direct'][{medium}] AS medium, 'go.example' AS domain, \
+         concat('campaign ', toString({campaign})) AS utm_campaign, ['news', 'ads', 'mail'][{source}] AS utm_source",
+        referrer = pick(2, "6"),
+        country = pick(3, "50"),
+        city = pick(4, "2000"),
+        device = pick(5, "3"),
+        browser = pick(6, "4"),
+        os = pick(7, "4"),
+        medium = pick(8, "4"),
+        campaign = pick(9, "200"),
+        source = pick(10, "3"),
+    );
+    let (link, visitor) = (pick(11, "2000"), format!("sipHash64(sipHash64(n, 12) % {}) + 1", clicks / 5 + 1));
+    for from in (0..clicks).step_by(CHUNK as usize) {
+        let count = CHUNK.min(clicks - from);
+        let rows = format!(
+            "INSERT INTO clicks (node, seq, id, at, verdict, bot, flags, status, latency_us, workspace, link, visitor, \
+             network, asn, referrer, country, city, device, browser, os, medium, domain, utm_campaign, utm_source, \
+             continent, language, slug) \
+             SELECT 1, n + 1, bitShiftLeft(toUInt128(ms), 80) + n, fromUnixTimestamp64Milli(ms, 'UTC'), 'counted', \
+             false, 0, 302, 5 + sipHash64(n, 13) % 40, 1, {link}, {visitor}, sipHash64(n, 14), \
+             64000 + sipHash64(n, 15) % 500, d.1, d.2, d.3, d.4, d.5, d.6, d.7, d.8, d.9, d.10, 'EU', 'en', \
+             concat('s', toString({link})) \
+             FROM (SELECT n, ms, tuple({tuple}) AS d FROM (SELECT number AS n, {at} AS ms FROM numbers({from}, {count})))",
+            tuple = without_names(&dims),
+        );
+        client.query_raw(&rows).execute().await?;
+    }
+    let rows = format!(
+        "INSERT INTO effects (node, seq, sub, workspace, at, event, conversion, order_id, customer, provider, currency, \
+         click, link, visitor, referrer, country, city, device, browser, os, medium, domain, utm_campaign, \
+         utm_source, conversions, orders, revenue) \
+         SELECT 1, {clicks} + n + 1, 0, 1, fromUnixTimestamp64Milli(ms + 60000, 'UTC'), 'sale', n + 1, toString(n), \
+         sipHash64(n, 16) % 100000 + 1, 'stripe', 'EUR', 1, {link}, {visitor}, d.1, d.2, d.3, d.4, d.5, d.6, d.7, d.8, \
+         d.9, d.10, 1, 1, 500 + sipHash64(n, 17) % 20000 \
+         FROM (SELECT n, ms, tuple({tuple}) AS d FROM (SELECT number * {CLICKS_PER_CONVERSION} AS n, {at} AS ms \
+         FROM numbers({conversions})))",
+        tuple = without_names(&dims),
+        conversions = clicks / CLICKS_PER_CONVERSION,
+    );
+    client.query_raw(&rows).execute().await?;
+    Ok(())
+}
+
+/// The expressions alone.
+fn without_names(dims: &str) -> String {
+    let names = [
+        "referrer",
+        "country",
+        "city",
+        "device",
+        "browser",
+        "os",
+        "medium",
+        "domain",
+        "utm_campaign",
+        "utm_source",
+    ];
+    names.iter().fold(dims.to_owned(), |text, name| text.replace(&format!(" AS {name}"), ""))
+}
