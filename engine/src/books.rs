@@ -44,6 +44,7 @@ mod returns;
 mod schema;
 mod sites;
 mod store;
+mod suspicion;
 mod tables;
 mod waiting;
 
@@ -71,6 +72,7 @@ pub use refunds::Refund;
 pub use returns::RETURNS_MAX;
 pub use sites::{SITES_MAX, Site};
 pub use store::{Fact, Store};
+pub use suspicion::ClickVerdict;
 
 #[cfg(test)]
 mod tests;

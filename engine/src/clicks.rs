@@ -115,6 +115,7 @@ impl RecentClicks {
             visitor: click.visitor,
             bot: click.bot,
             asn: click.asn,
+            verdict: Some(click.verdict),
             dims: click.dims.into_owned(),
         })
     }

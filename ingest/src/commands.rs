@@ -22,6 +22,7 @@ mod postback_tokens;
 mod sites;
 
 mod blocklist;
+mod clicks;
 mod commissions;
 mod partners;
 mod programs;
@@ -44,6 +45,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(postback_tokens::routes(commands))
         .merge(sites::routes(commands))
         .merge(blocklist::routes(commands))
+        .merge(clicks::routes(commands))
         .merge(programs::routes(commands))
         .merge(partners::routes(commands))
         .merge(commissions::routes(commands))

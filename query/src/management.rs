@@ -9,6 +9,7 @@ use weir_edge::request::Context;
 use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
 use weir_engine::books::{Books, PAGE_MAX, PageOf, ReadError, Reads};
+use weir_engine::enrich::Geo;
 use weir_engine::keyring::Keyring;
 use weir_engine::outbound::OutboundHandle;
 use weir_schemas::fact::Role;
@@ -29,6 +30,7 @@ mod links;
 mod outbound;
 mod partners;
 mod postback_tokens;
+mod preview;
 mod programs;
 mod qr;
 mod signals;
@@ -45,12 +47,19 @@ pub struct Management {
     analytics: Analytics,
     public_url: String,
     outbound: Option<OutboundHandle>,
+    geo: Option<Arc<Geo>>,
 }
 
 impl Management {
     /// `public_url` is what short URLs begin with, without a slash at its end.
     pub fn new(books: Books, keyring: Arc<Keyring>, analytics: Analytics, public_url: String) -> Self {
-        Self { books, keyring, analytics, public_url, outbound: None }
+        Self { books, keyring, analytics, public_url, outbound: None, geo: None }
+    }
+
+    /// With places, for the visitors of previews.
+    pub fn with_geo(mut self, geo: Option<Arc<Geo>>) -> Self {
+        self.geo = geo;
+        self
     }
 
     /// With the sender of outbound webhooks, which keeps their log.
@@ -117,7 +126,12 @@ pub fn routes(management: Management) -> Router {
         ("/v1/webhook-endpoints/{id}", |context, of| Box::pin(endpoints::one(context, of))),
         ("/v1/webhook-endpoints/{id}/deliveries", |context, of| Box::pin(endpoints::deliveries(context, of))),
     ];
-    table.iter().fold(Router::new(), |router, (path, read)| route(router, path, *read))
+    let router = table.iter().fold(Router::new(), |router, (path, read)| route(router, path, *read));
+    // A question with a body, which records nothing.
+    let management = Arc::clone(&management);
+    router.route(Method::POST, "/v1/links/{id}/preview", move |context| {
+        preview::preview(context, Arc::clone(&management))
+    })
 }
 
 type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;

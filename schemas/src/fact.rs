@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::click::Dims;
+use crate::click::{Dims, Verdict as HitVerdict};
 use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
@@ -323,6 +323,16 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         private: Option<Sealed>,
     },
+    /// Somebody judged a click after it was counted.
+    ClickJudged {
+        /// Which, as it was recorded.
+        click: ClickFacts,
+        /// `counted` or `blocked`.
+        verdict: HitVerdict,
+        /// For people.
+        #[serde(default)]
+        reason: Option<String>,
+    },
     /// Time has passed: what was pending until now is approved. Every other fact says so of its own time, too.
     TimePassed {},
     /// A person decided on a commission.
@@ -443,6 +453,9 @@ pub struct ClickFacts {
     /// The autonomous system, 0 where unknown.
     #[serde(default)]
     pub asn: u32,
+    /// What became of the hit; older facts are of counted ones and do not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<HitVerdict>,
     /// The dimensions that the conversion inherits.
     #[serde(default)]
     pub dims: Dims<'static>,

@@ -52,7 +52,8 @@ pub(super) fn start(
         analytics.clone(),
         parts.addresses.public_url.clone(),
     )
-    .with_outbound(parts.outbound.clone());
+    .with_outbound(parts.outbound.clone())
+    .with_geo(engine.geo.clone());
     let connections = Arc::new(Connections::default());
     let dashboard = weir_dashboard::Handles {
         live: parts.live.clone(),

@@ -87,11 +87,17 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/links/{id}" "Links" deleteLink "Deletes a link; its history stays" (None) -> 204 "";
     get "/v1/links/{id}/allocation" "Links" linkAllocation
         "How visits are split over variants, and the decisions that led there" (None) -> 200 "Any";
+    post "/v1/links/{id}/preview" "Links" previewLink
+        "What a visitor would meet and why, in words: `address` or `country`, `user_agent`, `referrer`, `language`, `query`, …"
+        (Some("Any")) -> 200 "Any";
     get "/v1/links/{id}/signals" "Links" linkSignals
         "What makes clicks of the last 30 days suspicious, how often, and the last of each with its evidence"
         (None) -> 200 "Any";
     get "/v1/links/{id}/qr" "Links" linkCode "The short URL as a QR code, an image" (None) -> 200 "",
         &[("format", "`svg` (the default) or `png`")];
+    post "/v1/clicks/{id}/verdict" "Links" judgeClick
+        "Judges a click late: `verdict` `blocked` takes it back out of the counts, `counted` puts it back; `reason`"
+        (Some("Any")) -> 200 "Any";
     post "/v1/blocklist" "Blocklist" blockDestination
         "Puts a host on the list of destinations that links may not lead to: `pattern`, `reason`"
         (Some("Any")) -> 201 "Any";

@@ -13,7 +13,7 @@ use weir_schemas::time::Timestamp;
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
     access, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger, links,
-    outbound, partners, postback_tokens, postbacks, programs, refunds, sites,
+    outbound, partners, postback_tokens, postbacks, programs, refunds, sites, suspicion,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -171,6 +171,9 @@ impl Applying<'_> {
                 blocklist::add(self, *id, pattern, reason.as_deref())
             }
             Fact::DestinationUnblocked { id } => blocklist::remove(self, *id),
+            Fact::ClickJudged { click, verdict, reason } => {
+                suspicion::judge(self, click, *verdict, reason.as_deref())
+            }
             Fact::ProgramCreated { id, spec } => programs::create(self, *id, spec),
             Fact::ProgramUpdated { id, patch } => programs::update(self, *id, patch),
             Fact::PartnerCreated { id, spec, private } => partners::create(self, *id, spec, private.as_ref()),

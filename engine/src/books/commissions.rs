@@ -23,6 +23,7 @@ use super::conversion_row::ConversionRow;
 use super::effects;
 use super::ledger::{About, Account, post};
 use super::outcome::{Applied, Outcome, StoreError};
+use super::suspicion;
 
 mod opening;
 mod reads;
@@ -39,6 +40,8 @@ use terms::{Split, split};
 const MATURED_MAX: i64 = 2_000;
 /// Why the earnings of a partner who is not approved yet are held.
 const PARTNER_PENDING: &str = "The partner is not approved yet.";
+/// Before the reason for which the earnings of a judged click are held.
+const CLICK_JUDGED: &str = "Its click was judged: ";
 const CREDIT_MOVED: &str = "The conversion is credited elsewhere.";
 const RETURNED: &str = "All of the sale went back.";
 
@@ -70,6 +73,13 @@ pub(super) fn settle(
             },
         };
         let mut now = before.clone();
+        if is_new
+            && now.verdict.is_none()
+            && let Some(why) = suspicion::held(tx.db, conversion.workspace, conversion.click)?
+        {
+            now.verdict = Some(Verdict::Hold);
+            now.reason = Some(format!("{CLICK_JUDGED}{why}"));
+        }
         if !now.live {
             now.live = true;
             now.reason = now.reason.filter(|reason| reason != CREDIT_MOVED);
@@ -293,6 +303,30 @@ pub(super) fn judge(
     effects::emit(tx, &conversion, tx.at, &conversion.event, Change { commission, ..Change::default() })?;
     let now = reads::find(tx.db, tx.workspace, id)?.expect("just changed");
     Ok(Outcome::new(200, &now)?)
+}
+
+/// Holds what a conversion's partners earn, or releases what was held for this alone: its click was judged
+/// ([`super::suspicion`]). What a person decided on the commission itself stands, and so does what was paid.
+pub(super) fn hold_by_click(
+    tx: &mut Applying<'_>,
+    conversion: &ConversionRow,
+    why: Option<&str>,
+) -> Applied<()> {
+    for before in Earning::of_conversion(tx.db, conversion.workspace, conversion.id)? {
+        let by_click = before.reason.as_deref().is_some_and(|reason| reason.starts_with(CLICK_JUDGED));
+        let (verdict, reason) = match why {
+            Some(why) if before.verdict.is_none() && before.paid == 0 => {
+                (Some(Verdict::Hold), Some(format!("{CLICK_JUDGED}{why}")))
+            }
+            None if before.verdict == Some(Verdict::Hold) && by_click => (None, None),
+            _ => continue,
+        };
+        let mut now = Earning { verdict, reason, changed_at: tx.at, ..before.clone() };
+        now.status = status(&now, tx.at);
+        place(tx, &before, &now, if why.is_some() { "hold" } else { "release" })?;
+        now.update(tx)?;
+    }
+    Ok(())
 }
 
 /// A partner was approved: what was held for that is released.

@@ -14,10 +14,10 @@ use weir_schemas::time::Timestamp;
 use weir_schemas::wire::truncate;
 
 use super::apply::Applying;
-use super::clicks;
 use super::conversion_row::ConversionRow;
 use super::ledger::{self, About, Account};
 use super::outcome::{Applied, StoreError};
+use super::{clicks, suspicion};
 
 /// The events under which money goes back.
 pub(super) const REFUND: &str = "refund";
@@ -61,6 +61,7 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         effect.asn = credit.asn;
         effect.dims = credit.dims;
     }
+    effect.dims.signal = suspicion::signal(tx.db, conversion, &effect.dims.signal)?.into();
     Ok(effect)
 }
 
@@ -91,7 +92,7 @@ pub(super) fn emit(
     write(tx, effect)
 }
 
-fn write(tx: &mut Applying<'_>, mut effect: Effect) -> Applied<()> {
+pub(super) fn write(tx: &mut Applying<'_>, mut effect: Effect) -> Applied<()> {
     effect.seq = tx.seq;
     effect.sub = u16::try_from(tx.effects).map_err(|_| StoreError::TooManyEffects(tx.seq))?;
     tx.effects += 1;

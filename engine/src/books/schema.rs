@@ -14,6 +14,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("endpoints", "id"),
     ("sites", "id"),
     ("blocklist", "id"),
+    ("click_verdicts", "workspace, click"),
     ("programs", "id"),
     ("program_versions", "program, version"),
     ("partners", "id"),
@@ -75,6 +76,10 @@ CREATE TABLE sites (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, origins TEXT NOT NULL,
     created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
 CREATE INDEX sites_workspace ON sites (workspace, id) WHERE deleted_at IS NULL;
+
+CREATE TABLE click_verdicts (
+    workspace INTEGER NOT NULL, click BLOB NOT NULL, verdict TEXT NOT NULL, reason TEXT, at INTEGER NOT NULL,
+    PRIMARY KEY (workspace, click)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE blocklist (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, pattern TEXT NOT NULL, reason TEXT,

@@ -169,6 +169,7 @@ fn facts_of(id: ClickId) -> ClickFacts {
         visitor: 9,
         bot: false,
         asn: 0,
+        verdict: None,
         dims: Dims { country: "DE".into(), ..Dims::default() },
     }
 }

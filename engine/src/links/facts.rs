@@ -54,6 +54,12 @@ impl<'a> Facts<'a> {
         Self { visit, geo, agents: RefCell::new(agents), agent: OnceCell::new(), place: OnceCell::new() }
     }
 
+    /// The same from a place that is known otherwise than by the address.
+    #[must_use]
+    pub fn at_place(self, place: Place) -> Self {
+        Self { place: OnceCell::from(Arc::new(place)), ..self }
+    }
+
     /// What the request itself says.
     pub fn visit(&self) -> &Visit<'a> {
         &self.visit

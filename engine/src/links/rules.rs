@@ -2,6 +2,7 @@
 //! ([`compile`]), evaluated on the redirect; a link without rules pays nothing, one with rules pays for what
 //! they ask ([`Facts`]).
 
+use serde::Serialize;
 use weir_schemas::link::Rule;
 use weir_schemas::problem::FieldError;
 
@@ -65,6 +66,33 @@ pub fn check(rules: &[Rule]) -> Vec<FieldError> {
     }
     let paths = rules.iter().enumerate().map(|(number, rule)| (rule, format!("rules[{number}].if")));
     paths.filter_map(|(rule, path)| compile::condition(&rule.condition, &path).err()).flatten().collect()
+}
+
+/// One key of a rule and whether it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// As the rule has it.
+    pub key: String,
+    /// Whether a visit meets it.
+    pub holds: bool,
+}
+
+/// Each key of a rule by itself, for people who ask why. A rule that is not understood holds for nobody.
+pub fn explain(rule: &Rule, facts: &Facts<'_>) -> Vec<Held> {
+    const TIMEZONE: &str = "timezone";
+    let alone = |key: &String, value: &serde_json::Value| {
+        let mut object = serde_json::Map::new();
+        object.insert(key.clone(), value.clone());
+        // The clock that hours and weekdays are read from is no condition of its own.
+        if let Some(zone) = rule.condition.get(TIMEZONE)
+            && ["hours", "weekday"].contains(&key.as_str())
+        {
+            object.insert(TIMEZONE.to_owned(), zone.clone());
+        }
+        let holds = compile::condition(&object, key).is_ok_and(|condition| condition.holds(facts));
+        Held { key: key.clone(), holds }
+    };
+    rule.condition.iter().filter(|(key, _)| *key != TIMEZONE).map(|(key, value)| alone(key, value)).collect()
 }
 
 #[cfg(test)]

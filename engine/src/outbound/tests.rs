@@ -74,7 +74,7 @@ fn messages_wait_in_order_and_once() {
     assert_eq!(store.first_waiting(&changed).unwrap().unwrap().id, first.id, "in its old place");
     let log = &store.messages(one.id, i64::MAX, 100).unwrap()[1].1.log;
     assert_eq!(log.iter().map(|attempt| attempt.status).collect::<Vec<_>>(), [Some(200), Some(500)]);
-    store.clean(&[all.clone()]).unwrap();
+    store.clean(std::slice::from_ref(&all)).unwrap();
     assert!(sequences(&one).is_empty(), "a deleted endpoint's messages go");
     assert_eq!(sequences(&all).len(), 3);
 }

@@ -2,7 +2,7 @@
 
 use clickhouse::{Client, Row};
 use serde::Deserialize;
-use weir_schemas::click::Dims;
+use weir_schemas::click::{Dims, Verdict};
 use weir_schemas::fact::ClickFacts;
 use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
 
@@ -14,12 +14,13 @@ struct Found {
     visitor: u64,
     bot: bool,
     asn: u32,
+    verdict: String,
     /// The texts of [`Dims`] in their order.
     dims: Vec<String>,
 }
 
 /// The first columns are the primary key, so this reads one granule.
-const SQL: &str = "SELECT link, program, partner, visitor, bot, asn, \
+const SQL: &str = "SELECT link, program, partner, visitor, bot, asn, toString(verdict) AS verdict, \
     [domain, variant, country, region, city, continent, device, browser, os, referrer, medium, \
      utm_source, utm_medium, utm_campaign, utm_term, utm_content, language, signal] AS dims \
     FROM clicks WHERE workspace = {workspace:UInt32} AND at = fromUnixTimestamp64Milli({at:Int64}, 'UTC') \
@@ -48,6 +49,7 @@ pub(super) async fn find_click(
             visitor: found.visitor,
             bot: found.bot,
             asn: found.asn,
+            verdict: Verdict::from_name(&found.verdict),
             dims: Dims {
                 domain: next(),
                 variant: next(),

@@ -145,6 +145,7 @@ mod tests {
             visitor: 1,
             bot: false,
             asn: 0,
+            verdict: None,
             dims: Default::default(),
         }
     }

@@ -1,5 +1,5 @@
-//! `GET /v1/customers`, `GET /v1/customers/{id}`: by the caller's own id or by Weir's. The person is opened here and nowhere
-//! kept in clear.
+//! `GET /v1/customers`, `GET /v1/customers/{id}`: by the caller's own id or by Weir's. The person is opened
+//! here and nowhere kept in clear.
 
 use std::sync::Arc;
 

@@ -176,3 +176,22 @@ fn a_stored_rule_that_is_not_understood_is_left_out() {
     let compiled = Rules::new(&rules, "");
     assert_eq!(compiled.0.len(), 1);
 }
+
+#[test]
+fn each_key_is_explained_as_the_whole_rule_decides() {
+    let rule: Rule = serde_json::from_value(serde_json::json!({"destination": "https://a.example/", "if": {
+        "language": ["de"], "returning": true, "hours": "00:00-24:00", "timezone": "Europe/Berlin"}}))
+    .unwrap();
+    let visit = visit();
+    let mut agents = None;
+    let facts = Facts::new(visit, None, &mut agents);
+    let mut held: Vec<_> = explain(&rule, &facts).into_iter().map(|held| (held.key, held.holds)).collect();
+    held.sort();
+    let whole = compile::condition(&rule.condition, "if").unwrap().holds(&facts);
+    assert_eq!(
+        held.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
+        ["hours", "language", "returning"]
+    );
+    assert_eq!(held.iter().all(|(_, holds)| *holds), whole);
+    assert!(held[1].1, "the visit speaks German");
+}

@@ -1,0 +1,159 @@
+//! What makes clicks and conversions suspicious once money is at stake. A conversion inherits its click's
+//! signal and may have its own; a person's verdict on a click may come at any time, moves the hit between
+//! verdicts under the click's own dimensions, and restates the conversions credited to it.
+//!
+//! A verdict holds what the click's conversions earn, and releases it when it is taken back; [`held`] says why.
+//! Signals alone hold nothing: they are labels.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use weir_schemas::click::Verdict;
+use weir_schemas::effect::{Change, Effect};
+use weir_schemas::fact::ClickFacts;
+use weir_schemas::ids::{ClickId, ConversionId, WorkspaceId};
+use weir_schemas::money::Currency;
+use weir_schemas::problem::Problem;
+use weir_schemas::signal::{CONVERSION_MS_MIN, Signal};
+use weir_schemas::time::Timestamp;
+
+use super::apply::Applying;
+use super::conversion_row::{ConversionRow, click_bytes};
+use super::outcome::{Applied, Outcome, StoreError};
+use super::{attribution, commissions, effects};
+
+/// A person's verdict on a click, as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClickVerdict {
+    /// The click.
+    pub click_id: ClickId,
+    /// `counted` or `blocked`.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A verdict that came late: from now on the click counts as it says.
+pub(super) fn judge(
+    tx: &mut Applying<'_>,
+    click: &ClickFacts,
+    verdict: Verdict,
+    reason: Option<&str>,
+) -> Applied<Outcome> {
+    let first = click.verdict.unwrap_or(Verdict::Counted);
+    if first != Verdict::Counted {
+        let detail = format!("The click's verdict is {}: it was not counted.", first.as_str());
+        return Err(Problem::conflict("not_counted", detail).into());
+    }
+    let before = standing(tx.db, tx.workspace, click.id)?.map_or(first, |(verdict, _)| verdict);
+    let told = ClickVerdict { click_id: click.id, verdict, reason: reason.map(str::to_owned), at: tx.at };
+    if before == verdict {
+        return Ok(Outcome::new(200, &told)?);
+    }
+    for (verdict, hits) in [(before, -1), (verdict, 1)] {
+        let mut moved =
+            Effect { verdict: Some(verdict), change: Change { hits, ..Change::default() }, ..of(tx, click) };
+        if verdict == Verdict::Blocked {
+            moved.dims.signal = Signal::Manual.as_str().into();
+        }
+        effects::write(tx, moved)?;
+    }
+    tx.db
+        .prepare_cached(
+            "INSERT INTO click_verdicts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+                 verdict = excluded.verdict, reason = excluded.reason, at = excluded.at",
+        )?
+        .execute(params![tx.workspace.0, click_bytes(click.id), verdict.as_str(), reason, tx.at.0])?;
+    let credited: Vec<i64> = tx
+        .db
+        .prepare_cached("SELECT id FROM conversions WHERE workspace = ?1 AND click = ?2 ORDER BY id")?
+        .query_map(params![tx.workspace.0, click_bytes(click.id)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let why = held(tx.db, tx.workspace, Some(click.id))?;
+    for id in credited {
+        let conversion = attribution::reconsider(tx, ConversionId(id as u64))?;
+        commissions::hold_by_click(tx, &conversion, why.as_deref())?;
+    }
+    Ok(Outcome::new(200, &told)?)
+}
+
+fn of(tx: &Applying<'_>, click: &ClickFacts) -> Effect {
+    Effect {
+        seq: tx.seq,
+        sub: 0,
+        workspace: tx.workspace,
+        at: Timestamp(click.id.unix_ms()),
+        event: Effect::VERDICT.to_owned(),
+        conversion: ConversionId::NONE,
+        order_id: String::new(),
+        customer: Default::default(),
+        provider: String::new(),
+        currency: Currency::NONE,
+        click: Some(click.id),
+        link: click.link,
+        program: click.program,
+        partner: click.partner,
+        visitor: click.visitor,
+        asn: click.asn,
+        verdict: None,
+        dims: click.dims.clone(),
+        properties: Default::default(),
+        change: Change::default(),
+    }
+}
+
+fn standing(
+    db: &Connection,
+    workspace: WorkspaceId,
+    click: ClickId,
+) -> Result<Option<(Verdict, Option<String>)>, StoreError> {
+    let row: Option<(String, Option<String>)> = db
+        .prepare_cached("SELECT verdict, reason FROM click_verdicts WHERE workspace = ?1 AND click = ?2")?
+        .query_row(params![workspace.0, click_bytes(click)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(row.and_then(|(verdict, reason)| Some((Verdict::from_name(&verdict)?, reason))))
+}
+
+/// Why what a conversion earns is to be held: its click was judged not to count.
+pub(super) fn held(
+    db: &Connection,
+    workspace: WorkspaceId,
+    click: Option<ClickId>,
+) -> Result<Option<String>, StoreError> {
+    let Some(click) = click else { return Ok(None) };
+    let judged = standing(db, workspace, click)?.filter(|(verdict, _)| *verdict != Verdict::Counted);
+    Ok(judged.map(|(_, reason)| reason.unwrap_or_else(|| "no reason was given".to_owned())))
+}
+
+/// The gravest signal of a conversion: its own, or `of_click`, its click's; empty where there is none.
+pub(super) fn signal(
+    db: &Connection,
+    conversion: &ConversionRow,
+    of_click: &str,
+) -> Result<&'static str, StoreError> {
+    let mut gravest = Signal::from_name(of_click);
+    if let Some(click) = conversion.click {
+        let after = conversion.occurred_at.0 - click.unix_ms();
+        if (0..CONVERSION_MS_MIN).contains(&after) {
+            gravest = gravest.max(Some(Signal::FastConversion));
+        }
+    }
+    if is_the_partner(db, conversion)? {
+        gravest = gravest.max(Some(Signal::SelfReferral));
+    }
+    if held(db, conversion.workspace, conversion.click)?.is_some() {
+        gravest = gravest.max(Some(Signal::Manual));
+    }
+    Ok(gravest.map_or("", Signal::as_str))
+}
+
+/// Whether the customer is, by the caller's own id, the partner who is credited.
+fn is_the_partner(db: &Connection, conversion: &ConversionRow) -> Result<bool, StoreError> {
+    let (Some(partner), Some(customer)) = (conversion.partner.some(), &conversion.customer_name) else {
+        return Ok(false);
+    };
+    Ok(db
+        .prepare_cached("SELECT 1 FROM partners WHERE id = ?1 AND spec ->> '$.customer_id' = ?2")?
+        .exists(params![partner.0 as i64, customer])?)
+}
