@@ -25,6 +25,7 @@ mod blocklist;
 mod clicks;
 mod commissions;
 mod partners;
+mod payouts;
 mod programs;
 
 pub mod claim;
@@ -49,6 +50,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(programs::routes(commands))
         .merge(partners::routes(commands))
         .merge(commissions::routes(commands))
+        .merge(payouts::routes(commands))
         .merge(conversions::routes(commands))
         .merge(customers::routes(commands))
 }

@@ -26,9 +26,11 @@ mod conversions;
 mod customers;
 mod endpoints;
 mod keys;
+mod leaderboard;
 mod links;
 mod outbound;
 mod partners;
+mod payouts;
 mod postback_tokens;
 mod preview;
 mod programs;
@@ -111,6 +113,11 @@ pub fn routes(management: Management) -> Router {
         ("/v1/partners/{id}", |context, of| Box::pin(partners::one(context, of))),
         ("/v1/commissions", |context, of| Box::pin(commissions::list(context, of))),
         ("/v1/commissions/{id}", |context, of| Box::pin(commissions::one(context, of))),
+        ("/v1/payouts", |context, of| Box::pin(payouts::list(context, of))),
+        ("/v1/payouts/{id}", |context, of| Box::pin(payouts::one(context, of))),
+        ("/v1/payouts/{id}/csv", |context, of| Box::pin(payouts::csv(context, of))),
+        ("/v1/partners/{id}/stats", |context, of| Box::pin(leaderboard::stats(context, of))),
+        ("/v1/leaderboard", |context, of| Box::pin(leaderboard::list(context, of))),
         ("/v1/accounts", |context, of| Box::pin(accounts::list(context, of))),
         ("/v1/accounts/{id}", |context, of| Box::pin(accounts::one(context, of))),
         ("/v1/accounts/{id}/entries", |context, of| Box::pin(accounts::entries(context, of))),

@@ -13,12 +13,13 @@ use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
     BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId,
-    OutboundEndpointId, PartnerId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
+    OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
 use crate::outbound::{FulfilmentSpec, OutboundSpec};
 use crate::partner::PartnerSpec;
+use crate::payout::{PayoutScope, PayoutStatus};
 use crate::postback::{PostbackSettings, PostbackStatus};
 use crate::program::ProgramSpec;
 use crate::time::Timestamp;
@@ -342,6 +343,26 @@ pub enum Fact {
         /// What they decided.
         verdict: Verdict,
         /// Why, in words.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// All that is due was to be paid.
+    PayoutsRequested {
+        /// The batch's id.
+        id: PayoutId,
+        /// What of it.
+        scope: PayoutScope,
+    },
+    /// What became of a payout, or of all of a batch.
+    PayoutDecided {
+        /// Which.
+        id: PayoutId,
+        /// What it is now.
+        to: PayoutStatus,
+        /// The bank's or provider's number of it.
+        #[serde(default)]
+        reference: Option<String>,
+        /// Why it failed or was called off.
         #[serde(default)]
         reason: Option<String>,
     },

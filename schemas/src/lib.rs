@@ -26,6 +26,7 @@ pub mod migrations;
 pub mod money;
 pub mod outbound;
 pub mod partner;
+pub mod payout;
 pub mod postback;
 pub mod problem;
 pub mod program;

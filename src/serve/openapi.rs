@@ -17,6 +17,7 @@ use weir_schemas::ledger::Account;
 use weir_schemas::link::{Link, LinkSpec};
 use weir_schemas::outbound::{FulfilmentSpec, OutboundSpec};
 use weir_schemas::partner::Partner;
+use weir_schemas::payout::{Payout, PayoutBatch};
 use weir_schemas::postback::PostbackSettings;
 use weir_schemas::program::{Program, ProgramSpec};
 use weir_schemas::query::Answer;
@@ -154,6 +155,27 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Any")) -> 200 "Commission";
     post "/v1/commissions/{id}/reject" "Money" rejectCommission "Takes it back for good, with a reason"
         (Some("Any")) -> 200 "Commission";
+    post "/v1/payouts" "Money" createPayouts "Makes a batch of payouts of all that is due, or previews it (`dry_run`)"
+        (Some("NewPayouts")) -> 201 "PayoutBatch";
+    get "/v1/payouts" "Money" listPayouts "Lists payouts, newest first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("partner_id", "A partner"), ("batch_id", "A batch"),
+          ("status", "`pending`, `processing`, `paid`, `failed` or `cancelled`")];
+    get "/v1/payouts/{id}" "Money" readPayout "Reads a payout, or a batch" (None) -> 200 "Payout";
+    get "/v1/payouts/{id}/csv" "Money" payoutTable "A payout or a batch as a table to pay it by" (None) -> 200 "",
+        &[("format", "`bank` (the default), `paypal` or `wise`")];
+    post "/v1/payouts/{id}/processing" "Money" sendPayout "It, or all of a batch, is on its way"
+        (Some("Any")) -> 200 "Any";
+    post "/v1/payouts/{id}/paid" "Money" payPayout "It, or all of a batch, has arrived" (Some("Any")) -> 200 "Any";
+    post "/v1/payouts/{id}/failed" "Money" failPayout "It came back: what it held is due again"
+        (Some("Any")) -> 200 "Any";
+    post "/v1/payouts/{id}/cancel" "Money" cancelPayout "Calls it off: what it held is due again"
+        (Some("Any")) -> 200 "Any";
+    get "/v1/partners/{id}/stats" "Partners" partnerStats "Clicks, orders, revenue and balances of a partner"
+        (None) -> 200 "Any";
+    get "/v1/leaderboard" "Partners" leaderboard "Partners by what they sold" (None) -> 200 "Page",
+        &[("program_id", "A program"), ("month", "Such as 2026-11"), ("currency", "An ISO 4217 code"),
+          ("metric", "`revenue` (the default) or `orders`"), ("limit", "Most places, 1 to 1,000 (50)")];
     get "/v1/accounts" "Money" listAccounts "Lists the ledger's accounts, newest first" (None) -> 200 "Page",
         &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
           ("owner", "`merchant`, `platform`, `partner` or `customer`"), ("partner_id", "A partner"),
@@ -274,6 +296,9 @@ pub(super) fn document() -> Value {
     schema_of::<Program>(&mut schemas);
     schema_of::<Commission>(&mut schemas);
     schema_of::<Account>(&mut schemas);
+    schema_of::<Payout>(&mut schemas);
+    schema_of::<PayoutBatch>(&mut schemas);
+    schemas.insert("NewPayouts".to_owned(), new_payouts_schema());
     schema_of::<Partner>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
     schemas.insert("Query".to_owned(), query_schema());
@@ -391,6 +416,15 @@ fn site_schema(answered: bool) -> Value {
         required.extend(["id", "created_at", "snippet"]);
     }
     json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
+}
+
+fn new_payouts_schema() -> Value {
+    let id = |what: &str| json!({"type": ["string", "null"], "description": what});
+    json!({"type": "object", "additionalProperties": false, "properties": {
+        "program_id": id("Earned in this program only"), "partner_id": id("To this partner only"),
+        "currency": id("In this currency only"),
+        "dry_run": {"type": "boolean", "description": "Books nothing: a preview"},
+    }})
 }
 
 fn page_schema() -> Value {

@@ -22,6 +22,7 @@ mod links;
 mod live;
 mod operations;
 mod outbound;
+mod payouts;
 mod preview;
 mod problems;
 mod programs;

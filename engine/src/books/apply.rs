@@ -13,7 +13,7 @@ use weir_schemas::time::Timestamp;
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
     access, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger, links,
-    outbound, partners, postback_tokens, postbacks, programs, refunds, sites, suspicion,
+    outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, sites, suspicion,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -179,6 +179,10 @@ impl Applying<'_> {
             Fact::PartnerCreated { id, spec, private } => partners::create(self, *id, spec, private.as_ref()),
             Fact::PartnerUpdated { id, patch, private } => {
                 partners::update(self, *id, patch, private.as_ref())
+            }
+            Fact::PayoutsRequested { id, scope } => payouts::request(self, *id, scope),
+            Fact::PayoutDecided { id, to, reference, reason } => {
+                payouts::decide(self, *id, *to, reference.as_deref(), reason.as_deref())
             }
             Fact::TimePassed {} => Ok(Outcome::no_content()),
             Fact::CommissionJudged { id, verdict, reason } => {

@@ -50,6 +50,31 @@ const AUDITS: &[(&str, &str)] = &[
          GROUP BY a.id HAVING a.balance != coalesce(sum(g.amount), 0)",
     ),
     (
+        "an account of a partner is not the sum of the payouts",
+        "SELECT 'partner ' || a.owner_id || ' ' || a.kind || ' ' || a.currency, a.balance, coalesce(sum(p.amount), 0)
+         FROM accounts a LEFT JOIN payouts p ON p.workspace = a.workspace AND p.partner = a.owner_id
+             AND p.currency = a.currency
+             AND CASE p.status WHEN 'paid' THEN 'paid' WHEN 'pending' THEN 'processing'
+                               WHEN 'processing' THEN 'processing' ELSE '' END = a.kind
+         WHERE a.owner = 'partner' AND a.kind IN ('processing', 'paid')
+         GROUP BY a.id HAVING a.balance != coalesce(sum(p.amount), 0)",
+    ),
+    (
+        "a payout is not the sum of its commissions",
+        "SELECT 'payout ' || p.id, p.amount, coalesce(sum(i.amount), 0)
+         FROM payouts p LEFT JOIN payout_items i ON i.payout = p.id
+         GROUP BY p.id HAVING p.amount != coalesce(sum(i.amount), 0)",
+    ),
+    (
+        "what a commission says is paid is not the sum of its payouts",
+        "SELECT 'earning ' || e.id, e.paid, coalesce(sum(i.amount), 0)
+         FROM earnings e LEFT JOIN (
+             SELECT x.earning, x.amount FROM payout_items x JOIN payouts p ON p.id = x.payout
+             WHERE p.status NOT IN ('failed', 'cancelled')
+         ) i ON i.earning = e.id
+         GROUP BY e.id HAVING e.paid != coalesce(sum(i.amount), 0)",
+    ),
+    (
         "the platform's fee is not the sum of the commissions' fees",
         "SELECT a.workspace || ' ' || a.currency, a.balance, coalesce(sum(g.fee), 0)
          FROM accounts a LEFT JOIN earnings g USING (workspace, currency)

@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 9;
+pub(super) const VERSION: i64 = 10;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -41,6 +41,8 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("accounts", "id"),
     ("entries", "id"),
     ("earnings", "id"),
+    ("payouts", "id"),
+    ("payout_items", "payout, earning"),
     ("standings", "program, partner, month, currency"),
     ("undecodable", "seq"),
 ];
@@ -236,6 +238,16 @@ CREATE INDEX earnings_conversion ON earnings (conversion);
 CREATE INDEX earnings_owner ON earnings (workspace, owner_id, id);
 CREATE INDEX earnings_pending ON earnings (workspace, due_at, id) WHERE state = 'pending';
 CREATE INDEX earnings_open ON earnings (workspace, owner_id, currency) WHERE earned != paid;
+CREATE TABLE payouts (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, batch INTEGER NOT NULL, partner INTEGER NOT NULL,
+    currency TEXT NOT NULL, amount INTEGER NOT NULL, status TEXT NOT NULL, commissions INTEGER NOT NULL,
+    reference TEXT, reason TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+CREATE INDEX payouts_batch ON payouts (workspace, batch, id);
+CREATE INDEX payouts_partner ON payouts (workspace, partner, id);
+-- how much of an earning is in a payout; negative where it takes something back
+CREATE TABLE payout_items (
+    payout INTEGER NOT NULL, earning INTEGER NOT NULL, amount INTEGER NOT NULL,
+    PRIMARY KEY (payout, earning)) STRICT, WITHOUT ROWID;
 -- what partners have by calendar month: 202611
 CREATE TABLE standings (
     program INTEGER NOT NULL, partner INTEGER NOT NULL, month INTEGER NOT NULL, currency TEXT NOT NULL,

@@ -20,6 +20,7 @@ mod conversions;
 mod deliveries;
 mod entities;
 mod following;
+mod payouts;
 mod permutations;
 mod programs;
 mod properties;
