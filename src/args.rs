@@ -24,7 +24,11 @@ pub fn command() -> Command {
             )
         })
     };
-    let follower = Arg::new("follower").required(true).value_parser(["books", "warehouse", "live"]);
+    let follower = Arg::new("follower").required_unless_present("attribution").value_parser([
+        "books",
+        "warehouse",
+        "live",
+    ]);
     let command = Command::new("weir")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A self-hosted real-time tracking and streaming analytics engine")
@@ -81,7 +85,26 @@ pub fn command() -> Command {
                 .subcommand(Command::new("list").about("Lists the keys"))
                 .subcommand(Command::new("revoke").about("Revokes a key").arg(Arg::new("id").required(true))),
         )
-        .subcommand(Command::new("replay").about("Rebuilds a follower from the journal").arg(follower))
+        .subcommand(
+            Command::new("replay")
+                .about("Rebuilds a follower from the journal, or tells what another rule would have credited")
+                .arg(follower)
+                .arg(
+                    Arg::new("attribution")
+                        .long("attribution")
+                        .value_name("MODEL")
+                        .value_parser(["first", "last", "linear", "time_decay", "position"])
+                        .conflicts_with("follower")
+                        .help("What this model would have credited; the books stay as they are"),
+                )
+                .arg(
+                    Arg::new("since")
+                        .long("since")
+                        .value_name("TIME")
+                        .requires("attribution")
+                        .help("RFC 3339; conversions since then [the beginning]"),
+                ),
+        )
         .subcommand(
             Command::new("doctor")
                 .about("Checks configuration, disk, clock, warehouse and books; says what to mend")

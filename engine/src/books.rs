@@ -68,8 +68,8 @@ pub use postback_tokens::{POSTBACK_TOKENS_MAX, PostbackToken};
 pub use programs::{PROGRAMS_MAX, ProgramVersion};
 pub use reads::{
     ConversionFilter, CustomerLine, CustomerProfile, CustomerSubscription, CustomerTouch, Erasure,
-    LinkFilter, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX, Page, PageOf, ReadError, Reads, TAGS_LISTED_MAX,
-    TagCount, Trace,
+    LinkFilter, Model, PAGE_DEFAULT, PAGE_MAX, PROFILE_ORDERS_MAX, Page, PageOf, ReadError, Reads,
+    TAGS_LISTED_MAX, TagCount, Trace, WhatIf, WouldBe,
 };
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;

@@ -157,3 +157,34 @@ fn a_delivery_that_conflicted_is_replayed_and_samples_are_signed_and_sent() {
         404
     );
 }
+
+#[test]
+fn another_rule_is_computed_and_the_books_stay() {
+    let shared = own(|settings| settings);
+    let ((first, first_link), (last, last_link)) = (shared.link(json!({})), shared.link(json!({})));
+    let (early, late) = (shared.token(&first), shared.token(&last));
+    shared.post("/v1/conversions", json!({"event": "lead", "customer_id": "u1", "wclid": early}), 201);
+    sell(&shared, "A-1", "u1", json!({"wclid": late}));
+    let data = shared.engine.data.clone();
+    let told = |model: &str| {
+        let (status, out, log) = super::engine::run(&data, &["replay", "--attribution", model]);
+        assert!(status.success(), "{log}");
+        out
+    };
+    let row = |out: &str, link: &str| -> Vec<i64> {
+        let line =
+            out.lines().find(|line| line.contains(link)).unwrap_or_else(|| panic!("no {link} in\n{out}"));
+        line.split_whitespace().skip(3).map(|cell| cell.parse().expect("a number")).collect()
+    };
+    let out = told("first");
+    assert_eq!(
+        (row(&out, &first_link), row(&out, &last_link)),
+        (vec![0, 1_000, 1_000], vec![1_000, 0, -1_000])
+    );
+    let out = told("linear");
+    assert_eq!((row(&out, &first_link), row(&out, &last_link)), (vec![0, 500, 500], vec![1_000, 500, -500]));
+    assert_eq!(row(&told("last"), &last_link), [1_000, 1_000, 0]);
+    assert_eq!(shared.of_link(&last_link, &["revenue"]), [1_000], "nothing was changed");
+    let (status, _, _) = super::engine::run(&data, &["replay", "--attribution", "fair"]);
+    assert!(super::engine::exited_with(status, 2));
+}

@@ -424,7 +424,7 @@ fn prefer_first(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut De
             candidate.reason =
                 "It is the first click within the window, which the program credits.".to_owned();
         } else if candidate.click_id == Some(last) {
-            candidate.reason = "The program credits the first click.".to_owned();
+            candidate.reason = FIRST_WON.to_owned();
         }
     }
     decision.credit = Some(credit);
@@ -477,6 +477,13 @@ fn judge(tx: &Applying<'_>, conversion: &ConversionRow, click: ClickId, windowed
         None
     };
     Ok(Judged { link, program, partner, refused })
+}
+
+const FIRST_WON: &str = "The program credits the first click.";
+
+/// Whether a candidate took the credit, or only lost it to another one.
+pub(super) fn was_in_question(candidate: &Candidate) -> bool {
+    candidate.credited || [TAKEN, FIRST_WON].contains(&candidate.reason.as_str())
 }
 
 const TAKEN: &str = "An earlier rule or a later click took the credit.";

@@ -24,10 +24,12 @@ use super::outcome::StoreError;
 use super::{links, store};
 
 mod profile;
+mod what_if;
 
 pub use profile::{
     CustomerLine, CustomerProfile, CustomerSubscription, CustomerTouch, Erasure, PROFILE_ORDERS_MAX,
 };
+pub use what_if::{Model, WhatIf, WouldBe};
 
 /// How many idle connections are kept.
 const IDLE_MAX: usize = 8;

@@ -306,7 +306,6 @@ fn a_subscription_with_a_click_found_late_and_renewals_before_their_sale() {
         paid(second),
         paid(third),
         single(&["in_2"], "re_1", 100, false),
-        begun("cancelled", NOON + 2 * MONTH, ClickClaim::None),
     ]);
     facts.push(What::ClickResolved { click: facts_of(late) });
     let seen = every_order(facts, vec![What::ClickResolved { click: facts_of(late) }]);
