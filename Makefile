@@ -5,8 +5,8 @@ SHELL := /bin/bash
 WEB := dashboard/web
 RELEASE := target/release/weir
 
-.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients chromium lint test-rust test-web \
-	test-browser bench bench-redirect clean
+.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-web \
+	test-browser bench bench-redirect bench-panels clean
 
 help:
 	@echo "make run             set up and run the engine (dashboard, API, redirects, embedded ClickHouse)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test            set up and pass every test"
 	@echo "make build           all that run does, except running"
 	@echo "make loadtest        in another terminal: load with an exact oracle"
+	@echo "make bench-panels    the dashboard's panels over ten million clicks"
 	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx"
 
 # ---- running
@@ -50,6 +51,9 @@ data: libchdb geoip networks agents
 test-clients:
 	@scripts/fetch-test-clients
 
+cdnow:
+	@scripts/fetch-cdnow
+
 chromium:
 	@scripts/ensure-chromium
 
@@ -66,14 +70,14 @@ web: $(WEB)/dist/index.html
 
 # ---- testing
 
-test: data web test-clients chromium lint test-rust test-web test-browser
+test: data web test-clients cdnow chromium lint test-rust test-web test-browser
 	@echo "all tests passed"
 
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-test-rust: data web test-clients
+test-rust: data web test-clients cdnow
 	cargo build --locked --workspace --bins
 	cargo test --workspace --locked
 
@@ -85,6 +89,9 @@ test-browser: data web chromium
 	cd $(WEB) && npm run --silent e2e
 
 # ---- measuring
+
+bench-panels: libchdb
+	cargo run --release --locked -q -p weir-benches --bin panels -- run
 
 bench:
 	cargo bench --locked -p weir-benches

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use http::{Method, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
 use weir_engine::keys::Principal;
-use weir_engine::query::execute::{QueryError, execute};
+use weir_engine::query::execute::{Answered, QueryError, execute};
 use weir_engine::query::export::{FileFormat, Spec, convert, raw};
 use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::link_signals::{Noticed, link_signals};
@@ -30,6 +30,7 @@ use weir_schemas::time::Timestamp;
 use crate::export::Rows;
 use crate::format::Format;
 use crate::freshness::{AsOf, fresh};
+use crate::recent::{CACHED_ROWS_MAX, Recent};
 
 /// How many queries the warehouse works on at a time; more wait.
 pub const QUERIES_MAX: usize = 8;
@@ -47,6 +48,7 @@ pub struct Analytics {
     warehouse: Warehouse,
     turns: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    recent: Arc<Recent>,
 }
 
 /// What the warehouse was asked, and as of when it answered.
@@ -61,13 +63,29 @@ impl Analytics {
     /// Queries over what `recorder` records and `warehouse` stores.
     pub fn new(recorder: Recorder, warehouse: Warehouse) -> Self {
         let turns = |count| Arc::new(Semaphore::new(count));
-        Self { recorder, warehouse, turns: turns(QUERIES_MAX), exports: turns(EXPORTS_MAX) }
+        Self {
+            recorder,
+            warehouse,
+            turns: turns(QUERIES_MAX),
+            exports: turns(EXPORTS_MAX),
+            recent: Arc::default(),
+        }
     }
 
     /// Answers a plan, as of now.
     pub async fn answer(&self, plan: &Plan) -> Result<Answer, Problem> {
-        let work = async |client: &Client, upto| execute(client, plan, upto).await;
-        let Worked { result: answered, as_of, elapsed } = self.work(work).await?;
+        let started = Instant::now();
+        let as_of = self.fresh().await;
+        let asked = self.recent.of(plan, as_of.seq);
+        // Who comes while the first still waits for the warehouse gets its answer; where the first goes away, the next
+        // one asks.
+        let answered = asked.get_or_try_init(|| self.ask(plan, as_of.seq)).await?;
+        if answered.rows.len() > CACHED_ROWS_MAX {
+            self.recent.forget(plan, as_of.seq);
+        }
+        let answered = Answered::clone(answered);
+        let elapsed = started.elapsed();
+        metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
         Ok(Answer {
             columns: plan.columns(),
             rows: answered.rows,
@@ -85,14 +103,25 @@ impl Analytics {
         })
     }
 
+    async fn ask(&self, plan: &Plan, upto: Sequence) -> Result<Answered, Problem> {
+        let _turn = self.turn().await?;
+        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        metrics::counter!("weir_query_executions_total").increment(1);
+        execute(&client, plan, upto).await.map_err(|error| told(&error))
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
+        turn.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
     /// Asks the warehouse something when it is this question's turn, over everything up to now.
     pub(crate) async fn work<T>(
         &self,
         work: impl AsyncFnOnce(&Client, Sequence) -> Result<T, QueryError>,
     ) -> Result<Worked<T>, Problem> {
         let started = Instant::now();
-        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let _turn = self.turn().await?;
         let as_of = fresh(&self.recorder, &self.warehouse).await;
         let client = self.warehouse.client().map_err(|error| away(&error))?;
         let result = work(&client, as_of.seq).await.map_err(|error| told(&error))?;

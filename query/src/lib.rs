@@ -10,5 +10,6 @@ pub mod reports;
 
 mod format;
 mod freshness;
+mod recent;
 
 pub use freshness::AsOf;

@@ -333,6 +333,27 @@ fn buckets_without_facts_the_rows_left_out_and_the_same_weekdays() {
 }
 
 #[test]
+fn the_same_question_is_worked_out_once_until_something_is_new() {
+    let shared = own(|settings| settings);
+    let (slug, link) = shared.link(json!({}));
+    shared.token(&slug);
+    let query = json!({"metrics": ["clicks"], "date_range": "7d", "filters": ["is", "link", [link]]});
+    let asked = |expected: i64| {
+        let answer = shared.engine.query(&query);
+        assert_eq!(answer["rows"], json!([[expected]]));
+        answer["meta"]["as_of"].as_u64().expect("as of")
+    };
+    let first = asked(1);
+    let executions = shared.engine.metric("weir_query_executions_total");
+    // Nothing was recorded in between: the same answer, as of the same sequence.
+    assert_eq!(asked(1), first);
+    assert_eq!(shared.engine.metric("weir_query_executions_total"), executions);
+    shared.token(&slug);
+    assert!(asked(2) > first);
+    assert!(shared.engine.metric("weir_query_executions_total") > executions);
+}
+
+#[test]
 fn several_currencies_have_no_sum() {
     let shared = own(|settings| settings);
     let (slug, _) = shared.link(json!({}));

@@ -198,7 +198,7 @@ fn page(workspace: WorkspaceId, deed: &Deed, name: &'static str) -> Event<'stati
     }
 }
 
-fn effect(workspace: WorkspaceId, deed: &Deed, event: &str) -> Effect {
+pub(crate) fn effect(workspace: WorkspaceId, deed: &Deed, event: &str) -> Effect {
     let one = |yes: bool| i64::from(yes);
     let sale = deed.is_conversion();
     Effect {

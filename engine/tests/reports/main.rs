@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cdnow;
 mod credit;
 mod deeds;
 mod experiments;
