@@ -8,10 +8,6 @@ use crate::money::{AMOUNT_MAX, Money};
 use crate::problem::FieldError;
 use crate::time::Timestamp;
 
-mod milestone;
-
-pub use milestone::{MILESTONES_MAX, Milestone, MilestoneMetric, MilestonePeriod, MilestoneScope};
-
 /// Basis points of the whole.
 pub const WHOLE_BP: u32 = 10_000;
 /// Where a program names no window.
@@ -208,9 +204,6 @@ pub struct ProgramSpec {
     /// Rewards for bringing new customers.
     #[serde(default)]
     pub referral: Option<ReferralTerms>,
-    /// Goals that are announced once they are reached.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub milestones: Vec<Milestone>,
 }
 
 /// A program as it is answered.
@@ -295,7 +288,6 @@ impl ProgramSpec {
             }
         }
         self.commission.check(&mut errors);
-        milestone::check(&self.milestones, &mut errors);
         errors
     }
 }
@@ -413,11 +405,6 @@ mod tests {
             ),
             (commission(json!({"recurring_months": 121})), "commission.recurring_months"),
             (commission(json!({"products": [{"bp": 1}]})), "commission.products[0]"),
-            (json!({"milestones": [{"name": "m", "metric": "orders", "goal": 0}]}), "milestones[0].goal"),
-            (
-                json!({"milestones": [{"name": "m", "metric": "revenue", "goal": 1}]}),
-                "milestones[0].currency",
-            ),
         ] {
             assert_eq!(fields(program(more.clone())), [field], "{more}");
         }

@@ -19,6 +19,7 @@ mod commissions;
 mod conversions;
 mod deliveries;
 mod entities;
+mod examples;
 mod following;
 mod payouts;
 mod permutations;
