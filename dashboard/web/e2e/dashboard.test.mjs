@@ -353,6 +353,7 @@ test('a rule and a cap are added to a link, and its page says what became of eve
   await row.getByRole('combobox', { name: 'Subject' }).selectOption('device');
   await row.getByRole('checkbox', { name: 'Mobile' }).check();
   await page.getByRole('button', { name: 'Save changes' }).click();
+  await page.waitForURL(/\/links\/lnk_[^/]+$/);
   await page.getByRole('heading', { name: `/${edited}` }).waitFor();
   const { data } = await api('GET', `/v1/links?search=${edited}`);
   assert.deepEqual(data[0].rules, [{ if: { device: ['mobile'] }, destination: 'https://m.shop.example/' }]);
@@ -386,6 +387,53 @@ test('a rule and a cap are added to a link, and its page says what became of eve
   await page.getByRole('link', { name: 'Edit', exact: true }).click();
   await page.getByText('1 rule', { exact: true }).click();
   assert.equal(await row.getByRole('checkbox', { name: 'Mobile' }).isChecked(), true);
+});
+
+test('links come from a table, are tagged and archived together, and one is previewed', async () => {
+  await page.goto(`${engine.admin}/links`);
+  await page.getByLabel('CSV file').setInputFiles({
+    name: 'links.csv',
+    mimeType: 'text/csv',
+    buffer: Buffer.from(
+      `destination,slug\nhttps://shop.example/1,${slug}-t1\nnonsense,\nhttps://shop.example/2,${slug}-t2\n`,
+    ),
+  });
+  await page.getByText('2 links were made').waitFor();
+  await page.getByText('Line 3: destination must begin').waitFor();
+  await page.getByLabel(`Choose ${slug}-t1`).check();
+  await page.getByLabel(`Choose ${slug}-t2`).check();
+  await picture(page, 'links-chosen');
+  assert.deepEqual(await accessibility(page), []);
+  await page.getByLabel('Tag to add').fill('table');
+  await page.getByRole('button', { name: 'Add tag' }).click();
+  await page.getByLabel('Tag', { exact: true }).selectOption('table');
+  await page.getByLabel('Choose all').check();
+  await page.getByText('2 chosen').waitFor();
+  await page.getByRole('button', { name: 'Archive', exact: true }).click();
+  await page.getByText('No link matches').waitFor();
+  await page.getByLabel('Archived').check();
+  await page.getByRole('link', { name: `/${slug}-t1` }).waitFor();
+  const { data } = await api('GET', '/v1/links?tag=table&archived=true');
+  assert.equal(data.length, 2);
+
+  await page.goto(`${engine.admin}/links/${data[0].id}/edit`);
+  await page.getByRole('textbox', { name: 'Country', exact: false }).first().fill('DE');
+  await page.getByRole('button', { name: 'Preview' }).click();
+  await page.getByText(/^The visitor goes to https:\/\/shop\.example\//).waitFor();
+  await picture(page, 'link-preview');
+});
+
+test('a site is registered and shows its snippet', async () => {
+  await page.goto(`${engine.admin}/sites`);
+  await page.getByLabel('Name').fill('Shop');
+  await page.getByLabel('Origins').fill('shop.example');
+  await page.getByRole('button', { name: 'Register site' }).click();
+  await page.getByText('must be an origin').waitFor();
+  await page.getByLabel('Origins').fill('https://shop.example');
+  await page.getByRole('button', { name: 'Register site' }).click();
+  await page.getByText('weir.js').first().waitFor();
+  await picture(page, 'sites-one');
+  assert.deepEqual(await accessibility(page), []);
 });
 
 test('the API page renders the OpenAPI document', async () => {
@@ -434,6 +482,7 @@ test('every page fits its window, light and dark, without a violation', async ()
   const places = {
     overview: '/?range=today',
     links: '/links',
+    sites: '/sites',
     'link-new': '/links/new',
     link: `/links/${links[0].id}?range=today`,
     'link-split': `/links/${made.id}?range=today`,

@@ -75,6 +75,15 @@ function parse(text: string): unknown {
   }
 }
 
+/** A text that is no JSON, such as a table. */
+export async function postText<T>(path: string, type: string, body: string): Promise<T> {
+  const headers = { 'X-Weir-Session': '1', 'Content-Type': type, 'Idempotency-Key': randomKey() };
+  const response = await send('POST', path, headers, body);
+  const text = await response.text();
+  if (response.ok) return parse(text) as T;
+  throw refusal(response, path, text);
+}
+
 /** A file, such as a picture; refused in the same words as any call. */
 export async function getBlob(path: string): Promise<Blob> {
   const response = await send('GET', path, { 'X-Weir-Session': '1' });

@@ -24,6 +24,8 @@ export interface Link {
   status_code: number;
   title: string | null;
   tags: string[];
+  notes?: string | null;
+  archived?: boolean;
   track_conversions: boolean;
   utm?: Record<string, string> | null;
   forward_query?: boolean;
@@ -80,6 +82,51 @@ export interface Allocated {
   decided_at: string | null;
   rules: { floor: number; margin: number; window_days: number } | null;
   decisions: Decision[];
+}
+
+/** What became of one item of a bulk call; `line` is its row's in a table. */
+export interface BulkResult {
+  status: number;
+  id?: string;
+  line?: number;
+  link?: Link;
+  error?: { title?: string; detail?: string; errors?: { field: string; detail: string }[] };
+}
+
+export interface Signals {
+  since: string;
+  data: {
+    signal: string;
+    clicks: number;
+    recent: { click_id: string; at: string; evidence: string }[];
+  }[];
+}
+
+export interface Preview {
+  verdict: string;
+  destination: string | null;
+  rule: number | null;
+  words: string[];
+}
+
+export interface Site {
+  id: string;
+  name: string;
+  origins: string[];
+  snippet: string;
+  created_at: string;
+}
+
+export interface BlockedPattern {
+  id: string;
+  pattern: string;
+  reason: string | null;
+  created_at: string;
+}
+
+export interface TagCount {
+  tag: string;
+  links: number;
 }
 
 export interface ApiKey {

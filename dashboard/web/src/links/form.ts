@@ -31,6 +31,7 @@ export interface LinkForm {
   domain: string;
   title: string;
   tags: string;
+  notes: string;
   enabled: boolean;
   statusCode: string;
   forward: boolean;
@@ -74,6 +75,7 @@ export function emptyForm(): LinkForm {
     domain: '',
     title: '',
     tags: '',
+    notes: '',
     enabled: true,
     statusCode: '302',
     forward: true,
@@ -124,6 +126,7 @@ export function formOf(link: Link, zone: string): LinkForm {
     domain: link.domain ?? '',
     title: link.title ?? '',
     tags: (link.tags ?? []).join(', '),
+    notes: link.notes ?? '',
     enabled: link.enabled,
     statusCode: String(link.status_code),
     forward: link.forward_query ?? true,
@@ -192,6 +195,7 @@ export function bodyOf(form: LinkForm, zone: string): { body: Body; faults: Faul
     domain: text(form.domain),
     title: text(form.title),
     tags: splitList(form.tags),
+    notes: text(form.notes),
     enabled: form.enabled,
     status_code: Number(form.statusCode),
     forward_query: form.forward,
