@@ -30,7 +30,8 @@ use super::{clicks, commissions, effects, programs};
 
 /// The workspace's window: a click counts for this long where no program says otherwise.
 pub const WINDOW_MS: i64 = WINDOW_DAYS_DEFAULT as i64 * DAY_MS;
-/// How far the clock of a shop may be behind: a click may be this much later than the conversion it led to.
+/// How far the clock of a shop may be behind: a click may be this much later than the conversion that names it. One
+/// that only the customer has in common with the conversion may not: it would take what an earlier click had brought.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * MINUTE_MS;
 /// How many of a customer's touches are looked at, the last first.
 pub const TOUCHES_MAX: u32 = 50;
@@ -121,9 +122,7 @@ pub(super) fn touch(tx: &mut Applying<'_>, customer: CustomerId, click: ClickId)
             "SELECT id FROM conversions WHERE customer = ?1 AND occurred_at >= ?2 AND merged_into IS NULL
              ORDER BY occurred_at, id LIMIT ?3",
         )?
-        .query_map(params![customer.0 as i64, click.unix_ms() - CLOCK_TOLERANCE_MS, REVISITED_MAX], |row| {
-            row.get(0)
-        })?
+        .query_map(params![customer.0 as i64, click.unix_ms(), REVISITED_MAX], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for id in later {
         reconsider(tx, ConversionId(id as u64))?;
@@ -404,7 +403,7 @@ fn prefer_first(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut De
         }
     }
     for (rule, click) in eligible {
-        let judged = judge(tx, conversion, click, true)?;
+        let judged = judge(tx, conversion, rule, click, true)?;
         if judged.refused.is_none() && judged.program == credit.program && click < earliest.0 {
             let partner = judged.partner;
             earliest = (click, Credited { rule, click: Some(click), program: credit.program, partner });
@@ -415,7 +414,7 @@ fn prefer_first(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut De
         return Ok(());
     }
     if !decision.candidates.iter().any(|candidate| candidate.click_id == Some(first)) {
-        let judged = judge(tx, conversion, first, true)?;
+        let judged = judge(tx, conversion, credit.rule, first, true)?;
         decision.candidates.push(judged.candidate(credit.rule, first, String::new()));
     }
     for candidate in &mut decision.candidates {
@@ -453,7 +452,13 @@ impl Judged {
     }
 }
 
-fn judge(tx: &Applying<'_>, conversion: &ConversionRow, click: ClickId, windowed: bool) -> Applied<Judged> {
+fn judge(
+    tx: &Applying<'_>,
+    conversion: &ConversionRow,
+    rule: AttributionRule,
+    click: ClickId,
+    windowed: bool,
+) -> Applied<Judged> {
     let claimed = clicks::claimed(tx.db, tx.workspace, click)?;
     let bot = claimed.as_ref().and_then(|claimed| claimed.facts.as_ref()).is_some_and(|facts| facts.bot);
     let (link, partner, of_link) = claimed.as_ref().map_or_else(Default::default, clicks::Claimed::terms);
@@ -462,11 +467,12 @@ fn judge(tx: &Applying<'_>, conversion: &ConversionRow, click: ClickId, windowed
         None => partners::program_of(tx.db, tx.workspace, partner)?,
     };
     let age = conversion.occurred_at.0 - click.unix_ms();
+    let tolerance = if rule == AttributionRule::Customer { 0 } else { CLOCK_TOLERANCE_MS };
     let refused = if bot {
         Some("It is a robot's click.".to_owned())
     } else if link == LinkId::NONE {
         Some("The click has not been found yet.".to_owned())
-    } else if age < -CLOCK_TOLERANCE_MS {
+    } else if age < -tolerance {
         Some("The click came after the conversion.".to_owned())
     } else if windowed {
         let terms = programs::terms_at(tx.db, tx.workspace, program, conversion.occurred_at)?;
@@ -502,7 +508,7 @@ impl Decision {
         if judged.any(|candidate| candidate.credited || windowed) {
             return Ok(());
         }
-        let judged = judge(tx, conversion, click, windowed)?;
+        let judged = judge(tx, conversion, rule, click, windowed)?;
         let mut candidate = judged.candidate(rule, click, String::new());
         match &judged.refused {
             Some(reason) => candidate.reason.clone_from(reason),
