@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FIRST_WAIT_MS, LONGEST_WAIT_MS, backoff } from './backoff';
 import {
+  ATTEMPT_WITHIN_MS,
   LiveConnection,
   PING_EVERY_MS,
   PONG_WITHIN_MS,
@@ -36,6 +37,7 @@ class World {
   sockets: FakeSocket[] = [];
   tickets = 0;
   ticketFails: Error | null = null;
+  ticketHangs = false;
   private timers: { at: number; run: () => void }[] = [];
 
   readonly ports: Ports = {
@@ -45,7 +47,11 @@ class World {
       return socket;
     },
     ticket: () =>
-      this.ticketFails ? Promise.reject(this.ticketFails) : Promise.resolve(`ticket-${++this.tickets}`),
+      this.ticketHangs
+        ? new Promise(() => {})
+        : this.ticketFails
+          ? Promise.reject(this.ticketFails)
+          : Promise.resolve(`ticket-${++this.tickets}`),
     now: () => this.time,
     random: () => 1,
     timer: (run, milliseconds) => {
@@ -101,6 +107,26 @@ async function connect(): Promise<FakeSocket> {
 }
 
 describe('connecting', () => {
+  it('makes another attempt when a ticket or a handshake never ends', async () => {
+    world.ticketHangs = true;
+    connection.start();
+    await world.pass(ATTEMPT_WITHIN_MS);
+    expect(connection.state).toBe('reconnecting');
+    world.ticketHangs = false;
+    await world.pass(FIRST_WAIT_MS);
+    const { socket } = world;
+    socket.onopen?.();
+    await world.pass(ATTEMPT_WITHIN_MS);
+    expect(socket.closedByUs).toBe(true);
+    await world.pass(2 * FIRST_WAIT_MS);
+    expect(world.socket).not.toBe(socket);
+    world.socket.onopen?.();
+    world.socket.receive({ type: 'connected' });
+    expect(connection.state).toBe('live');
+    await world.pass(ATTEMPT_WITHIN_MS);
+    expect(connection.state).toBe('live');
+  });
+
   it('sends the ticket first and subscribes only once connected', async () => {
     connection.subscribe(clicks, () => {});
     connection.start();
@@ -275,7 +301,7 @@ describe('after a lost connection', () => {
     connection.hurry();
     connection.hurry();
     await settle();
-    await world.pass(LONGEST_WAIT_MS);
+    await world.pass(ATTEMPT_WITHIN_MS - 1);
     expect(world.sockets.length).toBe(2);
   });
 

@@ -38,6 +38,8 @@ export interface Ports {
 /** The engine's own pings are answered by the browser unseen, so the page asks for itself. */
 export const PING_EVERY_MS = 15_000;
 export const PONG_WITHIN_MS = 10_000;
+/** From asking for a ticket to being connected; then another attempt is made. */
+export const ATTEMPT_WITHIN_MS = 10_000;
 
 export interface Rows {
   store: RowStore;
@@ -131,6 +133,9 @@ export class LiveConnection {
     // A token for this attempt: answers that belong to an earlier one find another object here and are
     // ignored.
     const attempt = (this.current = {});
+    // A ticket that never comes, or a handshake that nobody ends, must not be waited for: an engine that is just
+    // stopping may have taken the request along.
+    this.cancelTimer = this.ports.timer(() => this.retry(), ATTEMPT_WITHIN_MS);
     this.ports.ticket().then(
       (ticket) => {
         if (this.current === attempt) this.dial(ticket);
@@ -149,7 +154,6 @@ export class LiveConnection {
     this.lastFrameAt = this.ports.now();
     socket.onopen = () => {
       this.send({ type: 'connect', ticket });
-      this.watch();
     };
     socket.onmessage = (event) => {
       if (this.socket === socket) this.receive(event.data);
@@ -194,6 +198,8 @@ export class LiveConnection {
 
   private connected(): void {
     this.attempt = 0;
+    this.cancelTimer?.();
+    this.watch();
     this.become('live');
     for (const { id, query, store } of this.byId.values()) {
       const recover = store.recover;
