@@ -21,9 +21,9 @@ pub const DAY_MS: i64 = 24 * HOUR_MS;
 impl Timestamp {
     /// Reads the system's clock. The books never call this: their time comes from the event.
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         // A clock before 1970 is not set; nothing it says means anything.
-        Self(since.map_or(0, |since| since.as_millis() as i64))
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(since.as_secs() as i64 * SECOND_MS + i64::from(since.subsec_millis()))
     }
 
     /// The number of the UTC day, days since 1970-01-01.
