@@ -1,4 +1,4 @@
-//! Answers of the last minute, by what was asked and as of when. An answer as of a sequence never changes, so whoever
+//! Answers of the last seconds, by what was asked and as of when. An answer as of a sequence never changes, so whoever
 //! asks the same before anything new was recorded gets it again; and who asks while it is still being worked
 //! out waits for it rather than have it worked out twice.
 
@@ -16,8 +16,9 @@ use weir_schemas::ids::Sequence;
 pub(crate) const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
 /// Most rows of an answer that is kept.
 pub(crate) const CACHED_ROWS_MAX: usize = 1_000;
-/// How long one is kept: an erasure takes texts out of the warehouse without a new sequence.
-pub(crate) const CACHED_FOR: Duration = Duration::from_secs(60);
+/// How long one is kept. Short, because an erasure takes texts out of the warehouse without a new sequence: whoever asks
+/// again after it must not be answered from before it for long.
+pub(crate) const CACHED_FOR: Duration = Duration::from_secs(5);
 
 /// An answer that is there, or on its way.
 pub(crate) type Asked = Arc<OnceCell<Answered>>;
