@@ -16,8 +16,8 @@ use weir_schemas::ids::Sequence;
 pub(crate) const CACHED_MAX: NonZeroUsize = NonZeroUsize::new(128).expect("not zero");
 /// Most rows of an answer that is kept.
 pub(crate) const CACHED_ROWS_MAX: usize = 1_000;
-/// How long one is kept. Short, because an erasure takes texts out of the warehouse without a new sequence: whoever asks
-/// again after it must not be answered from before it for long.
+/// How long one is kept. Short, because an erasure takes texts out of the warehouse without a new sequence: whoever
+/// asks again after it must not be answered from before it for long.
 pub(crate) const CACHED_FOR: Duration = Duration::from_secs(5);
 
 /// An answer that is there, or on its way.

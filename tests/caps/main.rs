@@ -7,9 +7,10 @@ mod passwords;
 mod repeats;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use engine::http::Http;
-use engine::{BROWSER, Engine, Settings, wait_for};
+use engine::{BROWSER, Engine, PATIENCE, Settings, wait_for};
 use serde_json::{Value, json};
 
 /// Connections that visit at the same time.
@@ -63,7 +64,12 @@ fn storm(engine: &Engine, slug: &str, after: usize, meanwhile: impl FnOnce() + S
                 }
             });
         }
-        wait_for("answers", || (answers.all().iter().sum::<usize>() >= after).then_some(()));
+        // Looked at often: some milliseconds later most of the storm may be over.
+        let end = Instant::now() + PATIENCE;
+        while answers.all().iter().sum::<usize>() < after {
+            assert!(Instant::now() < end, "waited in vain for {after} answers");
+            std::thread::sleep(Duration::from_micros(100));
+        }
         meanwhile();
     });
     answers
@@ -145,12 +151,12 @@ fn of_a_thousand_concurrent_visits_exactly_the_hundred_first_find_room() {
 
 #[test]
 fn a_cap_in_all_holds_through_kill_9_in_the_middle_of_a_storm() {
-    holds_through_kill_9(json!({"max_clicks": 300}));
+    holds_through_kill_9(json!({"max_clicks": 600}));
 }
 
 #[test]
 fn a_cap_of_the_day_holds_through_kill_9_in_the_middle_of_a_storm() {
-    holds_through_kill_9(json!({"daily_click_cap": 300, "cap_timezone": a_zone_far_from_midnight()}));
+    holds_through_kill_9(json!({"daily_click_cap": 600, "cap_timezone": a_zone_far_from_midnight()}));
 }
 
 /// The test is one day's.
@@ -176,7 +182,7 @@ fn holds_through_kill_9(caps: Value) {
         let kill = || engine::signal(pid, rustix::process::Signal::KILL);
         let [destination, _, _, lost] = storm(&engine, "cap", after, kill).all();
         assert!(lost > 0, "the engine was killed in the middle");
-        assert!(destination < 300, "and before the cap was used up");
+        assert!(destination < 600, "and before the cap was used up");
         destinations += destination;
         unanswered += lost;
         engine.kill();
@@ -186,13 +192,13 @@ fn holds_through_kill_9(caps: Value) {
     let [destination, fallback, ..] = storm(&engine, "cap", all, || ()).all();
     destinations += destination;
     assert_eq!(destination + fallback, all);
-    assert!(destinations <= 300, "{destinations} of 300 visitors were let in");
+    assert!(destinations <= 600, "{destinations} of 600 visitors were let in");
     // A visitor who was let in and whose answer was lost with the process is a click too, and no one else.
-    assert!(destinations + unanswered.min(2 * CONNECTIONS) >= 300, "{destinations}, {unanswered} unanswered");
-    assert_eq!(counted(&engine, &link), 300);
+    assert!(destinations + unanswered.min(2 * CONNECTIONS) >= 600, "{destinations}, {unanswered} unanswered");
+    assert_eq!(counted(&engine, &link), 600);
     let answer = Http::new(engine.public).send("GET", "/cap", &[("user-agent", BROWSER)], b"").unwrap();
     assert_eq!(answer.header("location"), Some("https://fallback.example/"));
     let verdicts = verdicts(&engine, &link);
-    assert_eq!(verdicts["counted"], 300);
+    assert_eq!(verdicts["counted"], 600);
     assert!(verdicts["capped"] > fallback as i64, "{verdicts:?}");
 }
