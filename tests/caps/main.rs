@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::http::Http;
-use engine::{BROWSER, Engine, PATIENCE, Settings, wait_for};
+use engine::{BROWSER, Engine, PATIENCE, Settings};
 use serde_json::{Value, json};
 
 /// Connections that visit at the same time.
