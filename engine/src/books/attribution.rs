@@ -1,4 +1,5 @@
-//! To whom a conversion is credited, by which rule, and why to nobody else.
+//! To whom a conversion is credited, by which rule, and why to nobody else. Long, because it is one decision: each
+//! rule is told beside those that it yields to.
 //!
 //! In this order, the first rule that has something eligible takes it:
 //! 1. the clicks that the conversion itself claimed (`wclid`, then `click_id`), of several the last;
