@@ -1,0 +1,136 @@
+// Every page of the app: its address, its name, where the navigation lists it, who sees it, and the chunk
+// that draws it. A new page is one entry here; the shell, the command palette and the browser tests read this
+// list.
+
+import type { Component } from 'svelte';
+import Overview from './pages/Overview.svelte';
+
+/** The groups of the navigation, in their order. */
+export const groups = {
+  watch: 'Watch',
+  links: 'Links',
+  reports: 'Reports',
+  customers: 'Customers',
+  programs: 'Programs',
+  connections: 'Connections',
+  workspace: 'Workspace',
+} as const;
+export type Group = keyof typeof groups;
+
+export type Role = 'admin' | 'editor' | 'viewer' | 'partner';
+/** Who sees a place that says nothing of it: the people who run the workspace, not its partners. */
+const OPERATORS: readonly Role[] = ['admin', 'editor', 'viewer'];
+
+export type PageComponent = Component<{ id: string }>;
+
+export interface Place {
+  /** `/links/:id`; what stands for `:id` is handed to the page */
+  path: string;
+  title: string;
+  load: () => Promise<{ default: unknown }>;
+  /** without one it is reached from another page only */
+  group?: Group;
+  /** the path of a line drawing on 20 × 20 */
+  icon?: string;
+  roles?: readonly Role[];
+  /** other words that the command palette finds it by */
+  words?: string;
+}
+
+/** In the order of the navigation. Of two that match an address, the first that the role may see is shown. */
+export const places: Place[] = [
+  {
+    path: '/',
+    title: 'Overview',
+    group: 'watch',
+    icon: 'M3 16V9m4.7 7V4m4.6 12v-5M17 16V7',
+    words: 'home dashboard clicks revenue live',
+    load: () => Promise.resolve({ default: Overview }),
+  },
+  {
+    path: '/links',
+    title: 'Links',
+    group: 'links',
+    icon: 'M8.2 11.8a3 3 0 0 0 4.3 0l3.2-3.2a3 3 0 0 0-4.3-4.3l-1.2 1.2m1.6 2.7a3 3 0 0 0-4.3 0l-3.2 3.2a3 3 0 0 0 4.3 4.3l1.2-1.2',
+    words: 'slug redirect short url',
+    load: () => import('./pages/Links.svelte'),
+  },
+  { path: '/links/new', title: 'New link', load: () => import('./pages/LinkEditor.svelte') },
+  { path: '/links/:id/edit', title: 'Edit link', load: () => import('./pages/LinkEditor.svelte') },
+  { path: '/links/:id', title: 'Link', load: () => import('./pages/LinkDetail.svelte') },
+  {
+    path: '/sites',
+    title: 'Sites',
+    group: 'links',
+    icon: 'M3 4.5h14v11H3zM3 8h14M5.5 6.3h.1M8 6.3h.1',
+    words: 'snippet events page views weir.js',
+    load: () => import('./pages/Sites.svelte'),
+  },
+  {
+    path: '/conversions',
+    title: 'Conversions',
+    group: 'customers',
+    icon: 'M3.5 10.5l4 4 9-9',
+    words: 'sales leads orders attribution',
+    load: () => import('./pages/Conversions.svelte'),
+  },
+  { path: '/conversions/:id', title: 'Conversion', load: () => import('./pages/ConversionDetail.svelte') },
+  {
+    path: '/settings',
+    title: 'Settings',
+    group: 'workspace',
+    icon: 'M3 6h8m4 0h2M3 14h2m4 0h8M13 4v4M7 12v4',
+    words: 'keys webhooks blocklist sign out',
+    load: () => import('./pages/Settings.svelte'),
+  },
+];
+
+export interface Found {
+  place: Place;
+  id: string;
+}
+
+function segments(path: string): string[] {
+  return path.split('/').filter((segment) => segment !== '' && segment !== 'index.html');
+}
+
+/** What stands for the place's `:id`; null where the address is another's. */
+function match(place: Place, path: string[]): string | null {
+  const wanted = segments(place.path);
+  if (wanted.length !== path.length) return null;
+  let id = '';
+  for (const [at, segment] of wanted.entries()) {
+    const found = path[at] ?? '';
+    if (segment === ':id') id = decode(found);
+    else if (segment !== found) return null;
+  }
+  return id;
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+export function placesFor(role: string, all: Place[] = places): Place[] {
+  return all.filter(({ roles = OPERATORS }) => (roles as readonly string[]).includes(role));
+}
+
+export function placeAt(path: string, role: string, all: Place[] = places): Found | null {
+  const asked = segments(path);
+  for (const place of placesFor(role, all)) {
+    const id = match(place, asked);
+    if (id !== null) return { place, id };
+  }
+  return null;
+}
+
+/** Whether the navigation's entry is the page shown, or the page shown belongs to it. */
+export function isWithin(entry: Place, path: string): boolean {
+  const [wanted, asked] = [segments(entry.path), segments(path)];
+  if (wanted.length === 0) return asked.length === 0;
+  return wanted.every((segment, at) => segment === asked[at]);
+}
