@@ -15,7 +15,9 @@ use percent_encoding::percent_decode_str;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{IdempotentRequest, Role};
-use weir_schemas::problem::{FieldError, Problem};
+use weir_schemas::json::does_not_fit;
+pub use weir_schemas::json::from_value;
+use weir_schemas::problem::Problem;
 
 use crate::{idempotency, problem};
 
@@ -244,52 +246,11 @@ pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Decodes a JSON value that has been parsed before, with the same errors; `at` is its own path.
-pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        explain(&path, error.inner())
-    })
-}
-
-/// Serde's sentences end in Rust's names of types, which mean nothing to callers.
-const TYPE_NAMES: [(&str, &str); 9] = [
-    ("expected i64", "expected an integer"),
-    ("expected u64", "expected a positive integer or 0"),
-    ("expected u32", "expected a positive integer or 0"),
-    ("expected u16", "expected a positive integer or 0"),
-    ("expected u8", "expected a positive integer or 0"),
-    ("expected f64", "expected a number"),
-    ("expected a boolean", "expected true or false"),
-    ("expected a sequence", "expected a list"),
-    ("expected a map", "expected an object"),
-];
-
 fn explain(path: &str, error: &serde_json::Error) -> Problem {
     if error.is_syntax() || error.is_eof() || error.is_io() {
         return problem::malformed(format!("The body is not JSON: {error}."));
     }
-    let mut detail = error.to_string();
-    if let Some(end) = detail.rfind(" at line ") {
-        detail.truncate(end);
-    }
-    for (rust, words) in TYPE_NAMES {
-        if let Some(start) = detail.strip_suffix(rust) {
-            detail = format!("{start}{words}");
-        }
-    }
-    // Serde names a missing or unknown field only in its sentence; the path ends at what holds it.
-    let named = ["missing field `", "unknown field `", "duplicate field `"]
-        .iter()
-        .find_map(|prefix| detail.strip_prefix(prefix)?.split('`').next());
-    let field = match (path, named) {
-        (".", Some(name)) => name.to_owned(),
-        (".", None) => "body".to_owned(),
-        (path, Some(name)) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
-        (path, Some(name)) => format!("{path}.{name}"),
-        (path, None) => path.to_owned(),
-    };
-    Problem::fields(vec![FieldError { field, detail }])
+    does_not_fit(path, error)
 }
 
 /// The decoded pairs of a query string or an urlencoded form, at most [`QUERY_PAIRS_MAX`].

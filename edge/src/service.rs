@@ -46,7 +46,7 @@ impl Service {
             context.credential = authenticator.credential(context.headers());
         }
         let method = context.method().clone();
-        let path = context.path().to_owned();
+        let path = without_secrets(context.path()).to_owned();
         let mut response = self.limited(context).await;
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
@@ -100,6 +100,11 @@ impl Service {
             tracing::debug!(%method, path, request_id, %status, ?elapsed, "request");
         }
     }
+}
+
+/// A path as it may stand in a log: a share link's secret is in its path.
+fn without_secrets(path: &str) -> &str {
+    if path.starts_with("/v1/shared/") { "/v1/shared/…" } else { path }
 }
 
 /// The caller's `X-Request-Id` where it is short and plain, else a new one.

@@ -43,7 +43,9 @@ mod reads;
 mod rebuild;
 mod refunds;
 mod returns;
+mod saved;
 mod schema;
+mod shares;
 mod sites;
 mod store;
 mod suspicion;
@@ -74,6 +76,8 @@ pub use reads::{
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub use refunds::Refund;
 pub use returns::RETURNS_MAX;
+pub use saved::{SAVED_QUERIES_MAX, SavedQuery};
+pub use shares::{OpenShare, SHARES_MAX, Share};
 pub use sites::{SITES_MAX, Site};
 pub use store::{Fact, Store};
 pub use suspicion::ClickVerdict;

@@ -26,6 +26,7 @@ pub mod sql;
 pub mod export;
 pub mod link_clicks;
 pub mod link_signals;
+pub mod question;
 pub mod reports;
 
 pub use latency::LATENCY_ERROR;

@@ -21,6 +21,9 @@ mod outbound;
 mod postback_tokens;
 mod sites;
 
+mod saved_queries;
+mod shares;
+
 mod blocklist;
 mod clicks;
 mod commissions;
@@ -45,6 +48,8 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(outbound::routes(commands))
         .merge(postback_tokens::routes(commands))
         .merge(sites::routes(commands))
+        .merge(saved_queries::routes(commands))
+        .merge(shares::routes(commands))
         .merge(blocklist::routes(commands))
         .merge(clicks::routes(commands))
         .merge(programs::routes(commands))

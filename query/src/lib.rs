@@ -1,5 +1,5 @@
 //! The analysts' edge: queries ([`analytics`]), [`reports`] and everything that operators read ([`management`]).
-//! Commands enter elsewhere; nothing here changes anything.
+//! What share links show is [`shared`]. Commands enter elsewhere; nothing here changes anything.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,7 @@ pub mod analytics;
 pub mod export;
 pub mod management;
 pub mod reports;
+pub mod shared;
 
 mod format;
 mod freshness;

@@ -35,6 +35,7 @@ mod postback_tokens;
 mod preview;
 mod programs;
 mod qr;
+mod saved_queries;
 mod signals;
 mod sites;
 
@@ -127,6 +128,9 @@ pub fn routes(management: Management) -> Router {
         ("/v1/outbound-endpoints/{id}/deliveries", |context, of| Box::pin(outbound::deliveries(context, of))),
         ("/v1/fulfilments", |context, of| Box::pin(outbound::fulfilments(context, of))),
         ("/v1/postback-tokens", |context, of| Box::pin(postback_tokens::list(context, of))),
+        ("/v1/saved-queries", |context, of| Box::pin(saved_queries::list(context, of))),
+        ("/v1/saved-queries/{id}", |context, of| Box::pin(saved_queries::one(context, of))),
+        ("/v1/shares", |context, of| Box::pin(saved_queries::shares(context, of))),
         ("/v1/sites", |context, of| Box::pin(sites::list(context, of))),
         ("/v1/sites/{id}", |context, of| Box::pin(sites::one(context, of))),
         ("/v1/webhook-endpoints", |context, of| Box::pin(endpoints::list(context, of))),

@@ -2,18 +2,12 @@
 //! read, it waits its turn as queries do, and its rows are answered as a query's are.
 
 use http::{Method, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use weir_edge::request::{Context, JSON_MAX, from_value};
 use weir_edge::response::{Response, json as answer_json};
 use weir_edge::route::Router;
-use weir_engine::query::execute::QueryError;
-use weir_engine::query::reports::{
-    Asked, Report, Scope, attribution, cohort_revenue, experiment, funnel, heatmap, ltv, paths, retention,
-    rfm, subscriptions,
-};
-use weir_schemas::ids::Sequence;
+use weir_engine::query::reports::{AnyReport, Asked, Report, Scope};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
@@ -22,52 +16,44 @@ use crate::format::Format;
 
 /// Every report's route.
 pub fn routes(analytics: &Analytics) -> Router {
-    macro_rules! table {
-        ($($path:literal $report:ident)+) => {
-            Router::new()$(.route(Method::POST, concat!("/v1/reports/", $path), {
-                let analytics = analytics.clone();
-                move |context| {
-                    let analytics = analytics.clone();
-                    async move {
-                        let run = async |client: &_, scope: &_, spec: &$report::Spec, upto: Sequence| {
-                            $report::report(client, scope, spec, upto).await
-                        };
-                        answer(context, &analytics, run).await
-                    }
-                }
-            }))+
-        };
-    }
-    table! {
-        "funnel" funnel
-        "retention" retention
-        "cohort-revenue" cohort_revenue
-        "rfm" rfm
-        "ltv" ltv
-        "subscriptions" subscriptions
-        "attribution" attribution
-        "paths" paths
-        "experiment" experiment
-        "heatmap" heatmap
-    }
+    AnyReport::NAMES.iter().fold(Router::new(), |router, name| {
+        let analytics = analytics.clone();
+        router.route(Method::POST, &format!("/v1/reports/{name}"), move |context| {
+            answer(context, name, analytics.clone())
+        })
+    })
 }
 
-async fn answer<S: DeserializeOwned + Serialize>(
-    mut context: Context,
-    analytics: &Analytics,
-    run: impl AsyncFnOnce(&clickhouse::Client, &Scope, &S, Sequence) -> Result<Report, QueryError>,
-) -> Result<Response, Problem> {
+async fn answer(mut context: Context, name: &'static str, analytics: Analytics) -> Result<Response, Problem> {
     let principal = reader(&context)?;
     let format = Format::of(&context)?;
-    let (asked, spec): (Asked, S) = read(&mut context).await?;
+    let (asked, own) = Asked::split(context.json(JSON_MAX).await?);
+    let report = AnyReport::read(name, Value::Object(own))
+        .map_err(|problem| problem.unwrap_or_else(|| Problem::not_found("report")))?;
+    let asked = from_value(Value::Object(asked))?;
     let scope = Scope::build(&asked, principal.workspace, Timestamp::now(), principal.partner)?;
-    let work = async |client: &_, upto| run(client, &scope, &spec, upto).await;
-    let Worked { result: report, as_of, elapsed } = analytics.work(work).await?;
-    if let Some(file) = format.rows(analytics, &report.columns, &report.rows, as_of.seq).await? {
+    let worked = run(&analytics, &scope, &report).await?;
+    let Report { columns, rows, .. } = &worked.result;
+    if let Some(file) = format.rows(&analytics, columns, rows, worked.as_of.seq).await? {
         return Ok(file);
     }
+    Ok(answer_json(StatusCode::OK, &body(&scope, &report, worked)))
+}
+
+/// Runs a report when it is its turn, as of now.
+pub(crate) async fn run(
+    analytics: &Analytics,
+    scope: &Scope,
+    report: &AnyReport,
+) -> Result<Worked<Report>, Problem> {
+    analytics.work(async |client: &_, upto| report.run(client, scope, upto).await).await
+}
+
+/// What a report answered, as JSON.
+pub(crate) fn body(scope: &Scope, spec: &AnyReport, worked: Worked<Report>) -> Value {
+    let Worked { result: report, as_of, elapsed } = worked;
     let mut query = scope.resolved();
-    if let (Value::Object(query), Ok(Value::Object(own))) = (&mut query, serde_json::to_value(&spec)) {
+    if let (Value::Object(query), Value::Object(own)) = (&mut query, spec.members()) {
         query.extend(own);
     }
     let mut body = Map::new();
@@ -84,23 +70,11 @@ async fn answer<S: DeserializeOwned + Serialize>(
             "query": query,
         }),
     );
-    Ok(answer_json(StatusCode::OK, &body))
+    Value::Object(body)
 }
 
 /// A body's members that all reports share, and the others.
 pub(crate) async fn read<S: DeserializeOwned>(context: &mut Context) -> Result<(Asked, S), Problem> {
-    let body: Map<String, Value> = context.json(JSON_MAX).await?;
-    let (asked, own): (Map<_, _>, Map<_, _>) =
-        body.into_iter().partition(|(name, _)| Asked::NAMES.contains(&name.as_str()));
-    Ok((from_value(Value::Object(asked))?, from_value(Value::Object(own)).map_err(also_allowed)?))
-}
-
-/// A report's own members are not all that it takes.
-fn also_allowed(mut problem: Problem) -> Problem {
-    for error in &mut problem.errors {
-        if error.detail.starts_with("unknown field") {
-            error.detail.push_str(&format!(", beside {}", Asked::NAMES.join(", ")));
-        }
-    }
-    problem
+    let (asked, own) = Asked::split(context.json(JSON_MAX).await?);
+    Ok((from_value(Value::Object(asked))?, from_value(Value::Object(own)).map_err(Asked::also_allowed)?))
 }

@@ -13,7 +13,8 @@ use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::ids::{
     BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId,
-    OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SiteId, WorkspaceId,
+    OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId, ShareId, SiteId,
+    WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
@@ -22,6 +23,7 @@ use crate::partner::PartnerSpec;
 use crate::payout::{PayoutScope, PayoutStatus};
 use crate::postback::{PostbackSettings, PostbackStatus};
 use crate::program::ProgramSpec;
+use crate::saved::{SavedQuerySpec, ShareSpec};
 use crate::time::Timestamp;
 
 /// The `kind` byte of a journal entry.
@@ -289,6 +291,41 @@ pub enum Fact {
     DestinationUnblocked {
         /// Which.
         id: BlockId,
+    },
+    /// A query was saved.
+    SavedQueryCreated {
+        /// Its id.
+        id: SavedQueryId,
+        /// Checked.
+        spec: SavedQuerySpec,
+    },
+    /// A saved query was changed: the keys of `patch` replace those of the spec.
+    SavedQueryUpdated {
+        /// Which.
+        id: SavedQueryId,
+        /// Checked, together with what it leaves.
+        patch: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A saved query was deleted; links that share it stay as they are.
+    SavedQueryDeleted {
+        /// Which.
+        id: SavedQueryId,
+    },
+    /// A share link was made.
+    ShareCreated {
+        /// Its id.
+        id: ShareId,
+        /// What it answers, and until when.
+        spec: ShareSpec,
+        /// SHA-256 of the secret, in hex.
+        secret_sha256: String,
+        /// The first characters, to recognise it by.
+        hint: String,
+    },
+    /// A share link was revoked.
+    ShareRevoked {
+        /// Which.
+        id: ShareId,
     },
     /// A program was made.
     ProgramCreated {

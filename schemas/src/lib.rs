@@ -4,7 +4,7 @@
 //! edge saw ([`hit`]),
 //! what was made of it ([`click`], [`signal`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for
 //! the numbers ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`],
-//! [`partner`], [`commission`], [`ledger`], [`query`], [`live`], [`problem`]), and the warehouse's
+//! [`partner`], [`commission`], [`ledger`], [`query`], [`saved`], [`live`], [`json`], [`problem`]), and the warehouse's
 //! schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod event;
 pub mod fact;
 pub mod hit;
 pub mod ids;
+pub mod json;
 pub mod ledger;
 pub mod link;
 pub mod live;
@@ -31,6 +32,7 @@ pub mod postback;
 pub mod problem;
 pub mod program;
 pub mod query;
+pub mod saved;
 pub mod signal;
 pub mod time;
 pub mod wire;

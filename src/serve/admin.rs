@@ -44,7 +44,8 @@ pub(super) fn start(
             count_clicks(analytics.clone()),
             parts.addresses.public_url.clone(),
         )
-        .with_outbound(parts.outbound.clone(), config.outbound_private),
+        .with_outbound(parts.outbound.clone(), config.outbound_private)
+        .with_admin_url(parts.addresses.admin_url.clone()),
     );
     let management = Management::new(
         engine.books.clone(),
@@ -70,6 +71,7 @@ pub(super) fn start(
     let router = commands::routes(&commands)
         .merge(weir_query::reports::routes(&analytics))
         .merge(weir_query::export::routes(&analytics))
+        .merge(weir_query::shared::routes(engine.books.clone(), &analytics))
         .merge(weir_query::analytics::routes(analytics))
         .merge(weir_query::management::routes(management))
         .merge(weir_dashboard::routes(dashboard))

@@ -1,6 +1,6 @@
 //! `/openapi.json`: the contract as a document. Every route of the admin API is stated in [`OPERATIONS`]; a
 //! test holds the table against the routers. Bodies are the types of `schemas`, so they cannot drift from
-//! what is parsed.
+//! what is parsed. Long, because it is one table: every operation there is.
 
 use std::sync::LazyLock;
 
@@ -21,8 +21,10 @@ use weir_schemas::payout::{Payout, PayoutBatch};
 use weir_schemas::postback::PostbackSettings;
 use weir_schemas::program::{Program, ProgramSpec};
 use weir_schemas::query::Answer;
+use weir_schemas::saved::SavedQuerySpec;
 
 mod reports;
+mod saved;
 
 /// One operation.
 struct Operation {
@@ -257,6 +259,25 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Experiment")) -> 200 "Report", FORMAT;
     post "/v1/reports/heatmap" "Reports" heatmap "Where clicks are: on the earth, on a page"
         (Some("Heatmap")) -> 200 "Report", FORMAT;
+    post "/v1/saved-queries" "Saved queries" createSavedQuery
+        "Saves a query, or with `report` the question of a report or of the `overview`; it is checked as if asked"
+        (Some("SavedQuerySpec")) -> 201 "SavedQuery";
+    get "/v1/saved-queries" "Saved queries" listSavedQueries "Lists the saved queries, newest first"
+        (None) -> 200 "Page";
+    get "/v1/saved-queries/{id}" "Saved queries" readSavedQuery "Reads a saved query" (None) -> 200 "SavedQuery";
+    patch "/v1/saved-queries/{id}" "Saved queries" changeSavedQuery "Changes the fields given"
+        (Some("Any")) -> 200 "SavedQuery";
+    delete "/v1/saved-queries/{id}" "Saved queries" deleteSavedQuery
+        "Deletes a saved query; links that share it stay as they are" (None) -> 204 "";
+    post "/v1/shares" "Saved queries" createShare
+        "Makes a link that shows one question's answer to whoever has it; its `token` and `url` are shown once"
+        (Some("NewShare")) -> 201 "Share";
+    get "/v1/shares" "Saved queries" listShares "Lists the share links that are not revoked, newest first"
+        (None) -> 200 "Page";
+    delete "/v1/shares/{id}" "Saved queries" revokeShare "Revokes a share link" (None) -> 204 "";
+    get "/v1/shared/{token}" "Saved queries" readShared
+        "What a share link shows, without a key; 410 once it has expired or was revoked; 60 at once, one a second"
+        (None) -> 200 "Shared", FORMAT;
     get "/v1/live" "Live" live "A WebSocket of the subprotocol weir.v1.json" (None) -> 101 "";
     post "/v1/live/tickets" "Live" createTicket "A single-use ticket for a browser's WebSocket"
         (None) -> 201 "Any";
@@ -305,6 +326,8 @@ pub(super) fn document() -> Value {
     schemas.extend(reports::schemas());
     schemas.insert("NewSite".to_owned(), site_schema(false));
     schemas.insert("Site".to_owned(), site_schema(true));
+    schema_of::<SavedQuerySpec>(&mut schemas);
+    schemas.extend(saved::schemas());
     schemas.insert("Page".to_owned(), page_schema());
     schemas.insert("Problem".to_owned(), problem_schema());
     let mut paths = Map::new();

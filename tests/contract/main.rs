@@ -31,6 +31,7 @@ mod redirects;
 mod refunds;
 mod repeats;
 mod reports;
+mod saved;
 mod sessions;
 mod signals;
 mod stripe;

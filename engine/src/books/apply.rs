@@ -13,7 +13,8 @@ use weir_schemas::time::Timestamp;
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
     access, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger, links,
-    outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, sites, suspicion,
+    outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares, sites,
+    suspicion,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -174,6 +175,13 @@ impl Applying<'_> {
             Fact::ClickJudged { click, verdict, reason } => {
                 suspicion::judge(self, click, *verdict, reason.as_deref())
             }
+            Fact::SavedQueryCreated { id, spec } => saved::create(self, *id, spec),
+            Fact::SavedQueryUpdated { id, patch } => saved::update(self, *id, patch),
+            Fact::SavedQueryDeleted { id } => saved::delete(self, *id),
+            Fact::ShareCreated { id, spec, secret_sha256, hint } => {
+                shares::create(self, *id, spec, secret_sha256, hint)
+            }
+            Fact::ShareRevoked { id } => shares::revoke(self, *id),
             Fact::ProgramCreated { id, spec } => programs::create(self, *id, spec),
             Fact::ProgramUpdated { id, patch } => programs::update(self, *id, patch),
             Fact::PartnerCreated { id, spec, private } => partners::create(self, *id, spec, private.as_ref()),

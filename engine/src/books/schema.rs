@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 10;
+pub(super) const VERSION: i64 = 11;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -44,6 +44,8 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("payouts", "id"),
     ("payout_items", "payout, earning"),
     ("standings", "program, partner, month, currency"),
+    ("saved_queries", "id"),
+    ("shares", "id"),
     ("undecodable", "seq"),
 ];
 
@@ -253,6 +255,18 @@ CREATE TABLE standings (
     program INTEGER NOT NULL, partner INTEGER NOT NULL, month INTEGER NOT NULL, currency TEXT NOT NULL,
     orders INTEGER NOT NULL, revenue INTEGER NOT NULL,
     PRIMARY KEY (program, partner, month, currency)) STRICT, WITHOUT ROWID;
+
+-- partner: 0 where it is for the workspace's own people only
+CREATE TABLE saved_queries (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, partner INTEGER NOT NULL, spec TEXT NOT NULL,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+CREATE INDEX saved_queries_workspace ON saved_queries (workspace, id) WHERE deleted_at IS NULL;
+CREATE TABLE shares (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, partner INTEGER NOT NULL, spec TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL, hint TEXT NOT NULL, expires_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    revoked_at INTEGER) STRICT;
+CREATE INDEX shares_workspace ON shares (workspace, id);
+CREATE UNIQUE INDEX shares_secret ON shares (secret_sha256);
 
 CREATE TABLE undecodable (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL) STRICT;
 ";

@@ -7,6 +7,7 @@
 //! earned it; a conversion without one counts for its customer, and one without a customer for itself. Reports
 //! about money ([`cohort_revenue`], [`rfm`], [`ltv`], [`subscriptions`]) look at customers only.
 
+mod any;
 mod facts;
 mod periods;
 mod scope;
@@ -29,6 +30,7 @@ pub mod experiment;
 pub mod heatmap;
 mod statistics;
 
+pub use any::AnyReport;
 pub use periods::Period;
 pub use scope::{Asked, Scope};
 pub use step::{Step, Window};

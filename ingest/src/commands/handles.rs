@@ -36,6 +36,7 @@ pub struct Commands {
     pub(super) claims: Arc<Claims>,
     pub(super) count_clicks: CountClicks,
     public_url: String,
+    admin_url: String,
     pub(super) own_hosts: OwnHosts,
     outbound: Option<OutboundHandle>,
     outbound_private: bool,
@@ -59,13 +60,36 @@ impl Commands {
     ) -> Self {
         let own_hosts = OwnHosts::new(&public_url, books.links().clone());
         let (outbound, outbound_private) = (None, false);
-        Self { books, keyring, ids, claims, count_clicks, public_url, own_hosts, outbound, outbound_private }
+        let admin_url = public_url.clone();
+        Self {
+            books,
+            keyring,
+            ids,
+            claims,
+            count_clicks,
+            public_url,
+            admin_url,
+            own_hosts,
+            outbound,
+            outbound_private,
+        }
     }
 
     /// With the sender of outbound webhooks; `private`: they may go to addresses that are not public.
     pub fn with_outbound(mut self, outbound: OutboundHandle, private: bool) -> Self {
         (self.outbound, self.outbound_private) = (Some(outbound), private);
         self
+    }
+
+    /// With what links into the dashboard begin with, without a slash at its end.
+    pub fn with_admin_url(mut self, admin_url: String) -> Self {
+        self.admin_url = admin_url;
+        self
+    }
+
+    /// What links into the dashboard begin with.
+    pub(super) fn admin_url(&self) -> &str {
+        &self.admin_url
     }
 
     /// The sender of outbound webhooks, where there is one.

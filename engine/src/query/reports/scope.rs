@@ -1,6 +1,7 @@
 //! What every report is asked with: range, time zone and filters, as queries have them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use weir_schemas::ids::{PartnerId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, DateRange, Dimension, Field, Filter, Metric, Period, Query};
@@ -28,6 +29,21 @@ pub struct Asked {
 impl Asked {
     /// Their names, to tell them from a report's own members.
     pub const NAMES: [&'static str; 3] = ["date_range", "timezone", "filters"];
+
+    /// A body's members that all reports share, and the report's own.
+    pub fn split(body: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+        body.into_iter().partition(|(name, _)| Self::NAMES.contains(&name.as_str()))
+    }
+
+    /// What was said of a report's own members, told that these are not all that it takes.
+    pub fn also_allowed(mut problem: Problem) -> Problem {
+        for error in &mut problem.errors {
+            if error.detail.starts_with("unknown field") {
+                error.detail.push_str(&format!(", beside {}", Self::NAMES.join(", ")));
+            }
+        }
+        problem
+    }
 }
 
 fn default_range() -> DateRange {
