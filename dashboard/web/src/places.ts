@@ -33,6 +33,8 @@ export interface Place {
   /** the path of a line drawing on 20 × 20 */
   icon?: string;
   roles?: readonly Role[];
+  /** it shows the view's filters, so they go along when it is opened */
+  filtered?: boolean;
   /** other words that the command palette finds it by */
   words?: string;
 }
@@ -45,6 +47,7 @@ export const places: Place[] = [
     group: 'watch',
     icon: 'M3 16V9m4.7 7V4m4.6 12v-5M17 16V7',
     words: 'home dashboard clicks revenue live',
+    filtered: true,
     load: () => Promise.resolve({ default: Overview }),
   },
   {
@@ -55,7 +58,13 @@ export const places: Place[] = [
     words: 'slug redirect short url',
     load: () => import('./pages/Links.svelte'),
   },
-  { path: '/links/new', title: 'New link', load: () => import('./pages/LinkEditor.svelte') },
+  {
+    path: '/links/new',
+    title: 'New link',
+    roles: ['admin', 'editor'],
+    words: 'create',
+    load: () => import('./pages/LinkEditor.svelte'),
+  },
   { path: '/links/:id/edit', title: 'Edit link', load: () => import('./pages/LinkEditor.svelte') },
   { path: '/links/:id', title: 'Link', load: () => import('./pages/LinkDetail.svelte') },
   {
@@ -65,6 +74,69 @@ export const places: Place[] = [
     icon: 'M3 4.5h14v11H3zM3 8h14M5.5 6.3h.1M8 6.3h.1',
     words: 'snippet events page views weir.js',
     load: () => import('./pages/Sites.svelte'),
+  },
+  {
+    path: '/reports/funnels',
+    title: 'Funnels',
+    group: 'reports',
+    icon: 'M3 4.5h14l-5.3 6.4v5.2l-3.4-1.8v-3.4z',
+    words: 'steps drop off conversion',
+    filtered: true,
+    load: () => import('./pages/reports/Funnel.svelte'),
+  },
+  {
+    path: '/reports/retention',
+    title: 'Retention',
+    group: 'reports',
+    icon: 'M16 10a6 6 0 1 1-1.8-4.3M14.5 2.8v3.4h-3.4',
+    words: 'come back cohort',
+    filtered: true,
+    load: () => import('./pages/reports/Retention.svelte'),
+  },
+  {
+    path: '/reports/cohorts',
+    title: 'Cohorts',
+    group: 'reports',
+    icon: 'M3.5 4h13M3.5 8h9.5M3.5 12h6M3.5 16h3',
+    words: 'ltv lifetime value revenue',
+    filtered: true,
+    load: () => import('./pages/reports/Cohorts.svelte'),
+  },
+  {
+    path: '/reports/subscriptions',
+    title: 'Subscriptions',
+    group: 'reports',
+    icon: 'M3.5 14.5l4-4.5 3 2.5 6-7M12.5 5.5h4v4',
+    words: 'mrr churn arpu recurring revenue',
+    filtered: true,
+    load: () => import('./pages/reports/Subscriptions.svelte'),
+  },
+  {
+    path: '/reports/segments',
+    title: 'Customer segments',
+    group: 'reports',
+    icon: 'M3.5 3.5h5.5v5.5H3.5zM11 3.5h5.5v5.5H11zM3.5 11h5.5v5.5H3.5zM11 11h5.5v5.5H11z',
+    words: 'rfm champions lost',
+    filtered: true,
+    load: () => import('./pages/reports/Segments.svelte'),
+  },
+  {
+    path: '/reports/experiments',
+    title: 'Experiments',
+    group: 'reports',
+    icon: 'M7.5 3h5M8.5 3v5L4 15.2a1.2 1.2 0 0 0 1 1.8h10a1.2 1.2 0 0 0 1-1.8L11.5 8V3',
+    words: 'ab test variants split significance',
+    filtered: true,
+    load: () => import('./pages/reports/Experiments.svelte'),
+  },
+  {
+    path: '/reports/attribution',
+    title: 'Attribution',
+    group: 'reports',
+    icon: 'M5 14.5a2 2 0 1 0 0-.1M15 5.5a2 2 0 1 0 0-.1M6.5 13l7-6',
+    words: 'models paths markov shapley credit',
+    filtered: true,
+    load: () => import('./pages/reports/Attribution.svelte'),
   },
   {
     path: '/conversions',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { asDateRange, boundsBefore, boundsOf, buckets, DAY, HOUR, intervalOf, isRange } from './range';
+import { asDateRange, boundsOf, buckets, comparedBounds, DAY, HOUR, intervalOf, isRange } from './range';
 import { offsetAt, startOf } from './zone';
 
 const BERLIN = 'Europe/Berlin';
@@ -31,15 +31,23 @@ describe('a range', () => {
   });
 
   it('is compared with as much of the stretch before as has passed', () => {
-    expect(boundsBefore('today', 'UTC', now)).toEqual({
+    const before = (range: string) => comparedBounds(range, 'UTC', now, 'previous');
+    expect(before('today')?.passed).toEqual({
       start: at('2026-11-20T00:00:00Z'),
       end: at('2026-11-20T10:20:30Z'),
     });
     const week = boundsOf('7d', 'UTC', now);
-    const before = boundsBefore('7d', 'UTC', now);
-    expect(before?.start).toBe(week.start - 7 * DAY);
-    expect(before && before.end - before.start).toBe(now - week.start);
-    expect(boundsBefore('all', 'UTC', now)).toBeNull();
+    expect(before('7d')?.whole).toEqual({ start: week.start - 7 * DAY, end: week.start });
+    expect(before('7d')?.passed.end).toBe(now - 7 * DAY);
+    expect(before('all')).toBeNull();
+    expect(comparedBounds('7d', 'UTC', now, 'none')).toBeNull();
+  });
+
+  it('is compared with the same dates of the year before, in local time', () => {
+    const year = (range: string) => comparedBounds(range, BERLIN, now, 'year');
+    expect(asDateRange(year('mtd')!.whole)).toEqual(['2025-10-31T23:00:00Z', '2025-11-21T23:00:00Z']);
+    expect(asDateRange(year('mtd')!.passed)).toEqual(['2025-10-31T23:00:00Z', '2025-11-21T10:20:30Z']);
+    expect(asDateRange(year('2026-07-01..2026-07-02')!.whole)[0]).toBe('2025-06-30T22:00:00Z');
   });
 });
 

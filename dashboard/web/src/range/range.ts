@@ -107,16 +107,46 @@ export function boundsOf(range: string, zone: string, now: number): Bounds {
   return custom ? { start: startOf(custom[0], zone), end: startOf(shift(custom[1], 1), zone) } : days(7);
 }
 
-/** The stretch before, as long as what has passed of the range so far; null where nothing lies before. */
-export function boundsBefore(range: string, zone: string, now: number): Bounds | null {
-  if (range === 'all') return null;
+export const comparisons = {
+  previous: 'Period before',
+  year: 'Same period a year before',
+  none: 'No comparison',
+} as const;
+export type Comparison = keyof typeof comparisons;
+
+export function isComparison(text: string): text is Comparison {
+  return text in comparisons;
+}
+
+/** A stretch and how much of it had passed by the time of day that it is now. */
+export interface Compared {
+  whole: Bounds;
+  /** as long as what has passed of the range so far */
+  passed: Bounds;
+}
+
+/** What a range is compared with; null where nothing is, or nothing lies before. */
+export function comparedBounds(
+  range: string,
+  zone: string,
+  now: number,
+  comparison: Comparison,
+): Compared | null {
+  if (range === 'all' || comparison === 'none') return null;
   const { start, end } = boundsOf(range, zone, now);
   const passed = Math.min(end, Math.max(start, now)) - start;
-  if (range === 'today') {
-    const before = startOf(shift(localDate(now, zone), -1), zone);
-    return { start: before, end: before + passed };
+  let whole = { start: start - (end - start), end: start };
+  if (comparison === 'year') {
+    // The same dates, not the same number of days: of a leap year's February there is one day more.
+    const back = (at: number) => {
+      const date = localDate(at, zone);
+      return startOf(shift(date, 0, -12), zone) + (at - startOf(date, zone));
+    };
+    whole = { start: back(start), end: back(end) };
+  } else if (range === 'today') {
+    whole = { start: startOf(shift(localDate(now, zone), -1), zone), end: start };
   }
-  return { start: start - (end - start), end: start - (end - start) + passed };
+  return { whole, passed: { start: whole.start, end: Math.min(whole.end, whole.start + passed) } };
 }
 
 export function intervalOf({ start, end }: Bounds): Interval {

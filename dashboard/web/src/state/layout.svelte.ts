@@ -26,7 +26,7 @@ class Layout {
   private readonly narrowQuery = matchMedia('(max-width: 900px)');
   narrow = $state(this.narrowQuery.matches);
   drawer = $state(false);
-  palette = $state(false);
+  palette = $state<'find' | 'keys' | null>(null);
 
   constructor() {
     this.narrowQuery.addEventListener('change', ({ matches }) => {
@@ -41,6 +41,10 @@ class Layout {
       this.rail = !this.rail;
       this.keep();
     }
+  }
+
+  show(what: 'find' | 'keys'): void {
+    this.palette = what;
   }
 
   fold(group: string): void {

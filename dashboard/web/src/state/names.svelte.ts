@@ -1,36 +1,65 @@
-// The names of links whose ids appear in answers. Asked for once each, a few at a time, and kept while the
-// page lives.
+// The names of what answers mention by id: links, partners, programs. Asked for once each, a few at a time, and
+// kept while the page lives.
 
 import { get } from '../api/client';
 import type { Link, Page } from '../api/types';
+import { dimensionName } from '../format/dimension';
+import type { Cell } from '../live/protocol';
 import { SvelteMap } from 'svelte/reactivity';
+
+interface Named {
+  id: string;
+  name?: string;
+  slug?: string;
+}
 
 const names = new SvelteMap<string, string>();
 const asked = new Set<string>();
-/** The list's first page names the links that most answers mention; stragglers are asked for one by one. */
+const lists: Record<string, string> = { lnk: '/v1/links', ptn: '/v1/partners', prg: '/v1/programs' };
+/** A list's first page names what most answers mention; stragglers are asked for one by one. */
 const FIRST_PAGE = 200;
 const MOST_STRAGGLERS = 200;
-let first: Promise<void> | null = null;
+const first = new Map<string, Promise<void>>();
+
+function remember(named: Named): void {
+  const name = named.slug === undefined ? named.name : `/${named.slug}`;
+  if (name !== undefined && names.get(named.id) !== name) names.set(named.id, name);
+}
 
 export function rememberLink(link: Pick<Link, 'id' | 'slug'>): void {
-  if (names.get(link.id) !== link.slug) names.set(link.id, link.slug);
+  remember({ id: link.id, slug: link.slug });
 }
 
-export function linkName(id: string): string {
-  if (!id.startsWith('lnk_')) return id;
+/** What people call it; the id itself until that is known, and for what has no name. */
+export function nameOf(id: string): string {
+  const list = lists[id.slice(0, id.indexOf('_'))];
+  if (!list) return id;
   const name = names.get(id);
-  if (name === undefined) queueMicrotask(() => void ask(id));
-  return name === undefined ? id : `/${name}`;
+  if (name === undefined) queueMicrotask(() => void ask(list, id));
+  return name ?? id;
 }
 
-async function ask(id: string): Promise<void> {
+export const linkName = nameOf;
+
+/** A dimension's cell in words. */
+export function valueName(dimension: string, cell: Cell): string {
+  return typeof cell === 'string' && /^(lnk|ptn|prg)_/.test(cell)
+    ? nameOf(cell)
+    : dimensionName(dimension, cell);
+}
+
+async function ask(list: string, id: string): Promise<void> {
   if (asked.has(id) || asked.size > MOST_STRAGGLERS) return;
   asked.add(id);
   try {
-    first ??= get<Page<Link>>(`/v1/links?limit=${FIRST_PAGE}`).then(({ data }) => data.forEach(rememberLink));
-    await first;
-    if (!names.has(id)) rememberLink(await get<Link>(`/v1/links/${encodeURIComponent(id)}`));
+    let page = first.get(list);
+    if (!page) {
+      page = get<Page<Named>>(`${list}?limit=${FIRST_PAGE}`).then(({ data }) => data.forEach(remember));
+      first.set(list, page);
+    }
+    await page;
+    if (!names.has(id)) remember(await get<Named>(`${list}/${encodeURIComponent(id)}`));
   } catch {
-    // The id itself is shown: a deleted link still has its history.
+    // The id itself is shown: what was deleted still has its history.
   }
 }

@@ -1,13 +1,17 @@
 // What every page shows numbers of: range, timezone, currency and filters. The address bar is the only copy.
 
 import type { Filter, FilterValue } from '../live/protocol';
-import { boundsOf, intervalOf, isRange, MINUTE } from '../range/range';
+import { boundsOf, comparedBounds, intervalOf, isComparison, isRange, MINUTE } from '../range/range';
 import { zoneExists } from '../range/zone';
 import { route } from './route.svelte';
 import { session } from './session.svelte';
 
 export const filterable = [
   'link',
+  'partner',
+  'program',
+  'variant',
+  'continent',
   'country',
   'region',
   'city',
@@ -33,6 +37,12 @@ class View {
     const zone = route.params.get('tz') ?? session.now?.workspace.timezone ?? 'UTC';
     return zoneExists(zone) ? zone : 'UTC';
   });
+  readonly compare = $derived.by(() => {
+    const compare = route.params.get('compare') ?? 'previous';
+    return isComparison(compare) ? compare : 'previous';
+  });
+  /** What the range is compared with; null where nothing is. */
+  readonly before = $derived(comparedBounds(this.range, this.zone, this.minute, this.compare));
   readonly chosenCurrency = $derived(route.params.get('currency'));
   readonly bounds = $derived(boundsOf(this.range, this.zone, this.minute));
   readonly interval = $derived(intervalOf(this.bounds));
@@ -79,12 +89,11 @@ class View {
     this.show(params);
   }
 
-  /** Another page with the same range, zone and currency. */
-  href(path: string): string {
+  /** Another page with the same range, comparison, zone and currency, and where it shows them, filters. */
+  href(path: string, filtered = false): string {
     const kept = new URLSearchParams();
-    for (const name of ['range', 'tz', 'currency']) {
-      const value = route.params.get(name);
-      if (value !== null) kept.set(name, value);
+    for (const name of ['range', 'compare', 'tz', 'currency', ...(filtered ? filterable : [])]) {
+      for (const value of route.params.getAll(name)) kept.append(name, value);
     }
     const query = kept.toString();
     return query === '' ? path : `${path}?${query}`;
