@@ -30,6 +30,7 @@ pub(crate) async fn first_start(
             name: "Weir".to_owned(),
             currency: Currency::USD,
             timezone: "UTC".to_owned(),
+            key: None,
         };
         submit(books, fact).await?;
     }

@@ -30,6 +30,7 @@ mod admin;
 mod housekeeping;
 mod openapi;
 mod operations;
+mod operator;
 mod public;
 mod run_file;
 
@@ -118,6 +119,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         metrics,
         backlog,
         addresses,
+        started_at: Timestamp::now(),
     });
     let (stop, stopped) = watch::channel(false);
     let lanes = std::mem::take(&mut engine.lanes);
@@ -170,6 +172,7 @@ pub(crate) struct Parts {
     /// Clicks that an earlier run answered and this one has still to store.
     pub backlog: u64,
     pub addresses: Addresses,
+    pub started_at: Timestamp,
 }
 
 /// Where the engine is reached.

@@ -15,6 +15,7 @@
 mod access;
 mod apply;
 mod attribution;
+mod audit;
 mod blocklist;
 mod check;
 mod clicks;
@@ -55,6 +56,7 @@ mod waiting;
 pub use crate::endpoints::SECRET_CONTEXT as ENDPOINT_SECRET_CONTEXT;
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
 pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX, WINDOW_MS};
+pub use audit::{AuditFilter, AuditLine};
 pub use blocklist::BlockedPattern;
 pub use commissions::CommissionFilter;
 pub use deliveries::{Delivery, DeliveryOutcome};

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use weir_schemas::fact::ClickFacts;
 use weir_schemas::ids::{ClickId, Sequence, WorkspaceId};
+use weir_schemas::time::Timestamp;
 
 use crate::journal::{Family, JournalReader};
 use crate::watermark::Watermark;
@@ -22,6 +23,7 @@ use crate::watermark::Watermark;
 mod batch;
 pub mod block;
 mod connection;
+mod dead_letters;
 mod erase;
 mod find_click;
 mod follower;
@@ -31,6 +33,7 @@ mod rebuild;
 pub mod rows;
 
 pub use connection::{Connection, Endpoint, Locate, NotRunning};
+pub use dead_letters::{DEAD_LETTERS_MAX, DeadLetter, StillRefused, TriedAgain};
 pub use erase::erase;
 pub use follower::{EffectsOf, Sources};
 pub use progress::seen;
@@ -96,6 +99,9 @@ struct Shared {
     read_traffic: AtomicU64,
     stored_traffic: AtomicU64,
     dead_traffic: AtomicU64,
+    started: Timestamp,
+    /// One at a time: two would both find a row missing and store it twice.
+    trying_again: tokio::sync::Mutex<()>,
     state: Mutex<WarehouseState>,
     stop: AtomicBool,
     give_up_at: Mutex<Option<Instant>>,
@@ -151,6 +157,8 @@ impl Warehouse {
             read_traffic: AtomicU64::new(0),
             stored_traffic: AtomicU64::new(0),
             dead_traffic: AtomicU64::new(0),
+            started: Timestamp::now(),
+            trying_again: tokio::sync::Mutex::new(()),
             state: Mutex::new(WarehouseState::Starting),
             stop: AtomicBool::new(false),
             give_up_at: Mutex::new(None),
@@ -215,6 +223,33 @@ impl Warehouse {
     ) -> Result<Option<ClickFacts>, clickhouse::error::Error> {
         let client = self.client().map_err(|error| clickhouse::error::Error::Custom(error.to_string()))?;
         find_click::find_click(&client, workspace, id).await
+    }
+
+    /// What was put aside behind `(sequence, sub)`, in the journal's order, at most [`DEAD_LETTERS_MAX`] rows.
+    pub async fn dead_letters(
+        &self,
+        after: (Sequence, u16),
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, clickhouse::error::Error> {
+        let client = self.client().map_err(|error| clickhouse::error::Error::Custom(error.to_string()))?;
+        dead_letters::list(&client, self.shared.node, after, limit).await
+    }
+
+    /// Tries to store again what was put aside: the rows of `sequences`, or the first [`DEAD_LETTERS_MAX`] there are.
+    pub async fn retry_dead_letters(
+        &self,
+        sequences: Option<&[Sequence]>,
+    ) -> Result<TriedAgain, clickhouse::error::Error> {
+        let _turn = self.shared.trying_again.lock().await;
+        let client = self.client().map_err(|error| clickhouse::error::Error::Custom(error.to_string()))?;
+        // No insert that ClickHouse remembers: what is there is asked first.
+        let generation = Timestamp::now().0.unsigned_abs();
+        let writer = batch::Writer { node: self.shared.node, generation };
+        let (tried, traffic) = dead_letters::retry(&client, writer, sequences, self.shared.started).await?;
+        // What an earlier run put aside was never counted by this one.
+        self.shared.dead_traffic.fetch_sub(traffic, Ordering::AcqRel);
+        self.shared.stored_traffic.fetch_add(traffic, Ordering::AcqRel);
+        Ok(tried)
     }
 
     /// How it is.

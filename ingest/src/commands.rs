@@ -14,6 +14,7 @@ mod links;
 pub mod slug;
 
 pub mod keys;
+mod workspaces;
 
 mod endpoints;
 
@@ -44,6 +45,7 @@ pub use new_ids::NewIds;
 pub fn routes(commands: &Arc<Commands>) -> Router {
     links::routes(commands)
         .merge(keys::routes(commands))
+        .merge(workspaces::routes(commands))
         .merge(endpoints::routes(commands))
         .merge(outbound::routes(commands))
         .merge(postback_tokens::routes(commands))

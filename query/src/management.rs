@@ -38,6 +38,7 @@ mod qr;
 mod saved_queries;
 mod signals;
 mod sites;
+mod workspaces;
 
 /// Who may read what belongs to the whole workspace.
 const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer];
@@ -122,6 +123,9 @@ pub fn routes(management: Management) -> Router {
         ("/v1/accounts", |context, of| Box::pin(accounts::list(context, of))),
         ("/v1/accounts/{id}", |context, of| Box::pin(accounts::one(context, of))),
         ("/v1/accounts/{id}/entries", |context, of| Box::pin(accounts::entries(context, of))),
+        ("/v1/workspace", |context, of| Box::pin(workspaces::own(context, of))),
+        ("/v1/workspaces", |context, of| Box::pin(workspaces::list(context, of))),
+        ("/v1/admin/audit", |context, of| Box::pin(workspaces::audit(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
         ("/v1/outbound-endpoints", |context, of| Box::pin(outbound::list(context, of))),
         ("/v1/outbound-endpoints/{id}", |context, of| Box::pin(outbound::one(context, of))),

@@ -86,6 +86,14 @@ pub enum Fact {
         currency: crate::money::Currency,
         /// IANA name.
         timezone: String,
+        /// Its first key, of role `admin`; the engine's first workspace gets its own in a fact of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<FirstKey>,
+    },
+    /// A workspace was changed: the keys of `patch` replace those it had.
+    WorkspaceUpdated {
+        /// Validated: `name`, `currency`, `timezone`.
+        patch: serde_json::Map<String, serde_json::Value>,
     },
     /// An API key was made.
     KeyCreated {
@@ -472,6 +480,17 @@ pub enum Fact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(pub String);
+
+/// The key that a workspace is made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstKey {
+    /// Its id.
+    pub id: KeyId,
+    /// SHA-256 of the secret, in hex.
+    pub secret_sha256: String,
+    /// The first characters, to recognise it by.
+    pub hint: String,
+}
 
 /// What an API key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -16,7 +16,7 @@ use weir_query::analytics::Analytics;
 use weir_query::management::Management;
 use weir_schemas::time::Timestamp;
 
-use super::{Parts, openapi, operations, public};
+use super::{Parts, openapi, operations, operator, public};
 use crate::config::Config;
 use crate::engine::{Engine, Failure};
 
@@ -77,6 +77,7 @@ pub(super) fn start(
         .merge(weir_dashboard::routes(dashboard))
         .merge(operations::probes(parts))
         .merge(operations::metrics(parts))
+        .merge(operator::routes(engine, parts))
         .merge(openapi::route());
     // A route that the document does not state is a mistake of ours, found by every test that starts the engine.
     debug_assert_eq!(openapi::differences(&router), Vec::<String>::new());

@@ -284,6 +284,23 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/keys" "Keys" createKey "Makes an API key; its secret is shown once" (Some("Any")) -> 201 "Any";
     get "/v1/keys" "Keys" listKeys "Lists the keys" (None) -> 200 "Page";
     delete "/v1/keys/{id}" "Keys" revokeKey "Revokes a key" (None) -> 204 "";
+    get "/v1/workspace" "Workspaces" readWorkspace "The caller's own workspace" (None) -> 200 "Any";
+    patch "/v1/workspace" "Workspaces" changeWorkspace "Changes `name`, `currency` or `timezone`"
+        (Some("Any")) -> 200 "Any";
+    get "/v1/workspaces" "Workspaces" listWorkspaces
+        "Every workspace of the engine, for admins of the first; the others see theirs alone" (None) -> 200 "Page";
+    post "/v1/workspaces" "Workspaces" createWorkspace
+        "Makes a workspace: `name`, `currency`, `timezone`; `key`, its first, is shown once" (Some("Any")) -> 201 "Any";
+    get "/v1/admin/health" "Operations" engineHealth
+        "How far each follower is, what waits, what was dropped or refused and why, what the machine has left"
+        (None) -> 200 "Any";
+    get "/v1/admin/dead-letters" "Operations" listDeadLetters "What ClickHouse would not take, and why"
+        (None) -> 200 "Page", PAGE;
+    post "/v1/admin/dead-letters/retry" "Operations" retryDeadLetters
+        "Tries to store them again: those of `sequences`, or all (up to 1,000 at a time)" (Some("Any")) -> 200 "Any";
+    get "/v1/admin/audit" "Operations" listAudit "Who changed what, the last change first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("action", "Such as `link_created`"), ("actor", "A key's id, or `system`"), ("subject", "An id")];
     post "/v1/session" "Session" signIn "Begins a session of the dashboard" (Some("Any")) -> 204 "";
     get "/v1/session" "Session" session "Who is signed in" (None) -> 200 "Any";
     delete "/v1/session" "Session" signOut "Ends the session" (None) -> 204 "";

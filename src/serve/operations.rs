@@ -84,7 +84,7 @@ pub(super) fn metrics(parts: &Arc<Parts>) -> Router {
 /// The conservation of clicks: `accepted = stored + waiting + dead_lettered` and `answered = accepted +
 /// dropped`. Each is read from who counts it, the later stations first, so that a scrape under load never
 /// shows more stored than accepted.
-fn export(parts: &Parts) {
+pub(super) fn export(parts: &Parts) {
     let stored = parts.warehouse.conservation();
     let recorded = parts.recorder.conservation();
     let accepted = recorded.accepted - recorded.recovered - recorded.refused + parts.backlog;

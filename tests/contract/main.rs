@@ -21,6 +21,7 @@ mod keys;
 mod links;
 mod live;
 mod operations;
+mod operator;
 mod outbound;
 mod payouts;
 mod preview;

@@ -38,7 +38,7 @@ fn exactly_the_rows_that_cannot_be_stored_are_put_aside() {
         engine.call("POST", "/v1/conversions", Some(&body), 201);
     }
     assert_eq!(engine.counts("link", "clicks", None), [(link.clone(), (CLICKS - poisoned) as i64)].into());
-    assert_eq!(engine.counts("link", "conversions", None), [(link, 3)].into());
+    assert_eq!(engine.counts("link", "conversions", None), [(link.clone(), 3)].into());
 
     let dead =
         |source: &str| clickhouse.run(&format!("SELECT count() FROM dead_letter WHERE source = '{source}'"));
@@ -71,4 +71,44 @@ fn exactly_the_rows_that_cannot_be_stored_are_put_aside() {
     );
     assert_eq!(dead("clicks"), poisoned.to_string());
     assert_eq!(dead("effects"), "3");
+
+    // The operator sees them, page by page, and tries again before the cause is mended: nothing changes.
+    let mut listed = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = engine.call("GET", &format!("/v1/admin/dead-letters?limit=5&cursor={cursor}"), None, 200);
+        listed.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(listed.len() as u64, poisoned + 3);
+    assert!(listed.iter().all(|row| row["reason"].as_str().unwrap().contains("no_poison")), "{listed:?}");
+    let retry = |body| engine.call("POST", "/v1/admin/dead-letters/retry", Some(&body), 200);
+    let tried = retry(json!({}));
+    assert_eq!(
+        (&tried["stored"], tried["refused"].as_array().map(Vec::len)),
+        (&json!(0), Some(listed.len()))
+    );
+    assert_eq!(dead("clicks"), poisoned.to_string());
+
+    // One table is mended: its rows are stored once, the others stay; then the rest, by name.
+    clickhouse.run("ALTER TABLE clicks DROP CONSTRAINT no_poison");
+    let first = &listed.iter().find(|row| row["source"] == "clicks").unwrap()["sequence"];
+    assert_eq!(retry(json!({"sequences": [first]})), json!({"stored": 1, "refused": []}));
+    assert_eq!(retry(json!({"sequences": [first]})), json!({"stored": 0, "refused": []}));
+    let tried = retry(json!({}));
+    assert_eq!(
+        (&tried["stored"], tried["refused"].as_array().map(Vec::len)),
+        (&json!(poisoned - 1), Some(3))
+    );
+    clickhouse.run("ALTER TABLE effects DROP CONSTRAINT no_poison");
+    assert_eq!(retry(json!({})), json!({"stored": 3, "refused": []}));
+    assert_eq!(clickhouse.run("SELECT count() FROM dead_letter"), "0");
+    assert_eq!(engine.counts("link", "clicks", None), [(link.clone(), CLICKS as i64 + 1)].into());
+    assert_eq!(engine.counts("link", "conversions", None), [(link, 6)].into());
+    let metrics = engine.metrics();
+    assert_eq!(metrics["weir_clicks_dead_lettered_total"], 0.0, "this run put nothing aside");
+    assert_eq!(metrics["weir_clicks_stored_total"], metrics["weir_clicks_accepted_total"]);
 }

@@ -2,14 +2,17 @@
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
-use weir_schemas::fact::{Role, Sealed};
+use serde_json::{Map, Value};
+use weir_schemas::fact::{FirstKey, Role, Sealed};
 use weir_schemas::ids::{EndpointId, KeyId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::apply::{Applying, Touched};
+use super::conversion_row::read_currency;
 use super::outcome::{Applied, Outcome};
+use super::reads::{ReadError, Reads};
 
 /// A workspace as it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +77,7 @@ pub(super) fn create_workspace(
     name: &str,
     currency: Currency,
     timezone: &str,
+    key: Option<&FirstKey>,
 ) -> Applied<Outcome> {
     let id: u32 = tx.db.query_row("SELECT coalesce(max(id), 0) + 1 FROM workspaces", [], |row| row.get(0))?;
     tx.db.prepare_cached("INSERT INTO workspaces VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
@@ -90,7 +94,42 @@ pub(super) fn create_workspace(
         timezone: timezone.to_owned(),
         created_at: tx.at,
     };
+    if let Some(FirstKey { id, secret_sha256, hint }) = key {
+        let (role, partner) = (Role::Admin, None);
+        let key = NewKey { id: *id, name: "first key", role, partner, secret_sha256, hint };
+        let own = std::mem::replace(&mut tx.workspace, workspace.id);
+        let made = create_key(tx, &key);
+        tx.workspace = own;
+        made?;
+    }
     Ok(Outcome::new(201, &workspace)?)
+}
+
+pub(super) fn update_workspace(tx: &mut Applying<'_>, patch: &Map<String, Value>) -> Applied<Outcome> {
+    let text = |name: &str| patch.get(name).and_then(Value::as_str);
+    let mut statement = tx.db.prepare_cached(
+        "UPDATE workspaces SET name = coalesce(?2, name), currency = coalesce(?3, currency),
+            timezone = coalesce(?4, timezone)
+         WHERE id = ?1 RETURNING id, name, currency, timezone, created_at",
+    )?;
+    let changed = statement
+        .query_row(params![tx.workspace.0, text("name"), text("currency"), text("timezone")], workspace_row)
+        .optional()?;
+    match changed {
+        Some(workspace) => Ok(Outcome::new(200, &workspace)?),
+        None => Err(Problem::not_found("workspace").into()),
+    }
+}
+
+/// A row of id, name, currency, timezone, created_at.
+fn workspace_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Workspace> {
+    Ok(Workspace {
+        id: WorkspaceId(row.get(0)?),
+        name: row.get(1)?,
+        currency: read_currency(&row.get::<_, String>(2)?),
+        timezone: row.get(3)?,
+        created_at: Timestamp(row.get(4)?),
+    })
 }
 
 pub(super) fn create_key(tx: &mut Applying<'_>, key: &NewKey<'_>) -> Applied<Outcome> {
@@ -237,4 +276,24 @@ pub(super) fn fix_mode(tx: &Applying<'_>, id: EndpointId, livemode: bool) -> App
         .prepare_cached("UPDATE endpoints SET livemode = ?2 WHERE id = ?1")?
         .execute(params![id.0 as i64, livemode])?;
     Ok(())
+}
+
+const WORKSPACE: &str = "SELECT id, name, currency, timezone, created_at FROM workspaces";
+
+impl Reads {
+    /// A workspace.
+    pub fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, ReadError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(&format!("{WORKSPACE} WHERE id = ?1"))?;
+            Ok(statement.query_row([id.0], workspace_row).optional()?)
+        })
+    }
+
+    /// Every workspace of the engine, the first one first.
+    pub fn workspaces(&self) -> Result<Vec<Workspace>, ReadError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(&format!("{WORKSPACE} ORDER BY id"))?;
+            Ok(statement.query_map([], workspace_row)?.collect::<Result<_, _>>()?)
+        })
+    }
 }

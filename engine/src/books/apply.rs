@@ -12,8 +12,8 @@ use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::{
-    access, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger, links,
-    outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares, sites,
+    access, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger,
+    links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares, sites,
     suspicion,
 };
 
@@ -71,6 +71,7 @@ pub(super) fn apply(
         Err(Stop::Failed(error)) => return Err(error),
     };
     db.prepare_cached("RELEASE fact")?.execute([])?;
+    audit::note(db, seq, recorded, &outcome)?;
     if let Some(request) = &recorded.request {
         db.prepare_cached("INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             workspace.0,
@@ -105,9 +106,10 @@ fn earlier_answer(
 impl Applying<'_> {
     fn fact(&mut self, fact: &Fact) -> Applied<Outcome> {
         match fact {
-            Fact::WorkspaceCreated { name, currency, timezone } => {
-                access::create_workspace(self, name, *currency, timezone)
+            Fact::WorkspaceCreated { name, currency, timezone, key } => {
+                access::create_workspace(self, name, *currency, timezone, key.as_ref())
             }
+            Fact::WorkspaceUpdated { patch } => access::update_workspace(self, patch),
             Fact::KeyCreated { id, name, role, partner, secret_sha256, hint } => {
                 let key =
                     access::NewKey { id: *id, name, role: *role, partner: *partner, secret_sha256, hint };

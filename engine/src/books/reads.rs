@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 use weir_schemas::conversion::{Attribution, Conversion};
 use weir_schemas::effect::Effect;
@@ -16,9 +16,9 @@ use weir_schemas::ids::{
 use weir_schemas::link::Link;
 use weir_schemas::time::Timestamp;
 
-use super::access::{ApiKey, WebhookEndpoint, Workspace};
+use super::access::{ApiKey, WebhookEndpoint};
 use super::attribution::Candidate;
-use super::conversion_row::{self, ConversionRow, click_bytes, read_click, read_currency};
+use super::conversion_row::{self, ConversionRow, click_bytes, read_click};
 use super::deliveries::Delivery;
 use super::outcome::StoreError;
 use super::{links, store};
@@ -184,25 +184,6 @@ impl Reads {
             idle.push(db);
         }
         result
-    }
-
-    /// A workspace.
-    pub fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, ReadError> {
-        self.read(|db| {
-            let row = db
-                .prepare_cached("SELECT name, currency, timezone, created_at FROM workspaces WHERE id = ?1")?
-                .query_row([id.0], |row| {
-                    Ok(Workspace {
-                        id,
-                        name: row.get(0)?,
-                        currency: read_currency(&row.get::<_, String>(1)?),
-                        timezone: row.get(2)?,
-                        created_at: Timestamp(row.get(3)?),
-                    })
-                })
-                .optional()?;
-            Ok(row)
-        })
     }
 
     /// Every key of a workspace, revoked ones included, the newest first.

@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 11;
+pub(super) const VERSION: i64 = 12;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -46,6 +46,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("standings", "program, partner, month, currency"),
     ("saved_queries", "id"),
     ("shares", "id"),
+    ("audit", "seq"),
     ("undecodable", "seq"),
 ];
 
@@ -267,6 +268,11 @@ CREATE TABLE shares (
     revoked_at INTEGER) STRICT;
 CREATE INDEX shares_workspace ON shares (workspace, id);
 CREATE UNIQUE INDEX shares_secret ON shares (secret_sha256);
+-- who changed what; see books/audit.rs
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL,
+    action TEXT NOT NULL, subject TEXT, fields TEXT NOT NULL, status INTEGER NOT NULL) STRICT;
+CREATE INDEX audit_workspace ON audit (workspace, seq);
 
 CREATE TABLE undecodable (seq INTEGER PRIMARY KEY, reason TEXT NOT NULL) STRICT;
 ";

@@ -46,7 +46,7 @@ fn bench() -> Bench {
     let store = Store::open(&dir.path().join("books.db")).unwrap();
     let mut bench = Bench { _dir: dir, store, facts: Vec::new(), request: None, later: 0 };
     let name = "shop".to_owned();
-    bench.apply(What::WorkspaceCreated { name, currency: Currency::EUR, timezone: "UTC".into() });
+    bench.apply(What::WorkspaceCreated { name, currency: Currency::EUR, timezone: "UTC".into(), key: None });
     let endpoint = What::EndpointCreated {
         id: ENDPOINT,
         provider: "stripe".into(),

@@ -94,7 +94,11 @@ impl Batch {
             let total = items.len() as u64;
             let missing =
                 if ambiguous { missing(client, writer.node, table, range, items).await? } else { items };
-            let dead = insert_items(block, client, writer, table, &missing).await?;
+            let refused = insert_items(block, client, writer, table, &missing).await?;
+            for (item, reason) in &refused {
+                bury(client, writer.node, table, item, reason).await?;
+            }
+            let dead = refused.len() as u64;
             let (alive, lost) = match table {
                 "clicks" => (&mut inserted.clicks, &mut inserted.dead_traffic),
                 "events" => (&mut inserted.events, &mut inserted.dead_traffic),
@@ -148,25 +152,41 @@ async fn missing<'a>(
             .param("from_table", table)
     };
     let dead = format!("SELECT seq, sub FROM dead_letter WHERE {BETWEEN} AND source = {{from_table:String}}");
-    let mut there: HashSet<(u64, u16)> = ask(dead).fetch_all::<(u64, u16)>().await?.into_iter().collect();
-    let count: u64 = ask(format!("SELECT count() FROM {table} WHERE {BETWEEN}")).fetch_one().await?;
-    if count > 0 {
-        let sub = if table == "effects" { "sub" } else { "toUInt16(0)" };
-        let sql = format!("SELECT seq, {sub} AS sub FROM {table} WHERE {BETWEEN}");
-        there.extend(ask(sql).fetch_all::<(u64, u16)>().await?);
-    }
+    let dead: Vec<(u64, u16)> = ask(dead).fetch_all().await?;
+    let mut there = there(client, node, table, range).await?;
+    there.extend(dead);
     Ok(items.into_iter().filter(|item| !there.contains(&item.identity())).collect())
 }
 
-/// Inserts `items`; a row that ClickHouse cannot take is bisected out into `dead_letter`. Gives how many went there.
-async fn insert_items(
+/// Which rows of the range a table has.
+async fn there(
+    client: &Client,
+    node: u16,
+    table: &str,
+    range: Range,
+) -> Result<HashSet<(u64, u16)>, ClickHouseError> {
+    let ask = |sql: &str| {
+        let query = client.query(sql).param("node", node);
+        query.param("after", range.after).param("upto", range.upto)
+    };
+    let count: u64 = ask(&format!("SELECT count() FROM {table} WHERE {BETWEEN}")).fetch_one().await?;
+    if count == 0 {
+        return Ok(HashSet::new());
+    }
+    let sub = if table == "effects" { "sub" } else { "toUInt16(0)" };
+    let rows = ask(&format!("SELECT seq, {sub} AS sub FROM {table} WHERE {BETWEEN}"));
+    Ok(rows.fetch_all::<(u64, u16)>().await?.into_iter().collect())
+}
+
+/// Inserts `items`; gives the rows that ClickHouse cannot take, found by halving, each with its reason.
+async fn insert_items<'a>(
     block: &mut ClickBlock,
     client: &Client,
     writer: Writer,
     table: &str,
-    items: &[Item<'_>],
-) -> Result<u64, ClickHouseError> {
-    let mut dead = 0;
+    items: &[Item<'a>],
+) -> Result<Vec<(Item<'a>, String)>, ClickHouseError> {
+    let mut refused = Vec::new();
     let mut parts = vec![items];
     while let Some(part) = parts.pop() {
         if part.is_empty() {
@@ -180,10 +200,7 @@ async fn insert_items(
         match result {
             Ok(()) => {}
             Err(error) if !is_about_data(&error) => return Err(error),
-            Err(error) if part.len() == 1 => {
-                bury(client, writer.node, table, &part[0], &error.to_string()).await?;
-                dead += 1;
-            }
+            Err(error) if part.len() == 1 => refused.push((part[0], error.to_string())),
             Err(_) => {
                 let (left, right) = part.split_at(part.len() / 2);
                 parts.push(right);
@@ -191,7 +208,60 @@ async fn insert_items(
             }
         }
     }
-    Ok(dead)
+    Ok(refused)
+}
+
+/// Inserts rows once more that were put aside. Gives for each whether it is in its table now, or why not.
+pub(super) async fn insert_again(
+    client: &Client,
+    writer: Writer,
+    rows: &[Buried],
+) -> Result<Vec<Result<(), String>>, ClickHouseError> {
+    let mut results: Vec<Result<(), String>> = vec![Ok(()); rows.len()];
+    let effects: Vec<Option<Effect>> =
+        rows.iter().map(|row| serde_json::from_slice(&row.payload).ok()).collect();
+    let mut block = ClickBlock::default();
+    for table in ["clicks", "events", "effects"] {
+        let mut items = Vec::new();
+        for (n, row) in rows.iter().enumerate().filter(|(_, row)| row.source == table) {
+            let item = match (table, &effects[n]) {
+                _ if row.payload.is_empty() => {
+                    Err("its text was erased; `weir replay warehouse` stores it anew")
+                }
+                ("clicks", _) => Ok(Item::Click(row.seq, &row.payload)),
+                ("events", _) => Ok(Item::Event(row.seq, &row.payload)),
+                (_, Some(effect)) => Ok(Item::Effect(effect)),
+                (_, None) => Err("its bytes do not read back; `weir replay warehouse` stores it anew"),
+            };
+            match item {
+                Ok(item) => items.push((n, item)),
+                Err(why) => results[n] = Err(why.to_owned()),
+            }
+        }
+        let (Some(first), Some(last)) = (
+            items.iter().map(|(_, item)| item.identity().0).min(),
+            items.iter().map(|(_, item)| item.identity().0).max(),
+        ) else {
+            continue;
+        };
+        // An earlier try may have got as far as the table and not as far as taking the row off the list.
+        let there = there(client, writer.node, table, Range { after: first - 1, upto: last }).await?;
+        items.retain(|(_, item)| !there.contains(&item.identity()));
+        let rest: Vec<Item<'_>> = items.iter().map(|(_, item)| *item).collect();
+        for (item, reason) in insert_items(&mut block, client, writer, table, &rest).await? {
+            let n = items.iter().find(|(_, one)| one.identity() == item.identity()).map(|(n, _)| *n);
+            results[n.expect("what is refused was asked for")] = Err(reason);
+        }
+    }
+    Ok(results)
+}
+
+/// A row of `dead_letter` as it is read back.
+#[derive(Debug, Clone)]
+pub(super) struct Buried {
+    pub source: String,
+    pub seq: Sequence,
+    pub payload: Vec<u8>,
 }
 
 /// The token is of the rows themselves: another selection of the same range must never be taken for a repeat.

@@ -86,8 +86,13 @@ pub fn key_created(id: KeyId, name: &str, role: Role, partner: Option<PartnerId>
         role,
         partner,
         secret_sha256: hash_secret(secret),
-        hint: secret.chars().take(HINT_CHARS).collect(),
+        hint: hint_of(secret),
     }
+}
+
+/// What of a secret is kept to recognise it by.
+pub(super) fn hint_of(secret: &str) -> String {
+    secret.chars().take(HINT_CHARS).collect()
 }
 
 /// A new secret.

@@ -93,6 +93,7 @@ impl Edge {
             name: "first".into(),
             currency: Currency::EUR,
             timezone: "UTC".into(),
+            key: None,
         });
         for (secret, role) in [(ADMIN, Role::Admin), (VIEWER, Role::Viewer), (INGEST, Role::Ingest)] {
             record(keys::key_created(KeyId(ids.next(at)), "test", role, None, secret));

@@ -67,7 +67,7 @@ async fn what_was_submitted_is_read_and_found_at_once_and_after_a_restart() {
     let mut engine = start(dir.path());
     let books = engine.books.clone();
     let (name, timezone) = ("shop".to_owned(), "UTC".to_owned());
-    let workspace = What::WorkspaceCreated { name, currency: Currency::EUR, timezone };
+    let workspace = What::WorkspaceCreated { name, currency: Currency::EUR, timezone, key: None };
     assert_eq!(books.submit(recorded(workspace)).await.unwrap().status, 201);
     assert_eq!(books.submit(recorded(link(100, "a"))).await.unwrap().status, 201);
     assert_eq!(books.links().find("any", "a").unwrap().id, LinkId(100));

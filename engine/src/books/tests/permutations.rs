@@ -145,7 +145,7 @@ pub(super) fn every_order(any_order: Vec<What>, at_last: Vec<What>) -> Seen {
     let factorial: usize = (1..=any_order.len()).product();
     let mut tree = Tree { db, any_order, at_last, leaves: 0, first: None };
     let (name, currency) = ("shop".to_owned(), Currency::EUR);
-    tree.apply(1, What::WorkspaceCreated { name, currency, timezone: "UTC".into() });
+    tree.apply(1, What::WorkspaceCreated { name, currency, timezone: "UTC".into(), key: None });
     tree.apply(
         2,
         What::EndpointCreated {

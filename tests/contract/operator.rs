@@ -1,0 +1,117 @@
+//! What the operator sees and does: workspaces, the audit log, the engine's health.
+
+use serde_json::{Value, json};
+
+use super::{names, own, refused};
+
+#[test]
+fn workspaces_are_apart_and_the_first_ones_admin_makes_others() {
+    let engine = own(|settings| settings);
+    let mine = engine.get("/v1/workspace");
+    assert_eq!((&mine["id"], &mine["name"]), (&json!(1), &json!("Weir")));
+    for (body, field) in [
+        (json!({"name": ""}), "name"),
+        (json!({"name": "Shop", "timezone": "Mars/Base"}), "timezone"),
+        (json!({"name": "Shop", "currency": "XX"}), "currency"),
+        (json!({"name": "Shop", "owner": "me"}), "owner"),
+    ] {
+        names(&engine.engine.api("POST", "/v1/workspaces", Some(&body)), field);
+    }
+    let body = json!({"name": "Shop", "currency": "EUR", "timezone": "Europe/Berlin"});
+    let made = engine.post("/v1/workspaces", body, 201);
+    assert_eq!(
+        (&made["id"], &made["currency"], &made["timezone"]),
+        (&json!(2), &json!("EUR"), &json!("Europe/Berlin"))
+    );
+    let key = made["key"].as_str().unwrap().to_owned();
+
+    // Its admin has a workspace of its own, and no part in the engine.
+    let (_, id) = engine.link(json!({"destination": "https://fine.example/"}));
+    let theirs = |method: &str, path: &str, body: Option<&Value>| engine.as_key(&key, method, path, body);
+    assert_eq!(theirs("GET", "/v1/workspace", None).json()["name"], "Shop");
+    assert_eq!(theirs("GET", "/v1/links", None).json()["data"], json!([]));
+    assert_eq!(theirs("GET", &format!("/v1/links/{id}"), None).status, 404);
+    assert_eq!(theirs("GET", "/v1/workspaces", None).json()["data"].as_array().map(Vec::len), Some(1));
+    for (method, path, body) in [
+        ("POST", "/v1/workspaces", Some(json!({"name": "Third"}))),
+        ("GET", "/v1/admin/health", None),
+        ("GET", "/v1/admin/dead-letters", None),
+        ("POST", "/v1/admin/dead-letters/retry", Some(json!({}))),
+    ] {
+        refused(&theirs(method, path, body.as_ref()), 403, "forbidden");
+    }
+    let renamed =
+        theirs("PATCH", "/v1/workspace", Some(&json!({"name": "Store", "timezone": "Asia/Kolkata"})));
+    assert_eq!((renamed.status, &renamed.json()["name"]), (200, &json!("Store")));
+    let every = engine.get("/v1/workspaces");
+    let seen: Vec<&Value> = every["data"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(seen, [&json!("Weir"), &json!("Store")]);
+
+    // Each sees what was changed in its own, by whom.
+    let audit = theirs("GET", "/v1/admin/audit", None).json();
+    let lines = audit["data"].as_array().unwrap();
+    assert_eq!(lines.len(), 1, "{audit}");
+    assert_eq!(
+        (&lines[0]["action"], &lines[0]["fields"]),
+        (&json!("workspace_updated"), &json!(["name", "timezone"]))
+    );
+    assert_eq!(lines[0]["actor_name"], "first key");
+}
+
+#[test]
+fn the_audit_log_says_who_changed_what() {
+    let engine = own(|settings| settings);
+    let (slug, id) = engine.link(json!({"destination": "https://fine.example/"}));
+    engine.engine.call("PATCH", &format!("/v1/links/{id}"), Some(&json!({"title": "A", "tags": ["x"]})), 200);
+    let taken = json!({"slug": slug, "destination": "https://fine.example/"});
+    refused(&engine.engine.api("POST", "/v1/links", Some(&taken)), 409, "slug_taken");
+    engine.post("/v1/conversions", json!({"event": "lead", "customer_id": "ann@shop.example"}), 201);
+    engine.engine.api("DELETE", "/v1/customers/ann@shop.example", None);
+
+    let audit = engine.get("/v1/admin/audit");
+    let told: Vec<(String, u64)> = audit["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["action"].as_str().unwrap().to_owned(), line["status"].as_u64().unwrap()))
+        .collect();
+    let expected: Vec<(String, u64)> = [
+        ("customer_erased", 204),
+        ("link_created", 409),
+        ("link_updated", 200),
+        ("link_created", 201),
+        ("key_created", 201),
+        ("workspace_created", 201),
+    ]
+    .map(|(action, status)| (action.to_owned(), status))
+    .into();
+    assert_eq!(told, expected, "{audit}");
+    assert!(!audit.to_string().contains("ann@shop"), "no person's name is kept here: {audit}");
+    let changed = engine.get(&format!("/v1/admin/audit?subject={id}&action=link_updated"));
+    assert_eq!(changed["data"][0]["fields"], json!(["tags", "title"]), "{changed}");
+    let page = engine.get("/v1/admin/audit?limit=2");
+    let rest = engine.get(&format!("/v1/admin/audit?cursor={}", page["next_cursor"].as_str().unwrap()));
+    assert_eq!(rest["data"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn health_says_how_far_everything_is() {
+    let engine = own(|settings| settings);
+    let (slug, _) = engine.link(json!({"destination": "https://fine.example/"}));
+    engine.visit(&format!("/{slug}"), &[]);
+    assert_eq!(
+        engine.post("/v1/query", json!({"metrics": ["hits"], "date_range": "7d"}), 200)["rows"],
+        json!([[1]])
+    );
+    engine.as_key("weir_nobody", "GET", "/v1/links", None);
+    let health = engine.get("/v1/admin/health");
+    assert_eq!(
+        (&health["journal"]["state"], &health["clicks"]["stored"]),
+        (&json!("writing"), &json!(1)),
+        "{health}"
+    );
+    let names: Vec<&Value> = health["followers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, [&json!("books"), &json!("warehouse"), &json!("live")]);
+    assert!(health["machine"]["resident_bytes"].as_u64() > Some(1 << 20), "{health}");
+    assert!(health["machine"]["disk_free_bytes"].as_u64() > Some(0), "{health}");
+}
