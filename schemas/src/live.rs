@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Sequence;
-use crate::query::{Cell, Column, Query};
+use crate::query::Query;
 
 /// The subprotocol's name.
 pub const SUBPROTOCOL: &str = "weir.v1.json";
@@ -77,7 +77,8 @@ pub enum ClientFrame {
     Pong,
 }
 
-/// What the server sends.
+/// What the server sends at first; what subscriptions are told is encoded once for all who see it
+/// (`engine::live`).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame<'a> {
@@ -89,38 +90,5 @@ pub enum ServerFrame<'a> {
         seq: Sequence,
         /// Milliseconds between ticks.
         tick_ms: u32,
-    },
-    /// All rows as of `seq`.
-    Snapshot {
-        /// The subscription.
-        id: &'a str,
-        /// The engine's run.
-        epoch: &'a str,
-        /// As of.
-        seq: Sequence,
-        /// Dimensions, then metrics.
-        columns: &'a [Column],
-        /// One cell per column.
-        rows: &'a [Vec<Cell>],
-        /// One cell per metric, where asked for.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        totals: Option<&'a [Cell]>,
-        /// Set where the query is run again at a bounded rate instead of being kept incrementally.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        refreshed_every_ms: Option<u32>,
-    },
-    /// Rows that changed up to `seq`, whole.
-    Delta {
-        /// The subscription.
-        id: &'a str,
-        /// As of.
-        seq: Sequence,
-        /// Whole rows.
-        rows: &'a [Vec<Cell>],
-        /// Dimension cells of rows that are no more.
-        removed: &'a [Vec<Cell>],
-        /// One cell per metric, where asked for and changed.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        totals: Option<&'a [Cell]>,
     },
 }

@@ -78,7 +78,7 @@ pub(super) fn start(
         .merge(operations::probes(parts))
         .merge(operations::metrics(parts))
         .merge(operator::routes(engine, parts))
-        .merge(openapi::route());
+        .merge(openapi::route(&parts.addresses.public_url));
     // A route that the document does not state is a mistake of ours, found by every test that starts the engine.
     debug_assert_eq!(openapi::differences(&router), Vec::<String>::new());
     let service = Arc::new(Service {

@@ -2,8 +2,6 @@
 //! test holds the table against the routers. Bodies are the types of `schemas`, so they cannot drift from
 //! what is parsed. Long, because it is one table: every operation there is.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Method, StatusCode};
@@ -23,6 +21,7 @@ use weir_schemas::program::{Program, ProgramSpec};
 use weir_schemas::query::Answer;
 use weir_schemas::saved::SavedQuerySpec;
 
+mod public;
 mod reports;
 mod saved;
 
@@ -63,6 +62,7 @@ macro_rules! operations {
         }),+]
     };
 }
+use operations;
 
 static OPERATIONS: &[Operation] = operations! {
     post "/v1/links" "Links" createLink "Makes a link; the slug is generated where absent"
@@ -318,8 +318,8 @@ fn schema_of<T: PartialSchema + ToSchema>(into: &mut Map<String, Value>) {
     into.insert(T::name().into_owned(), json!(T::schema()));
 }
 
-/// The document.
-pub(super) fn document() -> Value {
+/// The document; `public_url` is what short URLs begin with.
+pub(super) fn document(public_url: &str) -> Value {
     let mut schemas = Map::new();
     schema_of::<LinkSpec>(&mut schemas);
     schema_of::<Link>(&mut schemas);
@@ -352,6 +352,10 @@ pub(super) fn document() -> Value {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = describe(operation);
     }
+    let mut paths = Value::Object(paths.into_iter().map(|(path, item)| (path.to_owned(), item)).collect());
+    for (path, item) in public::paths(public_url) {
+        paths[path] = item;
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -382,7 +386,8 @@ fn describe(operation: &Operation) -> Value {
     parameters.extend(operation.parameters.iter().map(|(name, description)| {
         json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
     }));
-    let idempotent = operation.method == "post" && !operation.path.contains("session");
+    let is_public = operation.tag == "Public listener";
+    let idempotent = operation.method == "post" && !operation.path.contains("session") && !is_public;
     if idempotent {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255},
@@ -409,6 +414,8 @@ fn describe(operation: &Operation) -> Value {
     }
     if let Some(body) = operation.body {
         described["requestBody"] = match body {
+            "Form" => json!({"required": true, "content": {
+                "application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}),
             "Table" => json!({"required": true, "content": {"text/csv": {"schema": {"type": "string"}}}}),
             body => json!({"required": true, "content": {"application/json": {"schema": reference(body)}}}),
         };
@@ -495,12 +502,12 @@ fn problem_schema() -> Value {
     })
 }
 
-/// The route.
-pub(super) fn route() -> Router {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
-    Router::new().route(Method::GET, "/openapi.json", async |_| {
-        let response = typed(StatusCode::OK, "application/json", DOCUMENT.clone());
-        Ok(with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+/// The route; `public_url` is what short URLs begin with.
+pub(super) fn route(public_url: &str) -> Router {
+    let document = Bytes::from(document(public_url).to_string());
+    Router::new().route(Method::GET, "/openapi.json", move |_| {
+        let response = typed(StatusCode::OK, "application/json", document.clone());
+        async move { Ok(with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache"))) }
     })
 }
 
@@ -524,7 +531,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document();
+        let document = document("https://go.example");
         let text = document.to_string();
         for part in text.split("#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap();

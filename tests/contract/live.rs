@@ -151,6 +151,24 @@ fn rows(frame: &Value) -> Vec<Value> {
 }
 
 #[test]
+fn totals_have_the_names_that_a_query_gives_them() {
+    let shared = shared();
+    let (slug, link) = shared.link(json!({}));
+    let token = shared.token(&slug);
+    let mut query = of_link(&link, json!(["device"]));
+    query["metrics"] = json!(["clicks", "revenue"]);
+    query["filters"] = json!(["and", [["is", "link", [link]], ["is", "currency", ["EUR", ""]]]]);
+    query["include"] = json!({"total": true});
+    let mut watching = Watching::connect(&shared);
+    let snapshot = watching.subscribe("t", &query);
+    assert_eq!(snapshot["totals"], json!({"clicks": 1, "revenue": 0}), "{snapshot}");
+    assert_eq!(snapshot["totals"], shared.engine.query(&query)["totals"]);
+    sale(&shared, &fresh("order"), 300, json!({"wclid": token}));
+    assert_eq!(watching.next("delta")["totals"], json!({"clicks": 1, "revenue": 300}));
+    assert_eq!(shared.engine.query(&query)["totals"], json!({"clicks": 1, "revenue": 300}));
+}
+
+#[test]
 fn a_snapshot_is_the_query_and_every_change_follows() {
     let shared = shared();
     let (slug, link) = shared.link(json!({}));

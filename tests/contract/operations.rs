@@ -77,6 +77,11 @@ fn the_document_states_every_route() {
         ("/v1/live/tickets", &["post"]),
         ("/v1/keys", &["get", "post"]),
         ("/metrics", &["get"]),
+        ("/{slug}", &["get", "head"]),
+        ("/collect", &["post"]),
+        ("/postback", &["get", "post"]),
+        ("/hooks/{endpoint}", &["post"]),
+        ("/status.json", &["get"]),
     ] {
         for method in methods {
             assert!(paths.get(path).and_then(|item| item.get(*method)).is_some(), "{method} {path}");

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
-use weir_schemas::query::{Cell, Column};
+use weir_schemas::query::{Cell, Column, Totals};
 
 /// A frame without its subscription's name.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ pub(super) struct Snapshot<'a> {
     pub columns: &'a [Column],
     pub rows: &'a [Vec<Cell>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub totals: Option<&'a [Cell]>,
+    pub totals: Option<Totals>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refreshed_every_ms: Option<u64>,
 }
@@ -64,9 +64,9 @@ pub struct Delta<'a> {
     pub rows: &'a [Vec<Cell>],
     /// The dimension cells of rows that are no more.
     pub removed: &'a [Vec<Cell>],
-    /// The totals, where asked for and changed.
+    /// The totals by name, where asked for and changed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub totals: Option<&'a [Cell]>,
+    pub totals: Option<Totals>,
 }
 
 #[derive(Serialize)]

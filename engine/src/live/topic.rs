@@ -8,7 +8,7 @@ use weir_schemas::click::Click;
 use weir_schemas::effect::Effect;
 use weir_schemas::event::Event;
 use weir_schemas::ids::Sequence;
-use weir_schemas::query::{Cell, Column, Query};
+use weir_schemas::query::{Cell, Column, Query, Totals};
 
 use super::Watcher;
 use super::client::ClientId;
@@ -126,14 +126,14 @@ impl Topic {
         match &self.state {
             State::Waiting => None,
             State::Kept(Kept { states, since }) => {
-                let (rows, totals) = (states.rows(), states.totals());
+                let (rows, totals) = (states.rows(), self.named(states.totals()));
                 let seen = seen.max(*since);
                 Some(frames::snapshot(&frames::Snapshot {
                     epoch,
                     seq: seen,
                     columns,
                     rows: &rows,
-                    totals: totals.as_deref(),
+                    totals,
                     refreshed_every_ms: None,
                 }))
             }
@@ -142,10 +142,15 @@ impl Topic {
                 seq: *seq,
                 columns,
                 rows,
-                totals: totals.as_deref(),
+                totals: self.named(totals.clone()),
                 refreshed_every_ms: Some(REFRESH.as_millis() as u64),
             })),
         }
+    }
+
+    /// Totals as queries answer them.
+    fn named(&self, totals: Option<Vec<Cell>>) -> Option<Totals> {
+        totals.map(|cells| self.plan.name_totals(cells))
     }
 
     /// What changed since `from`, as of `seen`; remembered for those who come back.
@@ -159,7 +164,7 @@ impl Topic {
             seq: seen,
             rows: &changes.rows,
             removed: &changes.removed,
-            totals: changes.totals.as_deref(),
+            totals: changes.totals.map(|cells| self.plan.name_totals(cells)),
         });
         Some(self.remember(from, seen, body))
     }
@@ -191,7 +196,7 @@ impl Topic {
         if changed.is_empty() && removed.is_empty() && totals.is_none() {
             return None;
         }
-        let delta = frames::Delta { seq, rows: &changed, removed: &removed, totals: totals.as_deref() };
+        let delta = frames::Delta { seq, rows: &changed, removed: &removed, totals: self.named(totals) };
         Some(frames::delta(&delta))
     }
 

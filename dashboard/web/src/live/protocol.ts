@@ -77,7 +77,7 @@ export interface SnapshotFrame {
   /** set where the engine runs the query again every so often instead of keeping it up to date */
   refreshed_every_ms?: number;
   /** one cell per metric */
-  totals?: Cell[];
+  totals?: Record<string, Cell>;
 }
 
 export interface DeltaFrame {
@@ -87,7 +87,7 @@ export interface DeltaFrame {
   rows?: Cell[][];
   removed?: Cell[][];
   /** one cell per metric */
-  totals?: Cell[];
+  totals?: Record<string, Cell>;
 }
 
 export interface EventsFrame {

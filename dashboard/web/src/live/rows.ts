@@ -9,7 +9,7 @@ export function rowKey(dimensionCells: Cell[]): string {
 
 export class RowStore {
   columns: Column[] = [];
-  totals: Cell[] | null = null;
+  totals: Record<string, Cell> | null = null;
   private readonly byKey = new Map<string, Cell[]>();
   private position: Recover | null = null;
 
