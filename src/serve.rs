@@ -269,12 +269,16 @@ async fn bring_schema_up(connection: Connection, migrated: Arc<AtomicBool>) {
 
 fn sources(engine: &Engine) -> Sources {
     let books = engine.books.clone();
+    let reached = books.clone();
     Sources {
         journal: journal_folder(engine.data.path()),
         durable: engine.recorder.durable().clone(),
         applied: engine.books.applied().clone(),
         effects: Box::new(move |after, upto, limit| {
             books.reads().effects(after, upto, limit).map_err(|error| error.to_string())
+        }),
+        milestones: Box::new(move |after, upto| {
+            reached.reads().milestones_between(after, upto).map_err(|error| error.to_string())
         }),
     }
 }

@@ -35,7 +35,7 @@ pub mod rows;
 pub use connection::{Connection, Endpoint, Locate, NotRunning};
 pub use dead_letters::{DEAD_LETTERS_MAX, DeadLetter, StillRefused, TriedAgain};
 pub use erase::erase;
-pub use follower::{EffectsOf, Sources};
+pub use follower::{EffectsOf, MilestonesOf, Sources};
 pub use progress::seen;
 pub use rebuild::{RebuildError, rebuild};
 

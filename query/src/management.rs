@@ -28,6 +28,7 @@ mod endpoints;
 mod keys;
 mod leaderboard;
 mod links;
+mod milestones;
 mod outbound;
 mod partners;
 mod payouts;
@@ -120,6 +121,8 @@ pub fn routes(management: Management) -> Router {
         ("/v1/payouts/{id}/csv", |context, of| Box::pin(payouts::csv(context, of))),
         ("/v1/partners/{id}/stats", |context, of| Box::pin(leaderboard::stats(context, of))),
         ("/v1/leaderboard", |context, of| Box::pin(leaderboard::list(context, of))),
+        ("/v1/milestones", |context, of| Box::pin(milestones::list(context, of))),
+        ("/v1/milestones/reached", |context, of| Box::pin(milestones::reached(context, of))),
         ("/v1/accounts", |context, of| Box::pin(accounts::list(context, of))),
         ("/v1/accounts/{id}", |context, of| Box::pin(accounts::one(context, of))),
         ("/v1/accounts/{id}/entries", |context, of| Box::pin(accounts::entries(context, of))),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{CommissionId, ConversionId, CustomerId, PartnerId, PayoutId, ProgramId};
 use crate::money::Money;
-use crate::program::Rate;
+use crate::program::{Cap, Rate};
 use crate::time::Timestamp;
 
 /// For what something is earned.
@@ -149,8 +149,13 @@ pub struct Commission {
     pub sale: Money,
     /// At which rate.
     pub rate: Rate,
-    /// The tier; `null` for the base.
+    /// The tier, for a bonus the milestone; `null` for the base.
     pub tier: Option<String>,
+    /// What a cap of the program took of it: it was never earned.
+    #[schema(value_type = Object)]
+    pub capped: Money,
+    /// The cap that took it.
+    pub cap: Option<Cap>,
     /// Why it is held, rejected or reversed.
     pub reason: Option<String>,
     /// The payout that it is in, or was paid by.

@@ -105,6 +105,8 @@ impl std::ops::Neg for Change {
 }
 
 impl Effect {
+    /// The event under which a milestone's bonus counts.
+    pub const BONUS: &'static str = "bonus";
     /// The event under which a late verdict moves hits.
     pub const VERDICT: &'static str = "verdict";
 

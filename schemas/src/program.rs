@@ -8,6 +8,12 @@ use crate::money::{AMOUNT_MAX, Money};
 use crate::problem::FieldError;
 use crate::time::Timestamp;
 
+mod limits;
+
+pub use limits::{
+    CAPS_MAX, Cap, MILESTONES_MAX, Milestone, MilestoneProgress, MilestoneReached, Scope, Span, Target,
+};
+
 /// Basis points of the whole.
 pub const WHOLE_BP: u32 = 10_000;
 /// Where a program names no window.
@@ -149,14 +155,17 @@ pub struct CommissionTerms {
     /// Where no tier applies.
     pub base: Rate,
     /// In ascending order.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub tiers: Vec<Tier>,
     /// Over which time the tiers count.
     #[serde(default, deserialize_with = "null_is_default")]
     pub period: TierPeriod,
     /// Products and tags with rates of their own.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub products: Vec<ProductRate>,
+    /// Beyond what nothing more is earned.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub caps: Vec<Cap>,
     /// For how many months after the first payment renewals earn: `null` for as long as there are any, 0 for none.
     #[serde(default)]
     pub recurring_months: Option<u32>,
@@ -172,6 +181,19 @@ pub struct ReferralTerms {
     /// To the new customer's wallet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referee: Option<Rate>,
+}
+
+/// Whether people may sign up as partners of a program by themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignUp {
+    /// No.
+    #[default]
+    Closed,
+    /// Yes; what they earn is held until somebody approves them.
+    Review,
+    /// Yes, and they are approved at once.
+    Open,
 }
 
 /// The terms of a program, as they are written and answered.
@@ -204,6 +226,12 @@ pub struct ProgramSpec {
     /// Rewards for bringing new customers.
     #[serde(default)]
     pub referral: Option<ReferralTerms>,
+    /// What is told, and may bring a bonus, once so many orders, signups or so much revenue are there.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub milestones: Vec<Milestone>,
+    /// Whether people may sign up as partners by themselves.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub sign_up: SignUp,
 }
 
 /// A program as it is answered.
@@ -288,6 +316,7 @@ impl ProgramSpec {
             }
         }
         self.commission.check(&mut errors);
+        limits::check_milestones(&self.milestones, &mut errors);
         errors
     }
 }
@@ -324,6 +353,7 @@ impl CommissionTerms {
                 _ => add(errors, &field, "must have either `product` or `tag`"),
             }
         }
+        limits::check_caps(&self.caps, errors);
         if self.recurring_months.is_some_and(|months| months > RECURRING_MONTHS_MAX) {
             let detail = format!("must be 0 to {RECURRING_MONTHS_MAX}, or null for no end");
             add(errors, "commission.recurring_months", detail);
@@ -374,6 +404,12 @@ mod tests {
         assert_eq!(fields(whole), Vec::<String>::new());
         let least: ProgramSpec = serde_json::from_value(program(json!({"attribution": null}))).unwrap();
         assert_eq!((least.attribution, least.window_days, least.hold_days), (Touch::Last, 30, 0));
+        let told = serde_json::to_value(&least).unwrap();
+        assert_eq!(
+            (&told["commission"]["tiers"], &told["milestones"]),
+            (&json!([]), &json!([])),
+            "lists are told"
+        );
     }
 
     #[test]
@@ -382,6 +418,11 @@ mod tests {
             let mut terms = json!({"base": {"bp": 1000}});
             terms.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             json!({"commission": terms})
+        };
+        let milestone = |more: Value| {
+            let mut milestone = json!({"name": "ten", "target": {"orders": 10}});
+            milestone.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"milestones": [milestone]})
         };
         let usd = json!({"amount": -1, "currency": "USD"});
         for (more, field) in [
@@ -405,6 +446,22 @@ mod tests {
             ),
             (commission(json!({"recurring_months": 121})), "commission.recurring_months"),
             (commission(json!({"products": [{"bp": 1}]})), "commission.products[0]"),
+            (
+                commission(json!({"caps": [{"per": "day", "amount": usd}]})),
+                "commission.caps[0].amount.amount",
+            ),
+            (milestone(json!({"target": {}})), "milestones[0].target"),
+            (milestone(json!({"target": {"orders": 1, "signups": 1}})), "milestones[0].target"),
+            (milestone(json!({"target": {"orders": 0}})), "milestones[0].target.orders"),
+            (milestone(json!({"name": ""})), "milestones[0].name"),
+            (
+                milestone(json!({"scope": "program", "bonus": {"amount": 1, "currency": "USD"}})),
+                "milestones[0].bonus",
+            ),
+            (
+                json!({"milestones": [{"name": "a", "target": {"orders": 1}}, {"name": "a", "target": {"orders": 2}}]}),
+                "milestones[1].name",
+            ),
         ] {
             assert_eq!(fields(program(more.clone())), [field], "{more}");
         }

@@ -17,7 +17,7 @@ use weir_schemas::outbound::{FulfilmentSpec, OutboundSpec};
 use weir_schemas::partner::Partner;
 use weir_schemas::payout::{Payout, PayoutBatch};
 use weir_schemas::postback::PostbackSettings;
-use weir_schemas::program::{Program, ProgramSpec};
+use weir_schemas::program::{MilestoneProgress, MilestoneReached, Program, ProgramSpec};
 use weir_schemas::query::Answer;
 use weir_schemas::saved::SavedQuerySpec;
 
@@ -178,6 +178,13 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/leaderboard" "Partners" leaderboard "Partners by what they sold" (None) -> 200 "Page",
         &[("program_id", "A program"), ("month", "Such as 2026-11"), ("currency", "An ISO 4217 code"),
           ("metric", "`revenue` (the default) or `orders`"), ("limit", "Most places, 1 to 1,000 (50)")];
+    get "/v1/milestones" "Programs" listMilestones
+        "How milestones and targets stand today, this month or ever: for all partners together, and for those who have most"
+        (None) -> 200 "MilestonePage", &[("program_id", "A program"), ("partner_id", "A partner")];
+    get "/v1/milestones/reached" "Programs" listMilestonesReached "Milestones that were reached, the last first"
+        (None) -> 200 "MilestoneReachedPage",
+        &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("program_id", "A program"), ("partner_id", "A partner")];
     get "/v1/accounts" "Money" listAccounts "Lists the ledger's accounts, newest first" (None) -> 200 "Page",
         &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
           ("owner", "`merchant`, `platform`, `partner` or `customer`"), ("partner_id", "A partner"),
@@ -332,6 +339,10 @@ pub(super) fn document(public_url: &str) -> Value {
     schema_of::<Answer>(&mut schemas);
     schema_of::<ProgramSpec>(&mut schemas);
     schema_of::<Program>(&mut schemas);
+    schema_of::<MilestoneProgress>(&mut schemas);
+    schema_of::<MilestoneReached>(&mut schemas);
+    schemas.insert("MilestonePage".to_owned(), page_of("MilestoneProgress"));
+    schemas.insert("MilestoneReachedPage".to_owned(), page_of("MilestoneReached"));
     schema_of::<Commission>(&mut schemas);
     schema_of::<Account>(&mut schemas);
     schema_of::<Payout>(&mut schemas);
@@ -483,6 +494,13 @@ fn page_schema() -> Value {
             "next_cursor": {"type": ["string", "null"]},
         },
     })
+}
+
+/// A page of things of one schema.
+fn page_of(schema: &str) -> Value {
+    let mut page = page_schema();
+    page["properties"]["data"]["items"] = json!({"$ref": format!("#/components/schemas/{schema}")});
+    page
 }
 
 fn problem_schema() -> Value {

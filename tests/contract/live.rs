@@ -14,13 +14,13 @@ use super::{Shared, fresh, own, refused, shared};
 /// How long nothing must come where nothing is expected: many ticks.
 const SILENCE: Duration = Duration::from_millis(600);
 
-struct Watching {
+pub(crate) struct Watching {
     socket: WebSocket<TcpStream>,
 }
 
 impl Watching {
     /// Opens the socket and sends nothing.
-    fn open(shared: &Shared) -> Self {
+    pub(crate) fn open(shared: &Shared) -> Self {
         let address = shared.engine.admin;
         let mut request = format!("ws://{address}/v1/live").into_client_request().expect("a request");
         let protocol = "weir.v1.json".parse().expect("a header");
@@ -33,7 +33,7 @@ impl Watching {
     }
 
     /// As the admin.
-    fn connect(shared: &Shared) -> Self {
+    pub(crate) fn connect(shared: &Shared) -> Self {
         let mut watching = Self::open(shared);
         watching.send(json!({"type": "connect", "key": ADMIN_KEY}));
         let connected = watching.next("connected");
@@ -41,7 +41,7 @@ impl Watching {
         watching
     }
 
-    fn send(&mut self, frame: Value) {
+    pub(crate) fn send(&mut self, frame: Value) {
         self.raw(Message::text(frame.to_string()));
     }
 
@@ -72,7 +72,7 @@ impl Watching {
     }
 
     /// The next frame of this type; others are passed over.
-    fn next(&mut self, kind: &str) -> Value {
+    pub(crate) fn next(&mut self, kind: &str) -> Value {
         let end = Instant::now() + PATIENCE;
         loop {
             let frame = self.read().expect("open").expect("a frame in time");

@@ -20,6 +20,7 @@ mod customers;
 mod keys;
 mod links;
 mod live;
+mod milestones;
 mod operations;
 mod operator;
 mod outbound;

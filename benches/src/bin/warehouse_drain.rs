@@ -108,6 +108,7 @@ fn measure(clicks: u64, batch_rows: usize, libchdb: &Path, folder: &Path) -> Res
         durable: Watermark::new(clicks),
         applied: Watermark::new(clicks),
         effects: Box::new(|_, _, _| Ok(Vec::new())),
+        milestones: Box::new(|_, _| Ok(Vec::new())),
     };
     let started = Instant::now();
     let warehouse = Warehouse::start(config, connection, sources)?;

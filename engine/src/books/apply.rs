@@ -2,15 +2,21 @@
 //! comes from [`Recorded::at`], ids from the fact or from its sequence. So a replay of the journal gives the
 //! same books.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
-use weir_schemas::ids::{EndpointId, KeyId, LinkId, PostbackTokenId, Sequence, SiteId, WorkspaceId};
+use weir_schemas::ids::{
+    EndpointId, KeyId, LinkId, PostbackTokenId, ProgramId, Sequence, SiteId, WorkspaceId,
+};
 use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
+use weir_schemas::program::ProgramSpec;
 use weir_schemas::time::Timestamp;
 
 use super::outcome::{Applied, Outcome, Stop, StoreError};
+use super::terms_memory::TermsMemory;
 use super::{
     access, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger,
     links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares, sites,
@@ -39,6 +45,7 @@ pub(super) struct Applying<'a> {
     /// The sums of its ledger entries so far; to be zero at its end.
     pub(super) posted: Vec<(Currency, i64)>,
     pub(super) touched: Vec<Touched>,
+    terms: &'a TermsMemory,
 }
 
 /// Applies `recorded` at `seq` inside the caller's transaction.
@@ -47,6 +54,7 @@ pub(super) fn apply(
     seq: Sequence,
     recorded: &Recorded,
     touched: &mut Vec<Touched>,
+    terms: &TermsMemory,
 ) -> Result<Outcome, StoreError> {
     let workspace = recorded.workspace;
     if let Some(request) = &recorded.request
@@ -54,8 +62,9 @@ pub(super) fn apply(
     {
         return Ok(outcome);
     }
+    let (posted, changed) = (Vec::new(), Vec::new());
     let mut tx =
-        Applying { db, seq, at: recorded.at, workspace, effects: 0, posted: Vec::new(), touched: Vec::new() };
+        Applying { db, seq, at: recorded.at, workspace, effects: 0, posted, touched: changed, terms };
     commissions::mature(&mut tx)?;
     db.prepare_cached("SAVEPOINT fact")?.execute([])?;
     let applied = tx.fact(&recorded.fact);
@@ -66,6 +75,7 @@ pub(super) fn apply(
         }
         Err(Stop::Refused(problem)) => {
             db.prepare_cached("ROLLBACK TO fact")?.execute([])?;
+            terms.forget();
             Outcome::refused(&problem)
         }
         Err(Stop::Failed(error)) => return Err(error),
@@ -231,6 +241,20 @@ impl Applying<'_> {
             Fact::DeliveryReplayed { id, endpoint } => deliveries::replay(self, *id, *endpoint),
             Fact::CustomerErased { customer_id } => customers::erase(self, customer_id),
         }
+    }
+
+    /// The terms of a program in force at a time; `None` where there is no such program.
+    pub(super) fn terms_at(
+        &self,
+        program: ProgramId,
+        at: Timestamp,
+    ) -> Result<Option<(u32, Arc<ProgramSpec>)>, StoreError> {
+        self.terms.at(self.db, self.workspace, program, at)
+    }
+
+    /// A program was made or changed.
+    pub(super) fn terms_changed(&self) {
+        self.terms.forget();
     }
 
     /// `id`, or the next one that `table` does not hold: ids are drawn by their callers and practically never

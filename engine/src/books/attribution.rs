@@ -27,7 +27,7 @@ use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes, read_click};
 use super::outcome::Applied;
 use super::partners::{self, CodeKind};
-use super::{clicks, commissions, effects, programs};
+use super::{clicks, commissions, effects};
 
 /// The workspace's window: a click counts for this long where no program says otherwise.
 pub const WINDOW_MS: i64 = WINDOW_DAYS_DEFAULT as i64 * DAY_MS;
@@ -166,6 +166,7 @@ pub(super) fn credit_new(tx: &mut Applying<'_>, id: ConversionId) -> Applied<Con
 fn credit(tx: &mut Applying<'_>, before: ConversionRow, decision: &Decision) -> Applied<ConversionRow> {
     let credit = decision.credit;
     let rule = credit.map(|credit| serde_json::to_string(&credit.rule)).transpose()?;
+    let was = (before.program, before.partner);
     let now = ConversionRow {
         rule: credit.map(|credit| credit.rule),
         click: credit.and_then(|credit| credit.click),
@@ -187,7 +188,16 @@ fn credit(tx: &mut Applying<'_>, before: ConversionRow, decision: &Decision) -> 
             now.partner.0 as i64
         ])?;
     effects::restate(tx, &now)?;
+    if is_signup(&now.event) && was != (now.program, now.partner) {
+        commissions::count_signup(tx, &now, was, -1)?;
+        commissions::count_signup(tx, &now, (now.program, now.partner), 1)?;
+    }
     Ok(now)
+}
+
+/// Whether conversions of this event are signups.
+pub(super) fn is_signup(event: &str) -> bool {
+    event == "lead" || event == "signup"
 }
 
 /// A click of this subscription became known, or what one of its conversions was credited to changed: those since
@@ -385,7 +395,7 @@ fn prefer_first(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut De
     let Some(last) = credit.click.filter(|_| credit.rule != AttributionRule::Subscription) else {
         return Ok(());
     };
-    let terms = programs::terms_at(tx.db, tx.workspace, credit.program, conversion.occurred_at)?;
+    let terms = tx.terms_at(credit.program, conversion.occurred_at)?;
     if !terms.is_some_and(|(_, terms)| terms.attribution == Touch::First) {
         return Ok(());
     }
@@ -476,7 +486,7 @@ fn judge(
     } else if age < -tolerance {
         Some("The click came after the conversion.".to_owned())
     } else if windowed {
-        let terms = programs::terms_at(tx.db, tx.workspace, program, conversion.occurred_at)?;
+        let terms = tx.terms_at(program, conversion.occurred_at)?;
         let days = terms.map_or(WINDOW_DAYS_DEFAULT, |(_, terms)| terms.window_days);
         (age > i64::from(days) * DAY_MS)
             .then(|| format!("The click is more than {days} days older than the conversion."))

@@ -84,7 +84,7 @@ const AUDITS: &[(&str, &str)] = &[
         "the effects' commission is not what partners earned",
         "SELECT 'conversion ' || c.conversion, coalesce(e.commission, 0), c.earned
          FROM (SELECT conversion, sum(earned) earned FROM earnings
-               WHERE kind IN ('commission', 'referral', 'bonus') GROUP BY 1) c
+               WHERE kind IN ('commission', 'referral') GROUP BY 1) c
          LEFT JOIN (SELECT conversion, sum(payload ->> '$.change.commission') commission
                     FROM effects GROUP BY 1) e USING (conversion)
          WHERE coalesce(e.commission, 0) != c.earned",
@@ -94,11 +94,67 @@ const AUDITS: &[(&str, &str)] = &[
         "SELECT 'program ' || s.program || ', partner ' || s.partner, s.orders * 1000003 + s.revenue,
                 coalesce(e.orders * 1000003 + e.revenue, 0)
          FROM (SELECT program, partner, currency, sum(orders) orders, sum(revenue) revenue
-               FROM standings GROUP BY 1, 2, 3) s
+               FROM standings WHERE partner != 0 AND day = 0 GROUP BY 1, 2, 3) s
          LEFT JOIN (SELECT program, owner_id partner, currency, count(*) orders, sum(sale) revenue
                     FROM earnings WHERE kind = 'commission' AND live GROUP BY 1, 2, 3) e
              USING (program, partner, currency)
          WHERE s.orders != coalesce(e.orders, 0) OR s.revenue != coalesce(e.revenue, 0)",
+    ),
+    (
+        "a standing by day does not add up to the standing ever",
+        "SELECT 'program ' || program || ', partner ' || partner || ' ' || currency, sum(sums) FILTER (WHERE day != 0),
+                sum(sums) FILTER (WHERE day = 0)
+         FROM (SELECT *, orders * 1000003 + revenue * 1009 + signups * 31 + given sums FROM standings)
+         GROUP BY program, partner, currency
+         HAVING coalesce(sum(sums) FILTER (WHERE day != 0), 0) != coalesce(sum(sums) FILTER (WHERE day = 0), 0)",
+    ),
+    (
+        "a program's standing is not the sum of its partners'",
+        "SELECT 'program ' || program || ', day ' || day || ' ' || currency, sum(sums) FILTER (WHERE partner = 0),
+                sum(sums) FILTER (WHERE partner != 0)
+         FROM (SELECT *, orders * 1000003 + revenue * 1009 + signups * 31 + given sums FROM standings)
+         GROUP BY program, day, currency
+         HAVING coalesce(sum(sums) FILTER (WHERE partner = 0), 0) !=
+                coalesce(sum(sums) FILTER (WHERE partner != 0), 0)",
+    ),
+    (
+        "the signups counted are not those credited",
+        "SELECT 'program ' || s.program || ', partner ' || s.partner, s.signups, coalesce(c.signups, 0)
+         FROM (SELECT program, partner, sum(signups) signups FROM standings
+               WHERE partner != 0 AND day = 0 GROUP BY 1, 2) s
+         LEFT JOIN (SELECT program, partner, count(*) signups FROM conversions
+                    WHERE event IN ('lead', 'signup') AND merged_into IS NULL GROUP BY 1, 2) c
+             USING (program, partner)
+         WHERE s.signups != coalesce(c.signups, 0)",
+    ),
+    (
+        "more was given than a cap leaves",
+        "SELECT 'earning ' || id, earned + fee, room FROM earnings WHERE room IS NOT NULL AND earned + fee > room",
+    ),
+    (
+        "the effects' bonuses are not what partners earned",
+        "SELECT 'partner ' || b.owner_id || ' ' || b.currency, coalesce(e.commission, 0), b.earned
+         FROM (SELECT workspace, owner_id, currency, sum(earned) earned FROM earnings WHERE kind = 'bonus'
+               GROUP BY 1, 2, 3) b
+         LEFT JOIN (SELECT payload ->> '$.workspace' workspace, payload ->> '$.partner' partner,
+                           payload ->> '$.currency' currency, sum(payload ->> '$.change.commission') commission
+                    FROM effects WHERE conversion = 0 GROUP BY 1, 2, 3) e
+             ON e.workspace = b.workspace AND e.currency = b.currency
+                AND e.partner = (SELECT told ->> '$.partner_id' FROM milestones_reached
+                                 WHERE partner = b.owner_id LIMIT 1)
+         WHERE coalesce(e.commission, 0) != b.earned",
+    ),
+    (
+        "a milestone's bonus is not among the commissions",
+        "SELECT 'milestone ' || m.name, 0, 1 FROM milestones_reached m
+         WHERE m.told ->> '$.commission_id' IS NOT NULL AND NOT EXISTS
+             (SELECT 1 FROM earnings WHERE kind = 'bonus' AND owner_id = m.partner AND program = m.program
+              AND tier = m.name)",
+    ),
+    (
+        "a dispute holds more than it took",
+        "SELECT 'order ' || o.name, r.withheld, r.taken FROM returns r JOIN orders o ON o.id = r.ord
+         WHERE r.withheld NOT IN (0, r.taken) OR (r.withheld != 0 AND r.state != 'open')",
     ),
     (
         "an order's payments are not the sum of its sales",

@@ -9,11 +9,13 @@
 //! Time: what is pending is approved by the first fact whose own time is beyond its hold ([`mature`]); where no other
 //! comes along, housekeeping records a `TimePassed`. So a replay approves the same things at the same sequences.
 
+use std::cmp::Ordering;
+
 use rusqlite::params;
 use weir_schemas::commission::{CommissionKind, CommissionStatus, Verdict};
 use weir_schemas::conversion::CommissionLine;
 use weir_schemas::effect::Change;
-use weir_schemas::ids::{CommissionId, ConversionId, CustomerId, PartnerId};
+use weir_schemas::ids::{CommissionId, ConversionId, CustomerId, PartnerId, ProgramId};
 use weir_schemas::money::Money;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
@@ -23,18 +25,22 @@ use super::conversion_row::ConversionRow;
 use super::effects;
 use super::ledger::{About, Account, post};
 use super::outcome::{Applied, Outcome, StoreError};
-use super::suspicion;
+use super::returns;
+use super::{milestones, suspicion};
 
+mod bonus;
 mod opening;
 mod reads;
 mod row;
-mod standings;
+pub(super) mod standings;
 pub(super) mod terms;
 
+pub(super) use bonus::{Bonus, give_bonus};
 use opening::{has_ended, open};
 pub use reads::CommissionFilter;
 pub(super) use row::Earning;
-use terms::{Split, split};
+use standings::Counted;
+use terms::{Split, split_within};
 
 /// How many pending earnings one fact approves at most; the next fact goes on.
 const MATURED_MAX: i64 = 2_000;
@@ -44,13 +50,24 @@ const PARTNER_PENDING: &str = "The partner is not approved yet.";
 const CLICK_JUDGED: &str = "Its click was judged: ";
 const CREDIT_MOVED: &str = "The conversion is credited elsewhere.";
 const RETURNED: &str = "All of the sale went back.";
+/// Why what a disputed sale earns is held.
+const DISPUTED: &str = "The sale is in dispute.";
 
-/// Makes the earnings of a conversion what they should be, with `returned` of its money gone back. Gives what that
-/// changes of what partners earn; the caller writes the effect. `fresh`: it was just made, so it has none yet.
+/// How much of a conversion's money went back, as far as what it earns is concerned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// For good: refunds, lost disputes.
+    pub(super) returned: i64,
+    /// Some of it is in a dispute that is open: what it earns is held meanwhile.
+    pub(super) disputed: bool,
+}
+
+/// Makes the earnings of a conversion what they should be, with `gone` of its money. Gives what that changes of what
+/// partners earn; the caller writes the effect. `fresh`: it was just made, so it has none yet.
 pub(super) fn settle(
     tx: &mut Applying<'_>,
     conversion: &ConversionRow,
-    returned: i64,
+    gone: Gone,
     fresh: bool,
 ) -> Applied<i64> {
     let mut known =
@@ -80,32 +97,55 @@ pub(super) fn settle(
             now.verdict = Some(Verdict::Hold);
             now.reason = Some(format!("{CLICK_JUDGED}{why}"));
         }
-        if !now.live {
+        let counts = !now.live;
+        if counts {
             now.live = true;
             now.reason = now.reason.filter(|reason| reason != CREDIT_MOVED);
+            limit(tx, &mut now)?;
             count(tx, &now, 1)?;
         }
-        change += revalue(tx, &before, now, returned, is_new)?;
+        change += revalue(tx, &before, now, gone, is_new)?;
+        if counts && kind == CommissionKind::Commission {
+            let (partner, at) = (PartnerId(owner), conversion.occurred_at);
+            milestones::check(tx, conversion.program, partner, at, conversion.id)?;
+        }
     }
     for before in known {
         if before.live && before.kind != CommissionKind::Bonus {
             let now = Earning { live: false, reason: Some(CREDIT_MOVED.to_owned()), ..before.clone() };
             count(tx, &now, -1)?;
-            change += revalue(tx, &before, now, returned, false)?;
+            change += revalue(tx, &before, now, gone, false)?;
         }
     }
     Ok(change)
+}
+
+/// What an earning is worth before anything goes back, and what its program's caps leave of that now.
+fn limit(tx: &Applying<'_>, now: &mut Earning) -> Applied<()> {
+    (now.room, now.cap, now.capped) = (None, None, 0);
+    let full = split_within(now.rate, now.fee_bp, now.sale, now.sale.amount, None);
+    now.original = full.earned;
+    if now.kind == CommissionKind::Commission
+        && let Some((room, cap)) =
+            opening::room(tx, now.program, PartnerId(now.owner), now.sale, now.occurred_at)?
+        && room < full.earned + full.fee
+    {
+        let left = split_within(now.rate, now.fee_bp, now.sale, now.sale.amount, Some(room));
+        (now.room, now.cap, now.original) = (Some(room), Some(cap), left.earned);
+        now.capped = full.earned - left.earned;
+    }
+    Ok(())
 }
 
 /// As [`settle`], and writes the effect, dated `at` and counted under `event`.
 pub(super) fn settle_at(
     tx: &mut Applying<'_>,
     conversion: &ConversionRow,
-    returned: i64,
+    gone: Gone,
     at: Timestamp,
     event: &str,
 ) -> Applied<()> {
-    let commission = settle(tx, conversion, returned, false)?;
+    let commission = settle(tx, conversion, gone, false)?;
     effects::emit(tx, conversion, at, event, Change { commission, ..Change::default() })
 }
 
@@ -114,23 +154,23 @@ pub(super) fn resettle(tx: &mut Applying<'_>, conversion: &ConversionRow) -> App
     if !conversion.pays() {
         return Ok(());
     }
-    let returned = returned_of(tx, conversion)?;
-    settle_at(tx, conversion, returned, conversion.occurred_at, &conversion.event)
+    let gone = gone_of(tx, conversion)?;
+    settle_at(tx, conversion, gone, conversion.occurred_at, &conversion.event)
 }
 
 /// The conversion turned out to be another's announcement: its earnings are taken back. Its effects are retracted
 /// whole by the caller.
 pub(super) fn retract(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applied<()> {
     let nobodys = ConversionRow { partner: PartnerId::NONE, customer: None, ..gone.clone() };
-    settle(tx, &nobodys, 0, false)?;
+    settle(tx, &nobodys, Gone::default(), false)?;
     Ok(())
 }
 
 /// What went back under this conversion: its order's, if it is the first that was paid for it.
-fn returned_of(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<i64> {
-    let Some(order) = conversion.order else { return Ok(0) };
+fn gone_of(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Gone> {
+    let Some(order) = conversion.order else { return Ok(Gone::default()) };
     let first = ConversionRow::paying(tx.db, order)?.is_some_and(|first| first.id == conversion.id);
-    Ok(if first { super::orders::sums(tx, order)?.1 } else { 0 })
+    if first { returns::gone(tx, order) } else { Ok(Gone::default()) }
 }
 
 /// Whom a conversion could earn something by its credit.
@@ -160,7 +200,33 @@ fn count(tx: &Applying<'_>, earning: &Earning, sign: i64) -> Applied<()> {
         return Ok(());
     }
     let partner = PartnerId(earning.owner);
-    standings::count(tx, earning.program, partner, earning.occurred_at, earning.sale, sign)
+    let full = split_within(earning.rate, earning.fee_bp, earning.sale, earning.sale.amount, earning.room);
+    let counted = Counted {
+        orders: 1,
+        revenue: earning.sale.amount,
+        given: full.earned + full.fee,
+        ..Counted::default()
+    };
+    standings::count(tx, earning.program, partner, earning.occurred_at, earning.sale.currency, counted, sign)
+}
+
+/// Counts a signup for who is credited with it, or takes it back; nothing where nobody is.
+pub(super) fn count_signup(
+    tx: &mut Applying<'_>,
+    conversion: &ConversionRow,
+    (program, partner): (ProgramId, PartnerId),
+    sign: i64,
+) -> Applied<()> {
+    if program.some().is_none() || partner.some().is_none() {
+        return Ok(());
+    }
+    let at = conversion.occurred_at;
+    let counted = Counted { signups: 1, ..Counted::default() };
+    standings::count(tx, program, partner, at, weir_schemas::money::Currency::NONE, counted, sign)?;
+    if sign > 0 {
+        milestones::check(tx, program, partner, at, conversion.id)?;
+    }
+    Ok(())
 }
 
 /// Computes an earning anew on what is left of its sale, stores it and books the difference. Gives what partners earn
@@ -169,14 +235,16 @@ fn revalue(
     tx: &mut Applying<'_>,
     before: &Earning,
     mut now: Earning,
-    returned: i64,
+    gone: Gone,
     is_new: bool,
 ) -> Applied<i64> {
-    let left = (now.sale.amount - returned).max(0);
+    let left = (now.sale.amount - gone.returned).max(0);
+    // What is in a payout or was paid is not held any more; what is lost of it lowers the next.
+    now.disputed = gone.disputed && now.kind != CommissionKind::Bonus && now.live;
     now.parts = if now.kind == CommissionKind::Bonus {
         now.parts
     } else if now.live {
-        split(now.rate, now.fee_bp, now.sale, left)
+        split_within(now.rate, now.fee_bp, now.sale, left, now.room)
     } else {
         Split::default()
     };
@@ -184,6 +252,7 @@ fn revalue(
         now.parts = Split::default();
     }
     now.status = status(&now, tx.at);
+    explain(&mut now);
     if now.status == CommissionStatus::Reversed && now.reason.is_none() {
         now.reason = Some(RETURNED.to_owned());
     } else if now.status != CommissionStatus::Reversed && now.reason.as_deref() == Some(RETURNED) {
@@ -192,10 +261,14 @@ fn revalue(
     if now == *before {
         return Ok(0);
     }
-    let what = match now.parts.earned >= before.parts.earned {
+    let held = |earning: &Earning| earning.status == CommissionStatus::Held;
+    let what = match now.parts.earned.cmp(&before.parts.earned) {
         _ if is_new => now.kind.as_str(),
-        true => "restoration",
-        false => "reversal",
+        Ordering::Greater => "restoration",
+        Ordering::Less => "reversal",
+        Ordering::Equal if held(&now) => "hold",
+        Ordering::Equal if held(before) => "release",
+        Ordering::Equal => "approval",
     };
     place(tx, before, &now, what)?;
     now.changed_at = tx.at;
@@ -214,7 +287,7 @@ fn status(earning: &Earning, at: Timestamp) -> CommissionStatus {
         CommissionStatus::Rejected
     } else if !earning.live || (earned == 0 && earning.original > 0) {
         CommissionStatus::Reversed
-    } else if earning.verdict == Some(Verdict::Hold) {
+    } else if earning.verdict == Some(Verdict::Hold) || (earning.disputed && earning.paid == 0) {
         CommissionStatus::Held
     } else if earning.settled > 0 && earned <= earning.settled {
         CommissionStatus::Paid
@@ -222,6 +295,16 @@ fn status(earning: &Earning, at: Timestamp) -> CommissionStatus {
         CommissionStatus::Approved
     } else {
         CommissionStatus::Pending
+    }
+}
+
+/// Says of what a dispute alone holds why it is held.
+fn explain(now: &mut Earning) {
+    let held = now.status == CommissionStatus::Held;
+    if held && now.reason.is_none() {
+        now.reason = Some(DISPUTED.to_owned());
+    } else if !held && now.reason.as_deref() == Some(DISPUTED) {
+        now.reason = None;
     }
 }
 
@@ -298,9 +381,14 @@ pub(super) fn judge(
         Verdict::Approve | Verdict::Release => None,
     };
     let conversion = ConversionRow::find(tx.db, before.conversion)?.expect("earnings have a conversion");
-    let returned = returned_of(tx, &conversion)?;
-    let commission = revalue(tx, &before, now, returned, false)?;
-    effects::emit(tx, &conversion, tx.at, &conversion.event, Change { commission, ..Change::default() })?;
+    let gone = gone_of(tx, &conversion)?;
+    let commission = revalue(tx, &before, now.clone(), gone, false)?;
+    if before.kind == CommissionKind::Bonus {
+        effects::emit_bonus(tx, &now, commission)?;
+    } else {
+        let change = Change { commission, ..Change::default() };
+        effects::emit(tx, &conversion, tx.at, &conversion.event, change)?;
+    }
     let now = reads::find(tx.db, tx.workspace, id)?.expect("just changed");
     Ok(Outcome::new(200, &now)?)
 }
@@ -323,6 +411,7 @@ pub(super) fn hold_by_click(
         };
         let mut now = Earning { verdict, reason, changed_at: tx.at, ..before.clone() };
         now.status = status(&now, tx.at);
+        explain(&mut now);
         place(tx, &before, &now, if why.is_some() { "hold" } else { "release" })?;
         now.update(tx)?;
     }
@@ -343,6 +432,7 @@ pub(super) fn release_partner(tx: &mut Applying<'_>, partner: PartnerId) -> Appl
         let before = Earning::find(tx.db, tx.workspace, id)?.expect("just selected");
         let mut now = Earning { verdict: None, reason: None, changed_at: tx.at, ..before.clone() };
         now.status = status(&now, tx.at);
+        explain(&mut now);
         place(tx, &before, &now, "release")?;
         now.update(tx)?;
     }
@@ -355,7 +445,9 @@ pub(super) fn lines(
     conversion: &ConversionRow,
 ) -> Result<Vec<CommissionLine>, StoreError> {
     let earnings = Earning::of_conversion(db, conversion.workspace, conversion.id)?;
-    let partners = earnings.into_iter().filter(|earning| earning.kind.is_partners() && earning.original > 0);
+    let partners = earnings
+        .into_iter()
+        .filter(|earning| earning.kind.is_partners() && (earning.original > 0 || earning.capped > 0));
     Ok(partners
         .map(|earning| {
             let currency = earning.sale.currency;

@@ -12,6 +12,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
+use super::commissions::Gone;
 use super::conversion_row::{ConversionRow, pays};
 use super::outcome::{Applied, Outcome};
 use super::{attribution, commissions, customers, effects, ledger, orders, outbound};
@@ -162,7 +163,7 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
             change.orders = i64::from(first_of_order);
             change.revenue = new.amount.map_or(0, |money| money.amount);
             // On the whole sale: what went back of it already is taken off under its own date.
-            change.commission = commissions::settle(tx, &row, 0, true)?;
+            change.commission = commissions::settle(tx, &row, Gone::default(), true)?;
         }
         _ => change.events = 1,
     }

@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 use weir_schemas::effect::{Change, Effect, SUBSCRIPTION_PROPERTY};
 use weir_schemas::event::{PROPERTY_VALUE_MAX, property_texts};
+use weir_schemas::ids::PartnerId;
 use weir_schemas::money::Currency;
 use weir_schemas::time::Timestamp;
 use weir_schemas::wire::truncate;
 
 use super::apply::Applying;
+use super::commissions::Earning;
 use super::conversion_row::ConversionRow;
 use super::ledger::{self, About, Account};
 use super::outcome::{Applied, StoreError};
@@ -89,6 +91,36 @@ pub(super) fn emit(
     }
     let effect = Effect { at, event: event.to_owned(), change, ..blank(tx, conversion)? };
     post(tx, &effect)?;
+    write(tx, effect)
+}
+
+/// Writes what a bonus adds to what its partner earns. It is nobody's conversion's: a credit that moves leaves it.
+pub(super) fn emit_bonus(tx: &mut Applying<'_>, bonus: &Earning, commission: i64) -> Applied<()> {
+    if commission == 0 {
+        return Ok(());
+    }
+    let effect = Effect {
+        seq: tx.seq,
+        sub: 0,
+        workspace: tx.workspace,
+        at: bonus.occurred_at,
+        event: Effect::BONUS.to_owned(),
+        conversion: Default::default(),
+        order_id: String::new(),
+        customer: Default::default(),
+        provider: String::new(),
+        currency: bonus.sale.currency,
+        click: None,
+        link: Default::default(),
+        program: bonus.program,
+        partner: PartnerId(bonus.owner),
+        visitor: 0,
+        asn: 0,
+        verdict: None,
+        dims: Default::default(),
+        properties: BTreeMap::new(),
+        change: Change { commission, ..Change::default() },
+    };
     write(tx, effect)
 }
 

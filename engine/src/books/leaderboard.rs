@@ -1,4 +1,4 @@
-//! How partners do: the leaderboard of a program, and one partner's own numbers. From the standings by month and the
+//! How partners do: the leaderboard of a program, and one partner's own numbers. From the standings by day and the
 //! ledger's accounts, so both cost the same however many sales there were.
 
 use rusqlite::params;
@@ -6,6 +6,7 @@ use serde::Serialize;
 use weir_schemas::ids::{PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::money::{Currency, Money};
 
+use super::commissions::standings;
 use super::conversion_row::read_currency;
 use super::reads::{ReadError, Reads};
 
@@ -87,20 +88,25 @@ impl Reads {
     /// The partners of a workspace by what they sold.
     pub fn leaderboard(&self, workspace: WorkspaceId, of: LeaderboardOf) -> Result<Vec<Place>, ReadError> {
         let order = if of.by_orders { "3 DESC, 4 DESC" } else { "4 DESC, 3 DESC" };
+        let days = match of.month {
+            Some(month) => standings::days_of_months(month..=month),
+            None => standings::EVER..=standings::EVER,
+        };
         self.read(|db| {
             let mut statement = db.prepare_cached(&format!(
                 "SELECT s.partner, s.currency, sum(s.orders), sum(s.revenue), p.spec ->> '$.name'
                  FROM standings s JOIN partners p ON p.id = s.partner
-                 WHERE p.workspace = ?1 AND (?2 IS NULL OR s.program = ?2) AND (?3 IS NULL OR s.month = ?3)
-                     AND (?4 IS NULL OR s.currency = ?4)
+                 WHERE p.workspace = ?1 AND (?2 IS NULL OR s.program = ?2)
+                     AND s.day BETWEEN ?3 AND ?6 AND s.partner != 0 AND (?4 IS NULL OR s.currency = ?4)
                  GROUP BY s.partner, s.currency HAVING sum(s.orders) != 0 ORDER BY {order}, s.partner LIMIT ?5"
             ))?;
             let mut rows = statement.query(params![
                 workspace.0,
                 of.program.map(|id| id.0 as i64),
-                of.month,
+                days.start(),
                 of.currency.map(|currency| currency.as_str().to_owned()),
-                of.limit
+                of.limit,
+                days.end()
             ])?;
             let mut places = Vec::new();
             while let Some(row) = rows.next()? {
@@ -134,7 +140,7 @@ impl Reads {
             let mut statement = db.prepare_cached(
                 "SELECT s.program, s.currency, sum(s.orders), sum(s.revenue)
                  FROM programs p JOIN standings s ON s.program = p.id
-                 WHERE p.workspace = ?1 AND s.partner = ?2 GROUP BY 1, 2 ORDER BY 1, 2",
+                 WHERE p.workspace = ?1 AND s.partner = ?2 AND s.day = 0 GROUP BY 1, 2 ORDER BY 1, 2",
             )?;
             let mut rows = statement.query(params![workspace.0, partner.0 as i64])?;
             while let Some(row) = rows.next()? {

@@ -160,6 +160,9 @@ fn take_over(tx: &mut Applying<'_>, older: i64, younger: i64) -> Applied<()> {
 fn absorb(tx: &mut Applying<'_>, kept: &ConversionRow, gone: &ConversionRow) -> Applied<()> {
     effects::retract(tx, gone)?;
     commissions::retract(tx, gone)?;
+    if attribution::is_signup(&gone.event) {
+        commissions::count_signup(tx, gone, (gone.program, gone.partner), -1)?;
+    }
     tx.db
         .prepare_cached("UPDATE conversions SET merged_into = ?2, ord = NULL WHERE id = ?1")?
         .execute(params![gone.id.0 as i64, kept.id.0 as i64])?;

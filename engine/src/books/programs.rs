@@ -2,6 +2,8 @@
 //! when it happened, so a late webhook earns what its sale would have earned then, and an edit changes nothing that
 //! was earned before it.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,6 +15,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{Page, PageOf, ReadError, Reads, page};
+use super::terms_memory::Version;
 
 /// Most programs of one workspace.
 pub const PROGRAMS_MAX: i64 = 10_000;
@@ -70,6 +73,7 @@ pub(super) fn create(tx: &mut Applying<'_>, id: ProgramId, spec: &ProgramSpec) -
     ])?;
     let program = Program { id, version: 1, spec: spec.clone(), created_at: tx.at, updated_at: tx.at };
     keep_version(tx, &program)?;
+    tx.terms_changed();
     Ok(Outcome::new(201, &program)?)
 }
 
@@ -94,6 +98,7 @@ pub(super) fn update(tx: &mut Applying<'_>, id: ProgramId, patch: &Map<String, V
         .prepare_cached("UPDATE programs SET version = ?2, spec = ?3, updated_at = ?4 WHERE id = ?1")?
         .execute(params![id.0 as i64, program.version, serde_json::to_string(&program.spec)?, tx.at.0])?;
     keep_version(tx, &program)?;
+    tx.terms_changed();
     Ok(Outcome::new(200, &program)?)
 }
 
@@ -128,6 +133,44 @@ pub(super) fn terms_at(
     Ok(row
         .map(|(version, spec)| Ok::<_, serde_json::Error>((version, serde_json::from_str(&spec)?)))
         .transpose()?)
+}
+
+/// Every version of a program's terms, the first first, and its workspace.
+pub(super) fn all_versions(
+    db: &Connection,
+    id: ProgramId,
+) -> Result<Option<(WorkspaceId, Vec<Version>)>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT p.workspace, v.version, v.since, v.spec FROM program_versions v JOIN programs p ON p.id = v.program
+         WHERE v.program = ?1 ORDER BY v.version",
+    )?;
+    let mut rows = statement.query([id.0 as i64])?;
+    let mut versions = Vec::new();
+    let mut workspace = None;
+    while let Some(row) = rows.next()? {
+        workspace = Some(WorkspaceId(row.get(0)?));
+        let spec = serde_json::from_str(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?)?;
+        versions.push((row.get(1)?, Timestamp(row.get(2)?), Arc::new(spec)));
+    }
+    Ok(workspace.map(|workspace| (workspace, versions)))
+}
+
+/// The programs that have milestones, or the one asked for, the newest first.
+pub(super) fn with_milestones(
+    db: &Connection,
+    workspace: WorkspaceId,
+    id: Option<ProgramId>,
+) -> Result<Vec<Program>, StoreError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM programs WHERE workspace = ?1 AND (?2 IS NULL OR id = ?2)
+             AND json_array_length(spec, '$.milestones') > 0 ORDER BY id DESC"
+    ))?;
+    let mut rows = statement.query(params![workspace.0, id.map(|id| id.0 as i64)])?;
+    let mut programs = Vec::new();
+    while let Some(row) = rows.next()? {
+        programs.push(stored(row)?);
+    }
+    Ok(programs)
 }
 
 impl Reads {

@@ -3,7 +3,8 @@
 //! - `single`: one refund by its id; reversed when it failed. What is live of them adds up.
 //! - `cumulative`: all refunds in total. Each total is a record of its own and takes what it adds to the one below
 //!   it; the largest counts in all, less the reversed singles.
-//! - `dispute`: open or lost it takes its amount, won or as an inquiry it takes nothing.
+//! - `dispute`: open or lost it takes its amount, won or as an inquiry it takes nothing. While it is open,
+//!   what the sale earns is held and not taken back.
 //!
 //! The total refunded is the larger of the two tellings; with the disputes it never exceeds what was paid.
 //! [`settle`] computes from the set of records, not from their order of arrival, what each of them takes, and
@@ -19,6 +20,7 @@ use weir_schemas::money::Money;
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
+use super::commissions::Gone;
 use super::conversion_row::ConversionRow;
 use super::effects::{self, CHARGEBACK, REFUND};
 use super::outcome::Applied;
@@ -96,10 +98,11 @@ struct Record {
     taken_at: i64,
     taken_as: String,
     answer: Option<String>,
+    /// What of `taken` only holds what is earned: an open dispute's.
+    withheld: i64,
 }
 
-const COLUMNS: &str =
-    "kind, name, amount, currency, reason, state, at, changed_at, taken, taken_at, taken_as, answer";
+const COLUMNS: &str = "kind, name, amount, currency, reason, state, at, changed_at, taken, taken_at, taken_as, answer, withheld";
 
 impl Record {
     /// The event under which it goes back.
@@ -122,6 +125,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
         taken_at: row.get(9)?,
         taken_as: row.get(10)?,
         answer: row.get(11)?,
+        withheld: row.get(12)?,
     })
 }
 
@@ -160,6 +164,7 @@ pub(super) fn record(tx: &mut Applying<'_>, order: i64, new: &Return<'_>) -> App
         taken_at: 0,
         taken_as: String::new(),
         answer: None,
+        withheld: 0,
     };
     let known = all(tx, order)?.into_iter().find(|old| old.kind == record.kind && old.name == record.name);
     let record = match known {
@@ -173,7 +178,7 @@ fn put(tx: &Applying<'_>, order: i64, record: &Record) -> Applied<bool> {
     tx.db
         .prepare_cached(
             "INSERT OR REPLACE INTO returns
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             order,
@@ -188,7 +193,8 @@ fn put(tx: &Applying<'_>, order: i64, record: &Record) -> Applied<bool> {
             record.taken,
             record.taken_at,
             record.taken_as,
-            record.answer
+            record.answer,
+            record.withheld
         ])?;
     Ok(true)
 }
@@ -203,8 +209,9 @@ fn combine(a: Record, b: Record) -> Record {
     // Of two orders that became one, only one has a sale under which anything was taken.
     let booked = if b.taken != 0 { &b } else { &a };
     let (taken, taken_at, taken_as) = (booked.taken, booked.taken_at, booked.taken_as.clone());
+    let withheld = booked.withheld;
     let later = if order(&b) > order(&a) { b } else { a };
-    Record { amount, reason, at, taken, taken_at, taken_as, answer, ..later }
+    Record { amount, reason, at, taken, taken_at, taken_as, answer, withheld, ..later }
 }
 
 /// Moves the records of an order that turned out to be another.
@@ -224,7 +231,7 @@ pub(super) fn merge(tx: &mut Applying<'_>, into: i64, from: i64) -> Applied<()> 
 
 /// The sale under which the order's returns were booked was retracted with them: they are to be booked anew.
 pub(super) fn forget_taken(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
-    tx.db.prepare_cached("UPDATE returns SET taken = 0 WHERE ord = ?1")?.execute([order])?;
+    tx.db.prepare_cached("UPDATE returns SET taken = 0, withheld = 0 WHERE ord = ?1")?.execute([order])?;
     tx.db.prepare_cached("UPDATE orders SET returned = 0 WHERE id = ?1")?.execute([order])?;
     Ok(())
 }
@@ -270,7 +277,8 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     else {
         return Ok(());
     };
-    let (paid, mut booked) = orders::sums(tx, order)?;
+    let (paid, booked) = orders::sums(tx, order)?;
+    let mut so_far = Taken { paid, booked, withheld: withheld(tx, order)? };
     let mut records = all(tx, order)?;
     records.retain(|record| record.currency == currency.as_str());
     let shares = shares(&records, paid);
@@ -278,22 +286,25 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     for (record, &share) in records.iter().zip(&shares) {
         let moved =
             record.taken != 0 && (record.taken_at, record.taken_as.as_str()) != (record.at, record.event());
-        if share == record.taken && !moved {
+        let holds = if record.state == "open" { share } else { 0 };
+        if share == record.taken && holds == record.withheld && !moved {
             continue;
         }
         // By steps, so that each part of a commission goes back under the date of what took it.
-        let mut taken = record.taken;
+        let (mut taken, mut withheld) = (record.taken, record.withheld);
         if moved {
             let refunds = -std::mem::take(&mut taken);
-            take(tx, &sale, paid, &mut booked, Timestamp(record.taken_at), &record.taken_as, refunds)?;
+            so_far.withheld -= std::mem::take(&mut withheld);
+            take(tx, &sale, &mut so_far, Timestamp(record.taken_at), &record.taken_as, refunds)?;
         }
-        take(tx, &sale, paid, &mut booked, Timestamp(record.at), record.event(), share - taken)?;
+        so_far.withheld += holds - withheld;
+        take(tx, &sale, &mut so_far, Timestamp(record.at), record.event(), share - taken)?;
         tx.db
             .prepare_cached(
-                "UPDATE returns SET taken = ?4, taken_at = ?5, taken_as = ?6
+                "UPDATE returns SET taken = ?4, taken_at = ?5, taken_as = ?6, withheld = ?7
                  WHERE ord = ?1 AND kind = ?2 AND name = ?3",
             )?
-            .execute(params![order, record.kind, record.name, share, record.at, record.event()])?;
+            .execute(params![order, record.kind, record.name, share, record.at, record.event(), holds])?;
         outbound::money_returned(tx, &sale, record.event(), share - record.taken, returned)?;
     }
     tx.db
@@ -302,18 +313,47 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     Ok(())
 }
 
+/// How much of an order went back, as far as it is booked.
+struct Taken {
+    paid: i64,
+    booked: i64,
+    /// Of that, by disputes that are open.
+    withheld: i64,
+}
+
+impl Taken {
+    fn gone(&self) -> Gone {
+        let returned = (self.booked - self.withheld).clamp(0, self.paid);
+        Gone { returned, disputed: self.withheld > 0 }
+    }
+}
+
+/// What of an order's returns is booked and only holds what is earned.
+fn withheld(tx: &Applying<'_>, order: i64) -> Applied<i64> {
+    let sum = tx
+        .db
+        .prepare_cached("SELECT coalesce(sum(withheld), 0) FROM returns WHERE ord = ?1")?
+        .query_row([order], |row| row.get(0))?;
+    Ok(sum)
+}
+
+/// What of an order went back for good, and whether more is in dispute.
+pub(super) fn gone(tx: &Applying<'_>, order: i64) -> Applied<Gone> {
+    let (paid, booked) = orders::sums(tx, order)?;
+    Ok(Taken { paid, booked, withheld: withheld(tx, order)? }.gone())
+}
+
 /// Books that `refunds` more went back, and what that takes of the commissions.
 fn take(
     tx: &mut Applying<'_>,
     sale: &ConversionRow,
-    paid: i64,
-    returned: &mut i64,
+    so_far: &mut Taken,
     at: Timestamp,
     event: &str,
     refunds: i64,
 ) -> Applied<()> {
-    *returned += refunds;
-    let commission = commissions::settle(tx, sale, (*returned).clamp(0, paid), false)?;
+    so_far.booked += refunds;
+    let commission = commissions::settle(tx, sale, so_far.gone(), false)?;
     effects::emit(tx, sale, at, event, Change { refunds, commission, ..Change::default() })
 }
 

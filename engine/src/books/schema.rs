@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 12;
+pub(super) const VERSION: i64 = 13;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -43,7 +43,8 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("earnings", "id"),
     ("payouts", "id"),
     ("payout_items", "payout, earning"),
-    ("standings", "program, partner, month, currency"),
+    ("standings", "program, partner, day, currency"),
+    ("milestones_reached", "id"),
     ("saved_queries", "id"),
     ("shares", "id"),
     ("audit", "seq"),
@@ -194,12 +195,13 @@ CREATE TABLE claims (
     PRIMARY KEY (conversion, n)) STRICT, WITHOUT ROWID;
 CREATE INDEX claims_click ON claims (click) WHERE click IS NOT NULL;
 
--- kind: single, cumulative (one for each total), dispute; taken is what of it has been booked, dated and named so
+-- kind: single, cumulative (one for each total), dispute; taken is what of it has been booked, dated and named so;
+-- withheld: of that, what only holds what is earned: an open dispute's
 CREATE TABLE returns (
     ord INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL, taken INTEGER NOT NULL, taken_at INTEGER NOT NULL, taken_as TEXT NOT NULL,
-    answer TEXT, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
+    answer TEXT, withheld INTEGER NOT NULL, PRIMARY KEY (ord, kind, name)) STRICT, WITHOUT ROWID;
 
 -- payments: of a delivery that was not booked whole, for its replay
 CREATE TABLE deliveries (
@@ -236,7 +238,8 @@ CREATE TABLE earnings (
     fee INTEGER NOT NULL, original INTEGER NOT NULL, paid INTEGER NOT NULL, settled INTEGER NOT NULL,
     live INTEGER NOT NULL, verdict TEXT, reason TEXT, state TEXT NOT NULL, payout INTEGER NOT NULL,
     occurred_at INTEGER NOT NULL, due_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
-    changed_at INTEGER NOT NULL) STRICT;
+    changed_at INTEGER NOT NULL, room INTEGER, cap TEXT, capped INTEGER NOT NULL,
+    disputed INTEGER NOT NULL) STRICT;
 CREATE INDEX earnings_conversion ON earnings (conversion);
 CREATE INDEX earnings_owner ON earnings (workspace, owner_id, id);
 CREATE INDEX earnings_pending ON earnings (workspace, due_at, id) WHERE state = 'pending';
@@ -251,11 +254,18 @@ CREATE INDEX payouts_partner ON payouts (workspace, partner, id);
 CREATE TABLE payout_items (
     payout INTEGER NOT NULL, earning INTEGER NOT NULL, amount INTEGER NOT NULL,
     PRIMARY KEY (payout, earning)) STRICT, WITHOUT ROWID;
--- what partners have by calendar month: 202611
+-- what partners have by day (20261121) and ever (day 0); partner 0: all together; currency '': of signups
 CREATE TABLE standings (
-    program INTEGER NOT NULL, partner INTEGER NOT NULL, month INTEGER NOT NULL, currency TEXT NOT NULL,
-    orders INTEGER NOT NULL, revenue INTEGER NOT NULL,
-    PRIMARY KEY (program, partner, month, currency)) STRICT, WITHOUT ROWID;
+    program INTEGER NOT NULL, partner INTEGER NOT NULL, day INTEGER NOT NULL, currency TEXT NOT NULL,
+    orders INTEGER NOT NULL, revenue INTEGER NOT NULL, signups INTEGER NOT NULL, given INTEGER NOT NULL,
+    PRIMARY KEY (program, partner, day, currency)) STRICT, WITHOUT ROWID;
+-- span: 20261121, 202611 or 0; partner 0: all together; told: as it is answered
+CREATE TABLE milestones_reached (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, program INTEGER NOT NULL, name TEXT NOT NULL,
+    partner INTEGER NOT NULL, span INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+    told TEXT NOT NULL) STRICT;
+CREATE UNIQUE INDEX milestones_reached_once ON milestones_reached (program, name, partner, span);
+CREATE INDEX milestones_reached_seq ON milestones_reached (seq);
 
 -- partner: 0 where it is for the workspace's own people only
 CREATE TABLE saved_queries (

@@ -13,6 +13,7 @@ use weir_schemas::ids::Sequence;
 use super::apply::{self, Touched};
 use super::outcome::{Outcome, StoreError};
 use super::schema;
+use super::terms_memory::TermsMemory;
 
 /// A fact as the journal has it; `Err` says why an entry could not be decoded, which is noted and passed
 /// over.
@@ -30,6 +31,7 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Store {
     db: Connection,
     pub(super) touched: Vec<Touched>,
+    terms: TermsMemory,
 }
 
 impl Store {
@@ -51,7 +53,7 @@ impl Store {
         } else if found != schema::VERSION {
             return Err(StoreError::Version { found, expected: schema::VERSION });
         }
-        Ok(Self { db, touched: Vec::new() })
+        Ok(Self { db, touched: Vec::new(), terms: TermsMemory::default() })
     }
 
     /// The last fact that is applied; everything before it is, too.
@@ -65,6 +67,8 @@ impl Store {
     /// passed over (`None`), so a batch may be given again after a failure.
     pub fn apply_batch(&mut self, facts: &[(Sequence, Fact)]) -> Result<Vec<Option<Outcome>>, StoreError> {
         let applied = self.applied_seq()?;
+        // What an earlier batch read and did not commit is not in the tables.
+        self.terms.forget();
         let mut touched = Vec::new();
         let tx = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut outcomes = Vec::with_capacity(facts.len());
@@ -74,7 +78,7 @@ impl Store {
                 continue;
             }
             outcomes.push(match fact {
-                Ok(recorded) => Some(apply::apply(&tx, *seq, recorded, &mut touched)?),
+                Ok(recorded) => Some(apply::apply(&tx, *seq, recorded, &mut touched, &self.terms)?),
                 Err(reason) => {
                     tx.execute("INSERT INTO undecodable VALUES (?1, ?2)", params![*seq as i64, reason])?;
                     None

@@ -21,6 +21,7 @@ mod deliveries;
 mod entities;
 mod examples;
 mod following;
+mod limits;
 mod payouts;
 mod permutations;
 mod programs;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
 use weir_schemas::event::Event;
+use weir_schemas::program::MilestoneReached;
 
 /// Events of one tick that are shown.
 pub(super) const EVENTS_PER_TICK: usize = 20;
@@ -50,6 +51,10 @@ impl Tail {
         if change.revenue < 0 || change.conversions < 0 || change.leads < 0 || change.events < 0 {
             return;
         }
+        // Told by its milestone.
+        if effect.event == Effect::BONUS {
+            return;
+        }
         let (kind, amount) = match effect.event.as_str() {
             "refund" | "chargeback" => (effect.event.as_str(), change.refunds),
             _ => ("conversion", change.revenue),
@@ -63,6 +68,14 @@ impl Tail {
                 "referrer": effect.dims.referrer,
             })
         });
+    }
+
+    /// Milestones are few: they are shown whatever else there is.
+    pub(super) fn add_milestone(&mut self, reached: &MilestoneReached) {
+        let mut row = json!(reached);
+        row["kind"] = json!("milestone");
+        row["at"] = json!(reached.reached_at);
+        self.rows.push(row);
     }
 
     fn push(&mut self, row: impl FnOnce() -> Value) {

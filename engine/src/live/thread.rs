@@ -446,6 +446,19 @@ impl Worker {
                 tail.add_effect(effect);
             }
         }
+        // Nothing is reached without something being counted.
+        if !self.tails.is_empty() && !effects.is_empty() {
+            match (self.sources.milestones)(from, passed) {
+                Ok(reached) => {
+                    for (workspace, milestone) in &reached {
+                        if let Some((tail, _)) = self.tails.get_mut(workspace) {
+                            tail.add_milestone(milestone);
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(error, "reached milestones are not shown live"),
+            }
+        }
         metrics::counter!("weir_live_entries_total").increment((entries.len() + effects.len()) as u64);
         self.seen.advance(passed);
         Ok(())

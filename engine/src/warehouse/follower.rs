@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use weir_schemas::effect::Effect;
-use weir_schemas::ids::Sequence;
+use weir_schemas::ids::{Sequence, WorkspaceId};
+use weir_schemas::program::MilestoneReached;
 
 use super::batch::{self, Batch, Counts, Inserted, Writer};
 use super::block::ClickBlock;
@@ -34,6 +35,10 @@ const BOOKS_PACE: Duration = Duration::from_millis(2);
 /// Gives the effects of `(after, upto]` in order, at most `limit` and never a part of a fact's.
 pub type EffectsOf = Box<dyn Fn(Sequence, Sequence, usize) -> Result<Vec<Effect>, String> + Send>;
 
+/// Gives the milestones that the facts of `(after, upto]` reached, each with its workspace.
+pub type MilestonesOf =
+    Box<dyn Fn(Sequence, Sequence) -> Result<Vec<(WorkspaceId, MilestoneReached)>, String> + Send>;
+
 /// From where the follower reads.
 pub struct Sources {
     /// The journal's folder.
@@ -44,6 +49,8 @@ pub struct Sources {
     pub applied: Watermark,
     /// The books' effects.
     pub effects: EffectsOf,
+    /// The books' milestones, for those who watch the live events.
+    pub milestones: MilestonesOf,
 }
 
 impl std::fmt::Debug for Sources {

@@ -77,6 +77,7 @@ impl Engine {
             effects: Box::new(move |after, upto, limit| {
                 effects_of.reads().effects(after, upto, limit).map_err(|error| error.to_string())
             }),
+            milestones: Box::new(|_, _| Ok(Vec::new())),
         };
         let config = WarehouseConfig {
             node: 1,

@@ -3,16 +3,18 @@
 use rusqlite::params;
 use weir_schemas::commission::{CommissionKind, CommissionStatus, Verdict};
 use weir_schemas::ids::compose;
+use weir_schemas::ids::{PartnerId, ProgramId};
+use weir_schemas::money::Money;
 use weir_schemas::partner::PartnerStatus;
-use weir_schemas::program::{CommissionTerms, ProgramSpec, Rate};
+use weir_schemas::program::{Cap, CommissionTerms, ProgramSpec, Rate};
 use weir_schemas::time::{DAY_MS, Timestamp};
 
 use super::super::apply::Applying;
 use super::super::conversion_row::ConversionRow;
 use super::super::outcome::Applied;
-use super::super::{partners, programs};
+use super::super::partners;
 use super::row::Earning;
-use super::terms::{self, Split, split};
+use super::terms::{self, Split};
 use super::{PARTNER_PENDING, standings};
 
 /// A new earning by the terms in force when the conversion happened; `None` where they give nothing.
@@ -23,7 +25,7 @@ pub(super) fn open(
     owner: u64,
 ) -> Applied<Option<Earning>> {
     let sale = conversion.amount.expect("only a sale entitles");
-    let terms = programs::terms_at(tx.db, tx.workspace, conversion.program, conversion.occurred_at)?;
+    let terms = tx.terms_at(conversion.program, conversion.occurred_at)?;
     let Some((version, terms)) = terms else { return Ok(None) };
     if !offers(&terms, kind) {
         return Ok(None);
@@ -85,9 +87,34 @@ pub(super) fn open(
         due_at: Timestamp(conversion.occurred_at.0 + i64::from(terms.hold_days) * DAY_MS),
         created_at: tx.at,
         changed_at: tx.at,
+        room: None,
+        cap: None,
+        capped: 0,
+        disputed: false,
     };
-    let full = split(new.rate, new.fee_bp, sale, sale.amount);
-    Ok(Some(Earning { original: full.earned, ..new }))
+    Ok(Some(new))
+}
+
+/// How much may still be given for a sale by its program's caps, and the cap that says so; nothing where none does.
+pub(super) fn room(
+    tx: &Applying<'_>,
+    program: ProgramId,
+    partner: PartnerId,
+    sale: Money,
+    at: Timestamp,
+) -> Applied<Option<(i64, Cap)>> {
+    let Some((_, terms)) = tx.terms_at(program, at)? else { return Ok(None) };
+    let mut least: Option<(i64, Cap)> = None;
+    for cap in terms.commission.caps.iter().filter(|cap| cap.amount.currency == sale.currency) {
+        let of = standings::subject(cap.scope, partner);
+        let days = standings::days_of_span(cap.per, standings::span_key(cap.per, at));
+        let given = standings::given(tx, program, of, &days, sale.currency)?;
+        let left = (cap.amount.amount - given).max(0);
+        if least.is_none_or(|(least, _)| left < least) {
+            least = Some((left, *cap));
+        }
+    }
+    Ok(least)
 }
 
 /// Whether a program has anything of this kind, found without asking further.
@@ -132,7 +159,7 @@ fn is_beyond(tx: &Applying<'_>, renewal: &ConversionRow, terms: &CommissionTerms
 
 /// Whether a renewal earns no more.
 pub(super) fn has_ended(tx: &Applying<'_>, renewal: &ConversionRow) -> Applied<bool> {
-    let terms = programs::terms_at(tx.db, tx.workspace, renewal.program, renewal.occurred_at)?;
+    let terms = tx.terms_at(renewal.program, renewal.occurred_at)?;
     terms.map_or(Ok(false), |(_, terms)| is_beyond(tx, renewal, &terms.commission))
 }
 

@@ -55,6 +55,8 @@ fn answer(db: &Connection, earning: Earning) -> Result<Commission, StoreError> {
         sale: earning.sale,
         rate: earning.rate,
         tier: earning.tier,
+        capped: money(earning.capped),
+        cap: earning.cap,
         reason: earning.reason,
         payout_id: PayoutId(earning.payout as u64).some(),
         occurred_at: earning.occurred_at,
@@ -99,7 +101,7 @@ impl Reads {
         };
         self.read(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM earnings WHERE {narrow} AND id < ?2 AND original != 0
+                "SELECT {COLUMNS} FROM earnings WHERE {narrow} AND id < ?2 AND (original != 0 OR capped != 0)
                      AND (?4 IS NULL OR conversion = ?4) AND (?5 IS NULL OR program = ?5)
                      AND (?6 IS NULL OR payout = ?6) AND (?7 IS NULL OR kind = ?7) AND (?8 IS NULL OR state = ?8)
                      AND (?9 OR kind IN ('commission', 'referral', 'bonus'))

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 use weir_schemas::commission::{CommissionKind, CommissionStatus, Verdict};
 use weir_schemas::ids::{ConversionId, ProgramId, WorkspaceId};
 use weir_schemas::money::Money;
-use weir_schemas::program::Rate;
+use weir_schemas::program::{Cap, Rate};
 use weir_schemas::time::Timestamp;
 
 use super::super::apply::Applying;
@@ -47,12 +47,20 @@ pub(in crate::books) struct Earning {
     pub(in crate::books) due_at: Timestamp,
     pub(in crate::books) created_at: Timestamp,
     pub(in crate::books) changed_at: Timestamp,
+    /// The most that may be given for it, fee included, by its program's caps; nothing where none limits it.
+    pub(in crate::books) room: Option<i64>,
+    /// The cap that took something of it.
+    pub(in crate::books) cap: Option<Cap>,
+    /// What that took of its owner's part.
+    pub(in crate::books) capped: i64,
+    /// Its sale is in dispute, which holds it.
+    pub(in crate::books) disputed: bool,
 }
 
 /// The columns that [`Earning::read`] reads.
 pub(in crate::books) const COLUMNS: &str = "id, workspace, conversion, kind, owner_id, program, version, tier, rate, \
     fee_bp, sale, currency, earned, fee, original, paid, settled, live, verdict, reason, state, payout, occurred_at, \
-    due_at, created_at, changed_at";
+    due_at, created_at, changed_at, room, cap, capped, disputed";
 
 fn verdict_text(verdict: Option<Verdict>) -> Option<&'static str> {
     verdict.map(|verdict| match verdict {
@@ -67,6 +75,10 @@ fn verdict_of(text: &str) -> Option<Verdict> {
     [Verdict::Approve, Verdict::Hold, Verdict::Release, Verdict::Reject]
         .into_iter()
         .find(|verdict| verdict_text(Some(*verdict)) == Some(text))
+}
+
+fn cap_text(cap: Option<Cap>) -> Result<Option<String>, StoreError> {
+    Ok(cap.map(|cap| serde_json::to_string(&cap)).transpose()?)
 }
 
 impl Earning {
@@ -97,6 +109,13 @@ impl Earning {
             due_at: Timestamp(row.get(23)?),
             created_at: Timestamp(row.get(24)?),
             changed_at: Timestamp(row.get(25)?),
+            room: row.get(26)?,
+            cap: match row.get_ref(27)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+                Some(cap) => Some(serde_json::from_str(cap)?),
+                None => None,
+            },
+            capped: row.get(28)?,
+            disputed: row.get(29)?,
         })
     }
 
@@ -132,7 +151,7 @@ impl Earning {
         tx.db
             .prepare_cached(
                 "INSERT INTO earnings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-                     ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+                     ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)",
             )?
             .execute(params![
                 self.id,
@@ -160,7 +179,11 @@ impl Earning {
                 self.occurred_at.0,
                 self.due_at.0,
                 self.created_at.0,
-                self.changed_at.0
+                self.changed_at.0,
+                self.room,
+                cap_text(self.cap)?,
+                self.capped,
+                self.disputed
             ])?;
         Ok(())
     }
@@ -170,7 +193,8 @@ impl Earning {
         tx.db
             .prepare_cached(
                 "UPDATE earnings SET earned = ?2, fee = ?3, paid = ?4, settled = ?5, live = ?6, verdict = ?7,
-                     reason = ?8, state = ?9, payout = ?10, changed_at = ?11 WHERE id = ?1",
+                     reason = ?8, state = ?9, payout = ?10, changed_at = ?11, room = ?12, cap = ?13, capped = ?14,
+                     disputed = ?15, original = ?16 WHERE id = ?1",
             )?
             .execute(params![
                 self.id,
@@ -183,7 +207,12 @@ impl Earning {
                 self.reason,
                 self.status.as_str(),
                 self.payout,
-                self.changed_at.0
+                self.changed_at.0,
+                self.room,
+                cap_text(self.cap)?,
+                self.capped,
+                self.disputed,
+                self.original
             ])?;
         Ok(())
     }

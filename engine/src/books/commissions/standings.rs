@@ -1,12 +1,17 @@
-//! What a partner has in a program: orders and gross revenue by calendar month (UTC). Tiers, statistics and the
+//! What there is in a program: orders, gross revenue, signups and what was given in commissions, for each
+//! partner and for all of them together, by day (UTC) and ever. Tiers, caps, milestones, statistics and the
 //! leaderboard are sums of it.
+//!
+//! A sale counts as long as it is credited, under the day on which it happened; what goes back of it changes nothing.
+
+use std::ops::RangeInclusive;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::params;
 use weir_schemas::ids::{PartnerId, ProgramId};
-use weir_schemas::money::{Currency, Money};
-use weir_schemas::program::TierPeriod;
+use weir_schemas::money::Currency;
+use weir_schemas::program::{Scope, Span, TierPeriod};
 use weir_schemas::time::Timestamp;
 
 use super::super::apply::Applying;
@@ -14,18 +19,23 @@ use super::super::conversion_row::read_currency;
 use super::super::outcome::Applied;
 use super::terms::Standing;
 
-/// The months of a period, as numbers: `202611`.
-type Months = std::ops::RangeInclusive<i32>;
+/// Stands for all partners of a program.
+pub(in crate::books) const EVERYONE: PartnerId = PartnerId::NONE;
+/// Stands for all days.
+pub(in crate::books) const EVER: i32 = 0;
+
+/// Days as numbers: `20261121`.
+type Days = RangeInclusive<i32>;
 
 fn date(at: Timestamp) -> Date {
     let time = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.to_zoned(TimeZone::UTC).date()
 }
 
-/// The month of a time, as a number: `202611`.
-pub(in crate::books) fn month(at: Timestamp) -> i32 {
+/// The day of a time, as a number: `20261121`.
+pub(in crate::books) fn day(at: Timestamp) -> i32 {
     let date = date(at);
-    i32::from(date.year()) * 100 + i32::from(date.month())
+    (i32::from(date.year()) * 100 + i32::from(date.month())) * 100 + i32::from(date.day())
 }
 
 /// `at`, so many calendar months later (UTC), on that month's last day where it has no such day.
@@ -35,18 +45,54 @@ pub(in crate::books) fn months_later(at: Timestamp, months: u32) -> Timestamp {
     Timestamp(later.map_or(i64::MAX, |later| later.timestamp().as_millisecond()))
 }
 
-fn months_of(period: TierPeriod, at: Timestamp) -> Months {
+/// The days of months as numbers, such as `202610..=202612`.
+pub(in crate::books) fn days_of_months(months: RangeInclusive<i32>) -> Days {
+    months.start() * 100..=months.end() * 100 + 99
+}
+
+fn days_of(period: TierPeriod, at: Timestamp) -> Days {
     let date = date(at);
     let (year, month) = (i32::from(date.year()) * 100, i32::from(date.month()));
-    match period {
-        TierPeriod::All => i32::MIN..=i32::MAX,
+    days_of_months(match period {
+        TierPeriod::All => return EVER..=EVER,
         TierPeriod::Month => year + month..=year + month,
         TierPeriod::Quarter => {
             let first = (month - 1) / 3 * 3 + 1;
             year + first..=year + first + 2
         }
         TierPeriod::Year => year + 1..=year + 12,
+    })
+}
+
+/// Which day, month or all of time a span around `at` is: `20261121`, `202611`, 0.
+pub(in crate::books) fn span_key(span: Span, at: Timestamp) -> i32 {
+    match span {
+        Span::Day => day(at),
+        Span::Month => day(at) / 100,
+        Span::Program => EVER,
     }
+}
+
+/// That key as the contract has it: `2026-11-21`, `2026-11`, nothing.
+pub(in crate::books) fn span_name(span: Span, key: i32) -> Option<String> {
+    match span {
+        Span::Day => Some(format!("{:04}-{:02}-{:02}", key / 10_000, key / 100 % 100, key % 100)),
+        Span::Month => Some(format!("{:04}-{:02}", key / 100, key % 100)),
+        Span::Program => None,
+    }
+}
+
+/// Its days.
+pub(in crate::books) fn days_of_span(span: Span, key: i32) -> Days {
+    match span {
+        Span::Month => days_of_months(key..=key),
+        Span::Day | Span::Program => key..=key,
+    }
+}
+
+/// Whose rows a scope reads.
+pub(in crate::books) fn subject(scope: Scope, partner: PartnerId) -> PartnerId {
+    if scope == Scope::Program { EVERYONE } else { partner }
 }
 
 /// A partner's orders and revenue over a period.
@@ -72,14 +118,14 @@ pub(super) fn had(
     period: TierPeriod,
     at: Timestamp,
 ) -> Applied<Had> {
-    let months = months_of(period, at);
+    let days = days_of(period, at);
     let rows = tx
         .db
         .prepare_cached(
             "SELECT currency, sum(orders), sum(revenue) FROM standings
-             WHERE program = ?1 AND partner = ?2 AND month BETWEEN ?3 AND ?4 GROUP BY currency",
+             WHERE program = ?1 AND partner = ?2 AND day BETWEEN ?3 AND ?4 GROUP BY currency",
         )?
-        .query_map(params![program.0 as i64, partner.0 as i64, months.start(), months.end()], |row| {
+        .query_map(params![program.0 as i64, partner.0 as i64, days.start(), days.end()], |row| {
             let currency = read_currency(&row.get::<_, String>(0)?);
             Ok((currency, row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?))
         })?
@@ -87,28 +133,69 @@ pub(super) fn had(
     Ok(Had { rows })
 }
 
-/// Counts a sale (`sign` 1), or takes it back (-1).
-pub(super) fn count(
+/// What was given in commissions in this currency over a span.
+pub(super) fn given(
+    tx: &Applying<'_>,
+    program: ProgramId,
+    of: PartnerId,
+    days: &Days,
+    currency: Currency,
+) -> Applied<i64> {
+    let given = tx
+        .db
+        .prepare_cached(
+            "SELECT coalesce(sum(given), 0) FROM standings
+             WHERE program = ?1 AND partner = ?2 AND day BETWEEN ?3 AND ?4 AND currency = ?5",
+        )?
+        .query_row(
+            params![program.0 as i64, of.0 as i64, days.start(), days.end(), currency.as_str()],
+            |row| row.get(0),
+        )?;
+    Ok(given)
+}
+
+/// What one thing adds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::books) struct Counted {
+    /// 1 for a sale.
+    pub(in crate::books) orders: i64,
+    /// Its gross amount.
+    pub(in crate::books) revenue: i64,
+    /// 1 for a signup.
+    pub(in crate::books) signups: i64,
+    /// Its commission with the platform's fee, before anything goes back.
+    pub(in crate::books) given: i64,
+}
+
+/// Counts something (`sign` 1), or takes it back (-1).
+pub(in crate::books) fn count(
     tx: &Applying<'_>,
     program: ProgramId,
     partner: PartnerId,
     at: Timestamp,
-    sale: Money,
+    currency: Currency,
+    counted: Counted,
     sign: i64,
 ) -> Applied<()> {
-    tx.db
-        .prepare_cached(
-            "INSERT INTO standings VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT DO UPDATE SET orders = orders + excluded.orders, revenue = revenue + excluded.revenue",
-        )?
-        .execute(params![
-            program.0 as i64,
-            partner.0 as i64,
-            month(at),
-            sale.currency.as_str(),
-            sign,
-            sign * sale.amount
-        ])?;
+    let mut statement = tx.db.prepare_cached(
+        "INSERT INTO standings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT DO UPDATE SET orders = orders + excluded.orders, revenue = revenue + excluded.revenue,
+             signups = signups + excluded.signups, given = given + excluded.given",
+    )?;
+    for of in [partner, EVERYONE] {
+        for day in [day(at), EVER] {
+            statement.execute(params![
+                program.0 as i64,
+                of.0 as i64,
+                day,
+                currency.as_str(),
+                sign * counted.orders,
+                sign * counted.revenue,
+                sign * counted.signups,
+                sign * counted.given
+            ])?;
+        }
+    }
     Ok(())
 }
 
@@ -119,9 +206,12 @@ mod tests {
     #[test]
     fn periods_are_the_calendars() {
         let at = |text: &str| Timestamp::parse(text).unwrap();
-        assert_eq!(month(at("2026-12-31T23:59:59.999Z")), 202_612);
-        assert_eq!(months_of(TierPeriod::Quarter, at("2026-05-01T00:00:00Z")), 202_604..=202_606);
-        assert_eq!(months_of(TierPeriod::Year, at("2026-05-01T00:00:00Z")), 202_601..=202_612);
+        assert_eq!(day(at("2026-12-31T23:59:59.999Z")), 20_261_231);
+        assert_eq!(days_of(TierPeriod::Quarter, at("2026-05-01T00:00:00Z")), 20_260_400..=20_260_699);
+        assert_eq!(days_of(TierPeriod::Year, at("2026-05-01T00:00:00Z")), 20_260_100..=20_261_299);
         assert_eq!(months_later(at("2026-01-31T10:00:00Z"), 1), at("2026-02-28T10:00:00Z"));
+        let noon = at("2026-05-09T12:00:00Z");
+        let names = [Span::Day, Span::Month, Span::Program].map(|span| span_name(span, span_key(span, noon)));
+        assert_eq!(names, [Some("2026-05-09".to_owned()), Some("2026-05".to_owned()), None]);
     }
 }

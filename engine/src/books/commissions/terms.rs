@@ -35,6 +35,25 @@ pub(in crate::books) fn split(rate: Rate, fee_bp: u32, paid: Money, left: i64) -
     }
 }
 
+/// As [`split`], of which no more than `room` is given in all.
+pub(in crate::books) fn split_within(
+    rate: Rate,
+    fee_bp: u32,
+    paid: Money,
+    left: i64,
+    room: Option<i64>,
+) -> Split {
+    let parts = split(rate, fee_bp, paid, left);
+    match room {
+        Some(room) if room < parts.earned + parts.fee => {
+            let whole_bp = i64::from(WHOLE_BP);
+            let earned = scaled(room, 1, whole_bp - i64::from(fee_bp), 1, whole_bp).unwrap_or_default();
+            Split { earned, fee: room - earned }
+        }
+        _ => parts,
+    }
+}
+
 /// `amount × a × b ÷ (c × d)`, rounded half away from zero, once. All are 0 or more.
 fn scaled(amount: i64, a: i64, b: i64, c: i64, d: i64) -> Option<i64> {
     let top = i128::from(amount).checked_mul(i128::from(a))?.checked_mul(i128::from(b))?;
@@ -82,6 +101,15 @@ mod tests {
         assert_eq!(split(fixed, 0, usd(0), 0), Split { earned: 1_000, fee: 0 });
         let eur = Money { amount: 1, currency: Currency::EUR };
         assert_eq!(split(fixed, 0, eur, 1), Split::default(), "another currency");
+    }
+
+    #[test]
+    fn a_cap_limits_the_whole_and_the_parts_add_up() {
+        let within = |room| split_within(Rate::of_bp(1_000), 2_000, usd(10_000), 10_000, room);
+        assert_eq!(within(None), Split { earned: 800, fee: 200 });
+        assert_eq!(within(Some(1_000)), Split { earned: 800, fee: 200 });
+        assert_eq!(within(Some(333)), Split { earned: 266, fee: 67 });
+        assert_eq!(within(Some(0)), Split::default());
     }
 
     proptest! {

@@ -298,6 +298,68 @@ fn credit_that_moves_takes_the_commission_along() {
     bench.verify();
 }
 
+#[test]
+fn a_dispute_holds_until_it_is_decided() {
+    let mut bench = earning(json!({"platform_fee_bp": 2000, "cashback_bp": 200}));
+    let keys = |order: &str| vec![order.to_owned()];
+    let paid = |order: &str, n| Payment::Paid {
+        order_keys: keys(order),
+        id: ConversionId(9_000 + n),
+        renewal: false,
+        amount: eur(10_000),
+        customer: Some("u1".to_owned()),
+        person: None,
+        subscription: None,
+        occurred_at: Timestamp(NOON),
+        click: known(click_id(1, n)),
+    };
+    let dispute = |order: &str, amount, state| Payment::Disputed {
+        order_keys: keys(order),
+        dispute: format!("dp_{order}"),
+        amount: eur(amount),
+        state,
+        occurred_at: Timestamp(NOON + 1_000),
+    };
+    let states = |bench: &Bench| -> Vec<(i64, String)> {
+        bench.earnings().into_iter().map(|(_, earned, _, state)| (earned, state)).collect()
+    };
+    let stands = |earned, state: &str| (earned, state.to_owned());
+    bench.deliver("e1", vec![paid("won", 1), paid("lost", 2)]);
+    bench.deliver(
+        "e2",
+        vec![dispute("won", 10_000, DisputeState::Open), dispute("lost", 5_000, DisputeState::Open)],
+    );
+    assert_eq!(states(&bench), [200, 800, 200, 800].map(|earned| stands(earned, "held")));
+    assert_eq!((bench.balance("partner held EUR"), bench.balance("partner approved EUR")), (1_600, 0));
+    assert_eq!(bench.balance("merchant refunds EUR"), -15_000, "the money is gone meanwhile");
+    assert_eq!(bench.pay_out()["data"], json!([]), "what is held is not paid");
+    bench.deliver(
+        "e3",
+        vec![dispute("won", 10_000, DisputeState::Won), dispute("lost", 5_000, DisputeState::Lost)],
+    );
+    let expected = [200, 800, 100, 400].map(|earned| stands(earned, "approved"));
+    assert_eq!(states(&bench), expected, "half of the lost one's sale went back");
+    assert_eq!((bench.balance("partner held EUR"), bench.balance("partner approved EUR")), (0, 1_200));
+    bench.deliver("e4", vec![paid("all", 3)]);
+    bench.deliver("e5", vec![dispute("all", 10_000, DisputeState::Open)]);
+    let reason = |bench: &Bench| -> Option<String> {
+        let sql = "SELECT reason FROM earnings WHERE kind = 'commission' ORDER BY id DESC LIMIT 1";
+        bench.store.connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(reason(&bench).as_deref(), Some("The sale is in dispute."));
+    bench.deliver("e6", vec![dispute("all", 10_000, DisputeState::Lost)]);
+    assert_eq!(states(&bench)[5], stands(0, "reversed"));
+    assert_eq!(reason(&bench).as_deref(), Some("All of the sale went back."));
+    // What is paid already is not held: what is lost of it lowers the next payout.
+    bench.deliver("e7", vec![paid("late", 4)]);
+    bench.pay_out();
+    bench.deliver("e8", vec![dispute("late", 10_000, DisputeState::Open)]);
+    assert_eq!(bench.balance("partner held EUR"), 0);
+    bench.deliver("e9", vec![dispute("late", 10_000, DisputeState::Lost)]);
+    assert_eq!(bench.balance("partner approved EUR"), -800);
+    bench.verify();
+}
+
 /// Everything that can be told of one order.
 fn story() -> Vec<Payment> {
     let keys = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

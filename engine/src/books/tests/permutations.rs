@@ -37,7 +37,7 @@ impl Tree {
             request: None,
             fact,
         };
-        let outcome = apply::apply(&self.db, seq, &recorded, &mut Vec::new()).unwrap();
+        let outcome = apply::apply(&self.db, seq, &recorded, &mut Vec::new(), &Default::default()).unwrap();
         assert!(outcome.status < 300, "{outcome:?}");
     }
 
