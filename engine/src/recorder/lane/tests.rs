@@ -63,6 +63,55 @@ proptest! {
     }
 }
 
+const PAGE: usize = 4_096;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// A power failure leaves each page of the file as it was at some moment, another for every page. Whatever is read
+    /// then was appended once, whole and under its counter, and comes in order.
+    #[test]
+    fn pages_of_different_ages_never_make_up_a_hit(
+        steps in prop::collection::vec((0..4_u8, 0..3_000_usize), 1..120),
+        ages in prop::collection::vec(any::<prop::sample::Index>(), 1 + LANE_BYTES_MIN as usize / PAGE),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lane-0.ring");
+        let (mut lane, mut reader) = fresh(dir.path());
+        let mut appended: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut moments = vec![std::fs::read(&path).unwrap()];
+        for (step, size) in steps {
+            if step < 3 {
+                // No two hits have the same bytes, so that a mixture would show.
+                let bytes: Vec<u8> = (0..size).map(|n| (n as u64 * 31 + lane.next_counter() * 7) as u8).collect();
+                if let Ok(counter) = lane.append(&bytes) {
+                    appended.push((counter, bytes));
+                }
+            } else {
+                read_all(&mut reader);
+                reader.consume();
+            }
+            moments.push(std::fs::read(&path).unwrap());
+        }
+        drop((lane, reader));
+        let mut left = moments[0].clone();
+        for (page, age) in left.chunks_mut(PAGE).zip(ages.iter().cycle()).enumerate().map(|(n, (page, age))| {
+            let moment = age.get(&moments);
+            (page, &moment[n * PAGE..(n * PAGE + PAGE).min(moment.len())])
+        }) {
+            page.copy_from_slice(age);
+        }
+        std::fs::write(&path, &left).unwrap();
+        let mut again = open(&path, 0, LANE_BYTES_MIN).unwrap();
+        let read = read_all(&mut again);
+        for pair in read.windows(2) {
+            prop_assert!(pair[0].0 < pair[1].0, "out of order: {} before {}", pair[0].0, pair[1].0);
+        }
+        for hit in &read {
+            prop_assert!(appended.contains(hit), "{} was never appended", hit.0);
+        }
+    }
+}
+
 #[test]
 fn two_threads_lose_and_invent_nothing() {
     let dir = tempfile::tempdir().unwrap();
