@@ -84,7 +84,11 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
     let backlog = operations::backlog(&engine, &warehouse)?;
     let epoch = format!("{:x}{:08x}", Timestamp::now().0, rand::random::<u32>());
     let live = Live::start(
-        LiveConfig { tick: config.live_tick, runtime: runtime.handle().clone() },
+        LiveConfig {
+            tick: config.live_tick,
+            runtime: runtime.handle().clone(),
+            rates: engine.books.fx().clone(),
+        },
         epoch,
         sources(&engine),
         warehouse.clone(),

@@ -63,7 +63,8 @@ fn fan_out(c: &mut Criterion) {
     (0..50).for_each(|number| states.add_click(&click(number)));
     let changes = states.take_changes();
     assert!(changes.rows.len() > 10, "{} rows changed", changes.rows.len());
-    let encode = || delta(&Delta { seq: 9, rows: &changes.rows, removed: &changes.removed, totals: None });
+    let encode =
+        || delta(&Delta { seq: 9, rows: &changes.rows, removed: &changes.removed, totals: None, fx: None });
     c.bench_function("live/encode a delta", |b| b.iter(encode));
     let mut group = c.benchmark_group("live");
     group.throughput(Throughput::Elements(SUBSCRIBERS));

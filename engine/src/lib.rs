@@ -8,6 +8,7 @@ pub mod clicks;
 pub mod data_dir;
 pub mod endpoints;
 pub mod enrich;
+pub mod fx;
 pub mod journal;
 pub mod keyring;
 pub mod keys;

@@ -20,6 +20,7 @@ use weir_schemas::ids::{PartnerId, Sequence, WorkspaceId};
 use weir_schemas::live::{CloseCode, Recover};
 use weir_schemas::query::Query;
 
+use crate::fx::FxTables;
 use crate::recorder::Recorder;
 use crate::warehouse::{Sources, Warehouse};
 use crate::watermark::Watermark;
@@ -51,6 +52,8 @@ pub struct LiveConfig {
     pub tick: Duration,
     /// Where snapshots are loaded.
     pub runtime: tokio::runtime::Handle,
+    /// What amounts of several currencies are converted by.
+    pub rates: FxTables,
 }
 
 /// What goes to a client.
@@ -129,7 +132,7 @@ impl Live {
             thread: Mutex::new(None),
         });
         let loader = load::Loader { runtime: config.runtime, warehouse, recorder, commands };
-        let mut worker = thread::Worker::new(config.tick, epoch, sources, loader, queue, seen);
+        let mut worker = thread::Worker::new(config.tick, epoch, sources, config.rates, loader, queue, seen);
         let thread = std::thread::Builder::new().name("weir-live".to_owned()).spawn(move || worker.run())?;
         *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(Self { shared })

@@ -9,6 +9,7 @@
 
 mod bucket;
 mod condition;
+mod exchange;
 mod range;
 
 pub mod plan;

@@ -28,6 +28,7 @@ mod shares;
 mod blocklist;
 mod clicks;
 mod commissions;
+mod fx;
 mod partners;
 mod payouts;
 mod programs;
@@ -53,6 +54,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(saved_queries::routes(commands))
         .merge(shares::routes(commands))
         .merge(blocklist::routes(commands))
+        .merge(fx::routes(commands))
         .merge(clicks::routes(commands))
         .merge(programs::routes(commands))
         .merge(partners::routes(commands))

@@ -12,6 +12,7 @@ use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
+use weir_engine::fx::FxTables;
 use weir_engine::keys::Principal;
 use weir_engine::query::execute::{Answered, QueryError, execute};
 use weir_engine::query::export::{FileFormat, Spec, convert, raw};
@@ -49,6 +50,7 @@ pub struct Analytics {
     turns: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     recent: Arc<Recent>,
+    rates: FxTables,
 }
 
 /// What the warehouse was asked, and as of when it answered.
@@ -69,12 +71,21 @@ impl Analytics {
             turns: turns(QUERIES_MAX),
             exports: turns(EXPORTS_MAX),
             recent: Arc::default(),
+            rates: FxTables::default(),
         }
+    }
+
+    /// With what amounts of several currencies are converted by.
+    #[must_use]
+    pub fn with_rates(mut self, rates: FxTables) -> Self {
+        self.rates = rates;
+        self
     }
 
     /// Answers a plan, as of now.
     pub async fn answer(&self, plan: &Plan) -> Result<Answer, Problem> {
         let started = Instant::now();
+        let plan = &plan.clone().with_rates(self.rates.of(plan.workspace()));
         let as_of = self.fresh().await;
         let asked = self.recent.of(plan, as_of.seq);
         // Who comes while the first still waits for the warehouse gets its answer; where the first goes away, the next
@@ -99,6 +110,7 @@ impl Analytics {
                 elapsed_ms: elapsed.as_secs_f64() * 1e3,
                 query: plan.resolved(),
                 estimates: answered.estimates,
+                fx: answered.fx,
             },
         })
     }

@@ -25,6 +25,7 @@ mod commissions;
 mod conversions;
 mod customers;
 mod endpoints;
+mod fx;
 mod keys;
 mod leaderboard;
 mod links;
@@ -129,6 +130,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/workspace", |context, of| Box::pin(workspaces::own(context, of))),
         ("/v1/workspaces", |context, of| Box::pin(workspaces::list(context, of))),
         ("/v1/admin/audit", |context, of| Box::pin(workspaces::audit(context, of))),
+        ("/v1/fx-rates", |context, of| Box::pin(fx::list(context, of))),
         ("/v1/keys", |context, of| Box::pin(keys::list(context, of))),
         ("/v1/outbound-endpoints", |context, of| Box::pin(outbound::list(context, of))),
         ("/v1/outbound-endpoints/{id}", |context, of| Box::pin(outbound::one(context, of))),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::click::{Dims, Verdict as HitVerdict};
 use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
+use crate::fx::FxRate;
 use crate::ids::{
     BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId,
     OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId, ShareId, SiteId,
@@ -335,6 +336,17 @@ pub enum Fact {
         /// Which.
         id: ShareId,
     },
+    /// Exchange rates were put into the workspace's table.
+    FxRatesPut {
+        /// Whose one unit the rates are prices of.
+        base: crate::money::Currency,
+        /// Whose rates they are, for people.
+        source: String,
+        /// A day and a currency at most once.
+        rates: Vec<FxRate>,
+    },
+    /// The workspace's table of exchange rates was emptied.
+    FxRatesCleared {},
     /// A program was made.
     ProgramCreated {
         /// Its id.

@@ -17,6 +17,7 @@ pub mod csv;
 pub mod effect;
 pub mod event;
 pub mod fact;
+pub mod fx;
 pub mod hit;
 pub mod ids;
 pub mod json;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::ids::Sequence;
+use crate::money::Currency;
 
 mod filter;
 
@@ -461,6 +462,10 @@ pub struct Query {
     /// Rows to skip.
     #[serde(default)]
     pub offset: u32,
+    /// What amounts are converted into by the workspace's exchange rates; the workspace's currency where amounts are in
+    /// several and nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
     /// Beside rows.
     #[serde(default)]
     pub include: Include,
@@ -507,6 +512,10 @@ pub struct Meta {
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[schema(value_type = Object)]
     pub estimates: serde_json::Map<String, serde_json::Value>,
+    /// How amounts were converted, where they were: `base`, the `rates` used, and those `missing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub fx: Option<serde_json::Value>,
 }
 
 /// The answer to a query.

@@ -34,7 +34,8 @@ pub(super) fn start(
     listener: Listener,
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, Failure> {
-    let analytics = Analytics::new(engine.recorder.clone(), parts.warehouse.clone());
+    let analytics = Analytics::new(engine.recorder.clone(), parts.warehouse.clone())
+        .with_rates(engine.books.fx().clone());
     let commands = Arc::new(
         Commands::new(
             engine.books.clone(),

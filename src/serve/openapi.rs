@@ -11,6 +11,7 @@ use weir_edge::response::{typed, with};
 use weir_edge::route::Router;
 use weir_schemas::commission::Commission;
 use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
+use weir_schemas::fx::FxRate;
 use weir_schemas::ledger::Account;
 use weir_schemas::link::{Link, LinkSpec};
 use weir_schemas::outbound::{FulfilmentSpec, OutboundSpec};
@@ -239,6 +240,14 @@ static OPERATIONS: &[Operation] = operations! {
     delete "/v1/postback-tokens/{id}" "Webhooks" deletePostbackToken "Deletes a postback token" (None) -> 204 "";
     post "/v1/sites" "Sites" createSite "Registers a site, so that its pages may send events; answers its snippet"
         (Some("NewSite")) -> 201 "Site";
+    put "/v1/fx-rates" "Exchange rates" putRates
+        "Puts exchange rates into the workspace's table, JSON or CSV (`date,currency,rate`); for reports only"
+        (Some("FxRates")) -> 200 "Any", &[("base", "CSV: whose one unit the rates are prices of"),
+            ("source", "CSV: whose rates they are")];
+    get "/v1/fx-rates" "Exchange rates" listRates "Lists exchange rates, the newest day first" (None) -> 200 "Page",
+        &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("from", "From this day on"), ("to", "Before this day"), ("currency", "Of this currency")];
+    delete "/v1/fx-rates" "Exchange rates" clearRates "Empties the table" (None) -> 204 "";
     get "/v1/sites" "Sites" listSites "Lists the sites" (None) -> 200 "Page";
     get "/v1/sites/{id}" "Sites" readSite "Reads a site" (None) -> 200 "Site";
     delete "/v1/sites/{id}" "Sites" deleteSite "Deletes a site: its pages may send no more" (None) -> 204 "";
@@ -352,6 +361,9 @@ pub(super) fn document(public_url: &str) -> Value {
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
     schemas.insert("Query".to_owned(), query_schema());
     schemas.extend(reports::schemas());
+    schema_of::<FxRate>(&mut schemas);
+    let rate = json!({"$ref": "#/components/schemas/FxRate"});
+    schemas.insert("FxRates".to_owned(), fx_rates_schema(rate));
     schemas.insert("NewSite".to_owned(), site_schema(false));
     schemas.insert("Site".to_owned(), site_schema(true));
     schema_of::<SavedQuerySpec>(&mut schemas);
@@ -454,10 +466,19 @@ fn query_schema() -> Value {
             "order_by": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
             "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
             "offset": {"type": "integer", "minimum": 0},
+            "currency": {"type": "string", "description": "Amounts are converted into it by the table of exchange rates"},
             "include": {"type": "object", "properties": {"total": {"type": "boolean"}, "compare": {},
                 "match_weekday": {"type": "boolean"}, "zero_fill": {"type": "boolean"}, "other": {"type": "boolean"}}},
         },
     })
+}
+
+fn fx_rates_schema(rate: Value) -> Value {
+    json!({"type": "object", "required": ["base", "source", "rates"], "additionalProperties": false, "properties": {
+        "base": {"type": "string", "description": "ISO 4217: whose one unit the rates are prices of"},
+        "source": {"type": "string", "description": "Whose rates they are"},
+        "rates": {"type": "array", "minItems": 1, "maxItems": 10_000, "items": rate},
+    }})
 }
 
 fn site_schema(answered: bool) -> Value {

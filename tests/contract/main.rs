@@ -17,6 +17,7 @@ mod commissions;
 mod conversions;
 mod copies;
 mod customers;
+mod exchange;
 mod keys;
 mod links;
 mod live;

@@ -87,6 +87,7 @@ pub(super) fn create_workspace(
         timezone,
         tx.at.0
     ])?;
+    tx.touched.push(Touched::Fx(WorkspaceId(id)));
     let workspace = Workspace {
         id: WorkspaceId(id),
         name: name.to_owned(),
@@ -115,6 +116,8 @@ pub(super) fn update_workspace(tx: &mut Applying<'_>, patch: &Map<String, Value>
     let changed = statement
         .query_row(params![tx.workspace.0, text("name"), text("currency"), text("timezone")], workspace_row)
         .optional()?;
+    // Its currency is what its reports are in.
+    tx.touched.push(Touched::Fx(tx.workspace));
     match changed {
         Some(workspace) => Ok(Outcome::new(200, &workspace)?),
         None => Err(Problem::not_found("workspace").into()),

@@ -18,9 +18,9 @@ use weir_schemas::time::Timestamp;
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::terms_memory::TermsMemory;
 use super::{
-    access, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, ledger,
-    links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares, sites,
-    suspicion,
+    access, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, fx,
+    ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares,
+    sites, suspicion,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -32,6 +32,7 @@ pub(super) enum Touched {
     Site(SiteId),
     Blocklist(WorkspaceId),
     PostbackToken(PostbackTokenId),
+    Fx(WorkspaceId),
 }
 
 /// One fact being applied.
@@ -194,6 +195,8 @@ impl Applying<'_> {
                 shares::create(self, *id, spec, secret_sha256, hint)
             }
             Fact::ShareRevoked { id } => shares::revoke(self, *id),
+            Fact::FxRatesPut { base, source, rates } => fx::put(self, *base, source, rates),
+            Fact::FxRatesCleared {} => fx::clear(self),
             Fact::ProgramCreated { id, spec } => programs::create(self, *id, spec),
             Fact::ProgramUpdated { id, patch } => programs::update(self, *id, patch),
             Fact::PartnerCreated { id, spec, private } => partners::create(self, *id, spec, private.as_ref()),

@@ -16,6 +16,7 @@ use super::store::Store;
 use super::tables::Tables;
 use super::waiting::Waiting;
 use crate::endpoints::EndpointTable;
+use crate::fx::FxTables;
 use crate::keyring::Keyring;
 use crate::keys::KeyTable;
 use crate::links::LinkTable;
@@ -100,6 +101,7 @@ struct Shared {
     endpoints: EndpointTable,
     sites: SiteTable,
     postbacks: PostbackTable,
+    fx: FxTables,
     applied: Watermark,
     waiting: Arc<Waiting>,
     stop: Arc<AtomicBool>,
@@ -131,6 +133,7 @@ impl Books {
             endpoints: tables.endpoints.clone(),
             sites: tables.sites.clone(),
             postbacks: tables.postbacks.clone(),
+            fx: tables.fx.clone(),
             applied: Watermark::new(applied),
             waiting: Arc::default(),
             stop: Arc::default(),
@@ -207,6 +210,11 @@ impl Books {
     /// Registered sites.
     pub fn sites(&self) -> &SiteTable {
         &self.shared.sites
+    }
+
+    /// Exchange rates.
+    pub fn fx(&self) -> &FxTables {
+        &self.shared.fx
     }
 
     /// Postback tokens.

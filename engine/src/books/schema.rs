@@ -14,6 +14,8 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("endpoints", "id"),
     ("sites", "id"),
     ("blocklist", "id"),
+    ("fx_tables", "workspace"),
+    ("fx_rates", "workspace, number"),
     ("click_verdicts", "workspace, click"),
     ("programs", "id"),
     ("program_versions", "program, version"),
@@ -82,6 +84,14 @@ CREATE TABLE sites (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, origins TEXT NOT NULL,
     created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
 CREATE INDEX sites_workspace ON sites (workspace, id) WHERE deleted_at IS NULL;
+
+-- base is empty once the table was emptied; number is the day and the currency in one
+CREATE TABLE fx_tables (
+    workspace INTEGER PRIMARY KEY, base TEXT NOT NULL, changed_seq INTEGER NOT NULL) STRICT;
+CREATE TABLE fx_rates (
+    workspace INTEGER NOT NULL, number INTEGER NOT NULL, day INTEGER NOT NULL, currency TEXT NOT NULL,
+    rate TEXT NOT NULL, source TEXT NOT NULL, updated_at INTEGER NOT NULL,
+    PRIMARY KEY (workspace, number)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE click_verdicts (
     workspace INTEGER NOT NULL, click BLOB NOT NULL, verdict TEXT NOT NULL, reason TEXT, at INTEGER NOT NULL,

@@ -14,8 +14,9 @@ use weir_schemas::ids::{
 
 use super::apply::Touched;
 use super::outcome::StoreError;
-use super::{blocklist, links, postback_tokens, reads, sites};
+use super::{blocklist, fx, links, postback_tokens, reads, sites};
 use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
+use crate::fx::FxTables;
 use crate::keyring::Keyring;
 use crate::keys::{KeyTable, Principal};
 use crate::links::{LinkTable, TrackedLink};
@@ -32,6 +33,7 @@ pub(super) struct Tables {
     pub(super) endpoints: EndpointTable,
     pub(super) sites: SiteTable,
     pub(super) postbacks: PostbackTable,
+    pub(super) fx: FxTables,
     keyring: Arc<Keyring>,
     /// Where each live link is in the table.
     placed: HashMap<LinkId, Arc<TrackedLink>>,
@@ -45,6 +47,7 @@ impl Tables {
             endpoints: EndpointTable::default(),
             sites: SiteTable::default(),
             postbacks: PostbackTable::default(),
+            fx: FxTables::default(),
             keyring,
             placed: HashMap::new(),
         };
@@ -69,6 +72,9 @@ impl Tables {
         for id in ids(db, "SELECT id FROM postback_tokens WHERE deleted_at IS NULL")? {
             postback_tokens::load(db, &tables.postbacks, PostbackTokenId(id))?;
         }
+        for workspace in fx::workspaces(db)? {
+            tables.load_fx(db, workspace)?;
+        }
         Ok(tables)
     }
 
@@ -82,6 +88,7 @@ impl Tables {
                 Touched::Site(id) => self.load_site(db, id)?,
                 Touched::Blocklist(workspace) => self.load_blocklist(db, workspace)?,
                 Touched::PostbackToken(id) => postback_tokens::load(db, &self.postbacks, id)?,
+                Touched::Fx(workspace) => self.load_fx(db, workspace)?,
             }
         }
         Ok(())
@@ -176,6 +183,13 @@ impl Tables {
             settings: settings.and_then(|sealed| self.unseal(id, &Sealed(sealed))),
             program: program.map(|id| ProgramId(id as u64)),
         });
+        Ok(())
+    }
+
+    fn load_fx(&mut self, db: &Connection, workspace: WorkspaceId) -> Result<(), StoreError> {
+        if let Some(table) = fx::load(db, workspace)? {
+            self.fx.put(workspace, table);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 use weir_schemas::ids::Sequence;
+use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, Column, Totals};
 
@@ -53,6 +54,15 @@ pub(super) struct Snapshot<'a> {
     pub totals: Option<Totals>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refreshed_every_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fx: Option<Fx>,
+}
+
+/// Amounts are converted.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Fx {
+    /// Into this currency.
+    pub base: Currency,
 }
 
 /// What changed since the frame before.
@@ -67,6 +77,9 @@ pub struct Delta<'a> {
     /// The totals by name, where asked for and changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
+    /// Amounts are converted from this frame on: a second currency came, and all rows are told anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fx: Option<Fx>,
 }
 
 #[derive(Serialize)]
@@ -107,7 +120,7 @@ mod tests {
     #[test]
     fn a_body_is_shared_by_all_names() {
         let rows = [vec![json!("DE"), json!(3)]];
-        let mut body = delta(&Delta { seq: 9, rows: &rows, removed: &[], totals: None });
+        let mut body = delta(&Delta { seq: 9, rows: &rows, removed: &[], totals: None, fx: None });
         let frame: serde_json::Value = serde_json::from_slice(&body.named("q\"1")).unwrap();
         assert_eq!(
             frame,

@@ -22,6 +22,7 @@ use super::load::{Loaded, Loader, Purpose, Rows};
 use super::tail::Tail;
 use super::topic::{Kept, REFRESH, State, Subscriber, Topic};
 use super::{Command, SUBSCRIPTION_ID_MAX, SUBSCRIPTIONS_MAX, TOPICS_MAX, Watcher, frames};
+use crate::fx::FxTables;
 use crate::journal::{Entry, Family, JournalReader};
 use crate::query::fold::RowStates;
 use crate::query::plan::Plan;
@@ -38,6 +39,7 @@ pub(super) struct Worker {
     tick: Duration,
     epoch: String,
     sources: Sources,
+    rates: FxTables,
     loader: Loader,
     queue: Receiver<Command>,
     /// Everything up to here is in the kept topics.
@@ -56,6 +58,7 @@ impl Worker {
         tick: Duration,
         epoch: String,
         sources: Sources,
+        rates: FxTables,
         loader: Loader,
         queue: Receiver<Command>,
         seen: Watermark,
@@ -64,6 +67,7 @@ impl Worker {
             tick,
             epoch,
             sources,
+            rates,
             loader,
             queue,
             seen,
@@ -203,7 +207,7 @@ impl Worker {
     fn subscribe(&mut self, id: ClientId, name: String, query: Query, recover: Option<Recover>) {
         let Some(watcher) = self.admit(id, &name) else { return };
         let plan = match Plan::build(&query, watcher.workspace, Timestamp::now(), watcher.partner) {
-            Ok(plan) => Arc::new(plan),
+            Ok(plan) => Arc::new(plan.with_rates(self.rates.of(watcher.workspace))),
             Err(problem) => return self.refuse(id, &name, &problem),
         };
         let key = plan.key().to_owned();
@@ -464,7 +468,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Topics whose range has moved on (`today` after midnight) begin anew; queries that are run again are run again.
+    /// Topics whose range has moved on (`today` after midnight) or whose exchange rates have changed begin anew;
+    /// queries that are run again are run again.
     fn renew(&mut self) {
         let now = Timestamp::now();
         let mut again = Vec::new();
@@ -473,7 +478,9 @@ impl Worker {
             if topic.loading {
                 continue;
             }
-            if topic.plan.valid_until().is_some_and(|until| now >= until) {
+            let other_rates =
+                || topic.plan.has_other_rates(self.rates.of(topic.watcher.workspace).as_deref());
+            if topic.plan.valid_until().is_some_and(|until| now >= until) || other_rates() {
                 moved.push(key.clone());
             } else if topic.retry.is_some() {
                 if topic.is_retry_due() {
@@ -495,6 +502,7 @@ impl Worker {
         let Some(old) = self.topics.remove(key) else { return };
         let Watcher { workspace, partner } = old.watcher;
         let Ok(plan) = Plan::build(&old.query, workspace, now, partner) else { return };
+        let plan = plan.with_rates(self.rates.of(workspace));
         let new_key = plan.key().to_owned();
         for subscriber in &old.subscribers {
             if let Some(client) = self.clients.get_mut(&subscriber.client) {

@@ -135,6 +135,7 @@ impl Topic {
                     rows: &rows,
                     totals,
                     refreshed_every_ms: None,
+                    fx: states.plan().converted_into().map(|base| frames::Fx { base }),
                 }))
             }
             State::Refreshed { seq, rows, totals, .. } => Some(frames::snapshot(&frames::Snapshot {
@@ -144,6 +145,7 @@ impl Topic {
                 rows,
                 totals: self.named(totals.clone()),
                 refreshed_every_ms: Some(REFRESH.as_millis() as u64),
+                fx: self.plan.converted_into().map(|base| frames::Fx { base }),
             })),
         }
     }
@@ -165,6 +167,7 @@ impl Topic {
             rows: &changes.rows,
             removed: &changes.removed,
             totals: changes.totals.map(|cells| self.plan.name_totals(cells)),
+            fx: changes.converted_into.map(|base| frames::Fx { base }),
         });
         Some(self.remember(from, seen, body))
     }
@@ -196,7 +199,8 @@ impl Topic {
         if changed.is_empty() && removed.is_empty() && totals.is_none() {
             return None;
         }
-        let delta = frames::Delta { seq, rows: &changed, removed: &removed, totals: self.named(totals) };
+        let totals = self.named(totals);
+        let delta = frames::Delta { seq, rows: &changed, removed: &removed, totals, fx: None };
         Some(frames::delta(&delta))
     }
 

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use clickhouse::Client;
+use weir_schemas::fx::Day;
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, ComparedRows, Direction, LIMIT_MAX};
 
+use super::exchange::{Exchange, PAIRS_MAX, Pair, pairs_statement, too_many_pairs};
 use super::fold::{GROUPS_MAX, several_currencies, too_many_groups};
 use super::latency::LATENCY_ERROR;
 use super::plan::Plan;
 use super::sql::{Mode, Parameter, Statement, can_order, statement};
-use super::state_rows::{BadAnswer, StateRow, read};
+use super::state_rows::{BadAnswer, Bytes, StateRow, read};
 use super::states::States;
 use super::table::{self, Key};
 use super::visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};
@@ -20,6 +22,8 @@ use super::visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};
 pub const EXECUTION_SECONDS_MAX: u32 = 30;
 /// How much memory ClickHouse may take for one statement, in bytes.
 pub const MEMORY_BYTES_MAX: u64 = 2 << 30;
+/// How long a statement may be, in bytes: one that converts amounts names every day's factors.
+const STATEMENT_BYTES_MAX: usize = 8 << 20;
 /// How many bytes one statement's answer may have.
 pub const ANSWER_BYTES_MAX: usize = 1 << 30;
 
@@ -97,6 +101,8 @@ pub struct Answered {
     pub comparison: Option<ComparedRows>,
     /// Rows that ClickHouse read, as far as it said.
     pub rows_read: u64,
+    /// For `meta.fx`: how amounts were converted, where they were.
+    pub fx: Option<serde_json::Value>,
     /// For `meta.estimates`: metrics that are estimates here.
     pub estimates: serde_json::Map<String, serde_json::Value>,
 }
@@ -110,6 +116,9 @@ pub struct StateRows {
 /// Answers a plan over everything up to `upto`, which the warehouse must have stored already.
 pub async fn execute(client: &Client, plan: &Plan, upto: Sequence) -> Result<Answered, QueryError> {
     let mut answered = Answered::default();
+    let in_one_currency = in_one_currency(client, plan, upto).await?;
+    let plan = in_one_currency.as_ref().unwrap_or(plan);
+    answered.fx = plan.exchange.as_ref().map(Exchange::told);
     let (rows, totals) = rows_and_totals(client, plan, upto, &mut answered).await?;
     (answered.rows, answered.totals) = (rows, totals);
     if let Some(compared) = plan.compared() {
@@ -126,6 +135,35 @@ pub async fn execute(client: &Client, plan: &Plan, upto: Sequence) -> Result<Ans
         }
     }
     Ok(answered)
+}
+
+/// The plan as it is asked where amounts may be converted: with what there is to convert, in the range to compare with
+/// too, or without any conversion where there is a single currency.
+async fn in_one_currency(client: &Client, plan: &Plan, upto: Sequence) -> Result<Option<Plan>, QueryError> {
+    if plan.exchange.is_none() {
+        return Ok(None);
+    }
+    let mut pairs = pairs(client, plan, upto).await?;
+    if let Some(compared) = plan.compared() {
+        pairs.extend(self::pairs(client, &compared, upto).await?);
+        pairs.sort_unstable();
+        pairs.dedup();
+    }
+    let several = pairs.windows(2).any(|pair| pair[0].1 != pair[1].1);
+    Ok(Some(if several || plan.converts { plan.of_pairs(pairs, true) } else { plan.unconverted() }))
+}
+
+/// The days and currencies of a plan's amounts.
+async fn pairs(client: &Client, plan: &Plan, upto: Sequence) -> Result<Vec<Pair>, QueryError> {
+    let (bytes, _) = fetch(client, &pairs_statement(plan, upto)).await?;
+    let mut bytes = Bytes { all: &bytes, at: 0 };
+    let mut pairs = Vec::new();
+    while bytes.at < bytes.all.len() {
+        let day = Day(i32::from_le_bytes(bytes.array()?));
+        let currency = bytes.text()?.parse().map_err(|_| BadAnswer(bytes.at))?;
+        pairs.push((day, currency));
+    }
+    if pairs.len() > PAIRS_MAX { Err(too_many_pairs().into()) } else { Ok(pairs) }
 }
 
 type RowsAndTotals = (Vec<Vec<Cell>>, Option<Vec<Cell>>);
@@ -222,7 +260,11 @@ async fn total(
 /// # Errors
 /// [`QueryError::Refused`] where there are more groups than memory holds.
 pub async fn snapshot(client: &Client, plan: &Plan, upto: Sequence) -> Result<StateRows, QueryError> {
-    let rows = ask(client, plan, upto, Mode::States, &mut 0).await?;
+    let told = match plan.exchange {
+        Some(_) => Some(plan.of_pairs(pairs(client, plan, upto).await?, plan.converts)),
+        None => None,
+    };
+    let rows = ask(client, told.as_ref().unwrap_or(plan), upto, Mode::States, &mut 0).await?;
     if rows.len() > GROUPS_MAX {
         return Err(too_many_groups().into());
     }
@@ -247,7 +289,8 @@ pub(super) fn prepared(client: &Client, statement: &Statement) -> clickhouse::qu
     let mut query = client
         .query_raw(&statement.sql)
         .with_setting("max_execution_time", EXECUTION_SECONDS_MAX.to_string())
-        .with_setting("max_memory_usage", MEMORY_BYTES_MAX.to_string());
+        .with_setting("max_memory_usage", MEMORY_BYTES_MAX.to_string())
+        .with_setting("max_query_size", STATEMENT_BYTES_MAX.to_string());
     for (index, parameter) in statement.parameters.iter().enumerate() {
         let name = format!("p{index}");
         query = match parameter {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
 use weir_schemas::event::Event;
+use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, Dimension, Field};
 
@@ -33,6 +34,8 @@ pub struct RowStates {
     total_changed: bool,
     /// Groups changed since they were last taken.
     changed: Vec<u32>,
+    /// Amounts are converted since the rows were last taken.
+    converts_now: bool,
     buffer: Vec<u8>,
     too_many: bool,
 }
@@ -55,6 +58,8 @@ pub struct Changes {
     pub removed: Vec<Vec<Cell>>,
     /// The totals, where asked for and changed.
     pub totals: Option<Vec<Cell>>,
+    /// Amounts are in this currency from now on: a second one was met.
+    pub converted_into: Option<Currency>,
 }
 
 impl Changes {
@@ -75,6 +80,7 @@ impl RowStates {
             total: States::default(),
             total_changed: false,
             changed: Vec::new(),
+            converts_now: false,
             buffer: Vec::new(),
             too_many: false,
         };
@@ -116,6 +122,17 @@ impl RowStates {
             }
         }
         self.total_changed = true;
+        self.convert_if_several();
+    }
+
+    /// Tells every row anew in one currency once there are several.
+    fn convert_if_several(&mut self) {
+        if self.plan.converts || self.plan.exchange.is_none() || self.total.currencies.len() < 2 {
+            return;
+        }
+        Arc::make_mut(&mut self.plan).converts = true;
+        (self.converts_now, self.total_changed) = (true, true);
+        (0..self.groups.len() as u32).for_each(|at| self.mark(at));
     }
 
     /// Adds a click, if the plan counts it.
@@ -225,12 +242,17 @@ impl RowStates {
         let group = &mut self.groups[at as usize].states;
         group.add_change(&effect.change);
         self.total.add_change(&effect.change);
+        if let Some(exchange) = &plan.exchange {
+            exchange.add(effect, group);
+            exchange.add(effect, &mut self.total);
+        }
         if plan.needs.currencies {
             group.meet(effect.currency);
             self.total.meet(effect.currency);
         }
         self.total_changed = true;
         self.mark(at);
+        self.convert_if_several();
     }
 
     fn group_of(&mut self, plan: &Plan, row: &Row<'_>, at: i64) -> Option<u32> {
@@ -313,7 +335,7 @@ impl RowStates {
             self.groups[*at as usize].shown = true;
         }
         self.changed.clear();
-        self.total_changed = false;
+        (self.total_changed, self.converts_now) = (false, false);
         arranged.into_iter().map(|at| self.cells(at)).collect()
     }
 
@@ -336,6 +358,9 @@ impl RowStates {
         }
         if std::mem::take(&mut self.total_changed) {
             changes.totals = self.totals();
+        }
+        if std::mem::take(&mut self.converts_now) {
+            changes.converted_into = self.plan.converted_into();
         }
         changes
     }

@@ -14,6 +14,7 @@ use weir_schemas::time::Timestamp;
 
 use super::bucket::Buckets;
 use super::condition::{self, Condition, of_effects_only};
+use super::exchange::Exchange;
 use super::range::{self, Range};
 use super::states::{Needs, parts};
 
@@ -45,13 +46,17 @@ pub struct Plan {
     pub(super) needs: Needs,
     /// Robots' hits count as clicks, because the query speaks of robots itself.
     pub(super) with_bots: bool,
+    /// How amounts of several currencies become one, where they may.
+    pub(super) exchange: Option<Exchange>,
+    /// They are told as one: always, or because there are several.
+    pub(super) converts: bool,
     /// Amounts are added up without a currency being named: right while there is only one.
     pub(super) one_currency: bool,
     pub(super) zone: TimeZone,
     compare: Option<Range>,
     valid_until: Option<Timestamp>,
-    asked: Query,
-    key: String,
+    pub(super) asked: Query,
+    pub(super) key: String,
 }
 
 /// What a fact must satisfy, by what it is.
@@ -183,6 +188,8 @@ impl Plan {
             with_bots: [Field::Bot, Field::Verdict]
                 .into_iter()
                 .any(|field| mentions(field) || groups_by(field)),
+            exchange: None,
+            converts: false,
             one_currency,
             filters: Filters::of(condition.as_ref()),
             zone,
@@ -220,6 +227,11 @@ impl Plan {
     /// Totals under their metrics' names.
     pub fn name_totals(&self, cells: Vec<Cell>) -> Totals {
         self.metrics.iter().map(|metric| metric.as_str().to_owned()).zip(cells).collect()
+    }
+
+    /// Whose facts.
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
     }
 
     /// The range of facts.

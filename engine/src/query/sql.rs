@@ -1,6 +1,7 @@
 //! A plan as one SQL statement. Clicks and effects are each filtered and grouped, then put together by an
 //! outer grouping. Text of a query reaches ClickHouse only as server-side parameters; what is written into
-//! the statement are names of columns and numbers that were computed here.
+//! the statement are names of columns and numbers that were computed here. Long, because it is one statement,
+//! read from its top to its bottom.
 //!
 //! Every row of the answer is: the dimensions, the sums as Int128, then for [`Mode::Values`] the visitors'
 //! exact count and the histogram of registers, for [`Mode::States`] the visitors' set and the packed
@@ -15,7 +16,7 @@ use super::fold::GROUPS_MAX;
 use super::plan::{OrderBy, Plan};
 use super::states::{Needs, Sum, parts};
 use super::visitors::{REGISTERS, VISITORS_EXACT_MAX, register_sql};
-use super::{latency, visitors};
+use super::{exchange, latency, visitors};
 
 /// What the rows of a statement are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,10 @@ impl Statement {
 
 /// Whether ClickHouse can order the plan's rows and cut them off: not by metrics that only Rust finishes.
 pub(super) fn can_order(plan: &Plan) -> bool {
-    let plain = |index: usize| Plan::is_plain(plan.metrics[index]);
+    let plain = |index: usize| {
+        let metric = plan.metrics[index];
+        Plan::is_plain(metric) && !(plan.converts && metric.is_money())
+    };
     plan.having.is_empty()
         && plan.order.iter().all(|(by, _)| match by {
             OrderBy::Dimension(_) => true,
@@ -156,7 +160,8 @@ fn outer(needs: &Needs, mode: Mode) -> Vec<String> {
 }
 
 fn exists(needs: &Needs) -> String {
-    let mut terms: Vec<String> = needs.sums.iter().map(|sum| format!("{} != 0", sum_name(*sum))).collect();
+    let sums = needs.sums.iter().filter(|sum| **sum != Sum::Unconverted);
+    let mut terms: Vec<String> = sums.map(|sum| format!("{} != 0", sum_name(*sum))).collect();
     if needs.visitors {
         terms.push("visitors_count != 0".to_owned());
     }
@@ -317,7 +322,10 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         let name = sum_name(*sum);
         columns.push(match sum.of_clicks() {
             true => format!("toInt128(0) AS {name}"),
-            false => format!("sum(toInt128({})) AS {name}", sum.column()),
+            false => match exchange::sum_sql(*sum) {
+                Some(converted) => format!("{converted} AS {name}"),
+                None => format!("sum(toInt128({})) AS {name}", sum.column()),
+            },
         });
     }
     columns.extend(states_of_clicks(needs));
@@ -325,7 +333,11 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
     }
     let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    format!("SELECT {columns} FROM effects WHERE {terms}{}", group_by(&numbered(&keys)))
+    let source = match &plan.exchange {
+        Some(exchange) => exchange.source(&terms),
+        None => format!("effects WHERE {terms}"),
+    };
+    format!("SELECT {columns} FROM {source}{}", group_by(&numbered(&keys)))
 }
 
 /// The columns of what only clicks have, empty.

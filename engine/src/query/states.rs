@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use weir_schemas::effect::Change;
+use weir_schemas::fx::rounded;
 use weir_schemas::money::{Currency, share};
 use weir_schemas::query::{Cell, Metric};
 
@@ -24,10 +25,26 @@ pub(super) enum Sum {
     Revenue,
     Refunds,
     Commission,
+    /// The amounts above in the currency asked for: whole parts, and 10^-18 parts.
+    RevenueWhole,
+    RevenueFraction,
+    RefundsWhole,
+    RefundsFraction,
+    CommissionWhole,
+    CommissionFraction,
+    /// Effects whose day has no rate. It only grows, so it makes no row by itself.
+    Unconverted,
 }
 
 /// How many there are.
-pub(super) const SUMS: usize = 12;
+pub(super) const SUMS: usize = 19;
+
+/// Amounts, and the two sums that each is kept as where it is converted.
+pub(super) const CONVERTED: [(Sum, Sum, Sum); 3] = [
+    (Sum::Revenue, Sum::RevenueWhole, Sum::RevenueFraction),
+    (Sum::Refunds, Sum::RefundsWhole, Sum::RefundsFraction),
+    (Sum::Commission, Sum::CommissionWhole, Sum::CommissionFraction),
+];
 
 impl Sum {
     /// Whether hits make it (those of a late verdict included), else effects do.
@@ -47,6 +64,13 @@ impl Sum {
             Self::Revenue => "revenue",
             Self::Refunds => "refunds",
             Self::Commission => "commission",
+            Self::RevenueWhole
+            | Self::RevenueFraction
+            | Self::RefundsWhole
+            | Self::RefundsFraction
+            | Self::CommissionWhole
+            | Self::CommissionFraction
+            | Self::Unconverted => "",
         }
     }
 }
@@ -92,6 +116,18 @@ impl Needs {
         sums.dedup();
         let latency = metrics.iter().any(|m| matches!(m, Metric::LatencyP50 | Metric::LatencyP99));
         Self { sums, visitors: metrics.contains(&Metric::Visitors), latency, currencies }
+    }
+
+    /// Amounts are also kept converted.
+    pub(super) fn add_converted(&mut self) {
+        let needed = |sums: &[Sum], amount| sums.contains(&amount);
+        for (amount, whole, fraction) in CONVERTED {
+            if needed(&self.sums, amount) {
+                self.sums.extend([whole, fraction]);
+            }
+        }
+        self.sums.push(Sum::Unconverted);
+        self.sums.sort_unstable();
     }
 
     /// Whether the table of clicks is read.
@@ -170,7 +206,7 @@ impl States {
     /// Whether the row has anything to say. A row of nothing but zeros (only duplicates came, a sale was
     /// restated elsewhere) is no row.
     pub(super) fn exists(&self, needs: &Needs) -> bool {
-        needs.sums.iter().any(|sum| self.get(*sum) != 0)
+        needs.sums.iter().any(|sum| *sum != Sum::Unconverted && self.get(*sum) != 0)
             || (needs.visitors && !self.visitors.is_empty())
             || (needs.latency && !self.latencies.is_empty())
     }
@@ -224,9 +260,15 @@ fn divided(amount: i128, by: i128) -> Number {
 /// A whole, where rates are told in parts of it: 1500 is 15 %.
 const BASIS_POINTS: i128 = 10_000;
 
-/// A metric of a row.
-pub(super) fn finish(metric: Metric, states: &States) -> Number {
-    let sum = |sum: Sum| states.get(sum);
+/// A metric of a row; amounts `converted`, or as they are.
+pub(super) fn finish(metric: Metric, states: &States, converted: bool) -> Number {
+    if converted && metric.is_money() && states.get(Sum::Unconverted) != 0 {
+        return Number::Absent;
+    }
+    let sum = |sum: Sum| match CONVERTED.iter().find(|(amount, _, _)| converted && *amount == sum) {
+        Some((_, whole, fraction)) => rounded(states.get(*whole), states.get(*fraction)),
+        None => states.get(sum),
+    };
     match metric {
         Metric::Visitors => integer(i128::from(states.visitors.count().0)),
         Metric::NetRevenue => integer(sum(Sum::Revenue) - sum(Sum::Refunds)),
@@ -269,20 +311,20 @@ mod tests {
     fn rates_are_rounded_once_and_never_divide_by_nothing() {
         let some =
             states(&[(Sum::Clicks, 3), (Sum::Conversions, 1), (Sum::Orders, 2), (Sum::Revenue, 4_999)]);
-        assert_eq!(finish(Metric::ConversionRate, &some), Number::Integer(3_333));
-        assert_eq!(finish(Metric::Aov, &some), Number::Integer(2_500)); // 2499.5
-        assert_eq!(finish(Metric::Epc, &some), Number::Integer(1_666)); // 1666.33
+        assert_eq!(finish(Metric::ConversionRate, &some, false), Number::Integer(3_333));
+        assert_eq!(finish(Metric::Aov, &some, false), Number::Integer(2_500)); // 2499.5
+        assert_eq!(finish(Metric::Epc, &some, false), Number::Integer(1_666)); // 1666.33
         let none = States::default();
-        assert_eq!(finish(Metric::ConversionRate, &none), Number::Integer(0));
-        assert_eq!(finish(Metric::Epc, &none), Number::Integer(0));
-        assert_eq!(finish(Metric::LatencyP99, &none), Number::Absent);
+        assert_eq!(finish(Metric::ConversionRate, &none, false), Number::Integer(0));
+        assert_eq!(finish(Metric::Epc, &none, false), Number::Integer(0));
+        assert_eq!(finish(Metric::LatencyP99, &none, false), Number::Absent);
     }
 
     #[test]
     fn margin_is_what_remains() {
         let sold = states(&[(Sum::Revenue, 10_000), (Sum::Refunds, 2_500), (Sum::Commission, 1_125)]);
-        assert_eq!(finish(Metric::NetRevenue, &sold), Number::Integer(7_500));
-        assert_eq!(finish(Metric::Margin, &sold), Number::Integer(6_375));
+        assert_eq!(finish(Metric::NetRevenue, &sold, false), Number::Integer(7_500));
+        assert_eq!(finish(Metric::Margin, &sold, false), Number::Integer(6_375));
     }
 
     #[test]

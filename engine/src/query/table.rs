@@ -35,7 +35,7 @@ pub(super) fn arrange<'a>(plan: &Plan, rows: impl Iterator<Item = (&'a [Key], &'
             continue;
         }
         let start = numbers.len();
-        numbers.extend(plan.metrics.iter().map(|metric| finish(*metric, states)));
+        numbers.extend(plan.metrics.iter().map(|metric| finish(*metric, states, plan.converts)));
         if selected(plan, &numbers[start..]) {
             candidates.push((index as u32, keys, start));
         } else {
@@ -64,7 +64,8 @@ pub(super) fn is_row(plan: &Plan, states: &States) -> bool {
     if plan.dimensions.is_empty() {
         return true;
     }
-    let numbers = || plan.metrics.iter().map(|metric| finish(*metric, states)).collect::<Vec<_>>();
+    let numbers =
+        || plan.metrics.iter().map(|metric| finish(*metric, states, plan.converts)).collect::<Vec<_>>();
     states.exists(&plan.needs) && (plan.having.is_empty() || selected(plan, &numbers()))
 }
 
@@ -85,7 +86,7 @@ fn compare(plan: &Plan, a: (&[Key], &[Number]), b: (&[Key], &[Number])) -> Order
 /// A row's cells: its dimensions, then its metrics.
 pub(super) fn cells(plan: &Plan, keys: &[Key], states: &States) -> Vec<Cell> {
     let mut cells = dimension_cells(plan, keys);
-    cells.extend(plan.metrics.iter().map(|metric| finish(*metric, states).cell()));
+    cells.extend(plan.metrics.iter().map(|metric| finish(*metric, states, plan.converts).cell()));
     cells
 }
 
@@ -111,9 +112,9 @@ fn dimension_cell(plan: &Plan, dimension: &Dimension, key: &Key) -> Cell {
 
 /// The totals' cells, one per metric. Amounts of several currencies have no sum.
 pub(super) fn total_cells(plan: &Plan, total: &States) -> Vec<Cell> {
-    let several = total.currencies.len() > 1;
+    let several = total.currencies.len() > 1 && !plan.converts;
     let cell = |metric: &Metric| {
-        if several && metric.is_money() { Cell::Null } else { finish(*metric, total).cell() }
+        if several && metric.is_money() { Cell::Null } else { finish(*metric, total, plan.converts).cell() }
     };
     plan.metrics.iter().map(cell).collect()
 }

@@ -34,7 +34,7 @@ const BROWSER_EVENTS: &[&str] = &["sale", "signup"];
 /// Names and values that a careless statement would stumble over are among these too.
 const PROPERTIES: &[&str] = &["plan", "it's", "a b"];
 /// 2026-10-24T20:00Z and 2026-04-23T18:00Z: Berlin's autumn and Cairo's spring follow within a day.
-const TIMES: &[i64] = &[1_792_872_000_000, 1_776_967_200_000];
+pub(crate) const TIMES: &[i64] = &[1_792_872_000_000, 1_776_967_200_000];
 
 fn at() -> impl Strategy<Value = Timestamp> {
     (select(TIMES), 0..40_i64, 0..3_600_000_i64)

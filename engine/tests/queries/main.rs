@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod exchange;
 mod facts;
 mod folding;
 mod server;

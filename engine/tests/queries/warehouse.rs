@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clickhouse::Client;
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use weir_engine::links::allocation::{RESULTS_WINDOW_MS, reallocate};
@@ -23,6 +24,7 @@ use weir_schemas::migrations::ALL;
 use weir_schemas::query::Query;
 use weir_schemas::time::Timestamp;
 
+use crate::exchange::rates;
 use crate::facts::{Entry, entries, query};
 use crate::folding::{NOW, Subscriber, add};
 use crate::server::Server;
@@ -105,7 +107,9 @@ fn the_warehouse_answers_as_memory_does() {
     let client = runtime.block_on(server.migrated());
     let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
     let partner = prop::option::weighted(0.2, Just(PartnerId(7)));
-    let facts = (entries(), prop::collection::vec((query(), partner), 4), 0..60_usize);
+    let into = prop::option::weighted(0.3, select(&["USD", "EUR", "JPY"][..]));
+    let rates = prop::option::of(rates()).prop_map(|table| table.map(Arc::new));
+    let facts = (entries(), prop::collection::vec((query(), partner, into, rates), 4), 0..60_usize);
     let cases = std::cell::Cell::new(0);
     let result = TestRunner::new(config).run(&facts, |(entries, queries, cut)| {
         let case: u32 = cases.replace(cases.get() + 1);
@@ -114,8 +118,10 @@ fn the_warehouse_answers_as_memory_does() {
         let entries = of_workspace(entries, workspace);
         runtime.block_on(async {
             store(&client, &entries).await;
-            for (query, partner) in queries {
+            for (mut query, partner, into, rates) in queries {
+                query.currency = into.map(|code| code.parse().unwrap());
                 let Ok(plan) = Plan::build(&query, workspace, NOW, partner) else { continue };
+                let plan = plan.with_rates(rates);
                 let cut = cut.min(entries.len());
                 let compared = same(&client, &query, &Arc::new(plan), &entries, cut).await;
                 compared.map_err(|error| TestCaseError::fail(format!("{error}\n{query:?}")))?;

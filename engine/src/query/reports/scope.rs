@@ -82,6 +82,7 @@ impl Scope {
             order_by: Vec::new(),
             limit: 1,
             offset: 0,
+            currency: None,
             include: Default::default(),
         };
         Ok(Self { plan: Plan::build(&query, workspace, now, partner)?, now })
