@@ -8,12 +8,12 @@ import { defineConfig } from 'vitest/config';
 const chunks = [
   { name: 'svelte', test: /node_modules\/(svelte|esm-env|clsx)\// },
   { name: 'shared', test: /src\/(parts\/(Mark|Problem|Copy)|state\/theme|styles)/ },
-  { name: 'map', test: /node_modules\/(d3-|topojson|world-atlas|internmap)|src\/maps\// },
   {
     name: 'base',
     test: /node_modules\/uplot|src\/(state|format|live|range|api|parts\/(?!link\/|Qr|Keys|Webhooks|Blocklist)|pages\/(Overview|SignIn)|[A-Za-z]+\.)/,
   },
-  { name: 'pages', test: /src\/(?!docs)/ },
+  { name: 'pages', test: /src\/(?!docs|maps\/(Map|World|atlas))/ },
+  { name: 'map', test: /node_modules\/(d3-|topojson|internmap)|src\/maps\// },
 ];
 
 // The engine serves what stands in dist/ under `default-src 'self'`, so nothing may be inlined: no data:

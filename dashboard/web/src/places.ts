@@ -51,6 +51,24 @@ export const places: Place[] = [
     load: () => Promise.resolve({ default: Overview }),
   },
   {
+    path: '/map',
+    title: 'Map',
+    group: 'watch',
+    icon: 'M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM3.3 8h13.4M3.3 12h13.4M10 3c-2.4 2-3.4 4.300-3.400 7s1 5 3.400 7c2.400-2 3.400-4.300 3.400-7s-1-5-3.400-7z',
+    words: 'live geo countries world heat',
+    filtered: true,
+    load: () => import('./maps/Map.svelte'),
+  },
+  {
+    path: '/pages',
+    title: 'Page heat map',
+    group: 'watch',
+    icon: 'M3.5 3.5h13v13h-13zM7 7.500h.1M10.500 8.500h.1M8.500 11h.1M12.500 12.500h.1',
+    words: 'clicks elements grid site x y',
+    filtered: true,
+    load: () => import('./pages/PageHeat.svelte'),
+  },
+  {
     path: '/links',
     title: 'Links',
     group: 'links',
@@ -156,6 +174,21 @@ export const places: Place[] = [
     load: () => import('./pages/Settings.svelte'),
   },
 ];
+
+/** Where the thing of an id is shown; null where nothing is. */
+export function pathOf(id: string): string | null {
+  const root = roots[/^([a-z]{3})_\w+$/.exec(id)?.[1] ?? ''];
+  return root ? root + id : null;
+}
+
+const roots: Record<string, string> = {
+  lnk: '/links/',
+  cnv: '/conversions/',
+  cus: '/customers/',
+  ptn: '/partners/',
+  prg: '/programs/',
+  pay: '/payouts/',
+};
 
 export interface Found {
   place: Place;

@@ -20,7 +20,7 @@ describe('cells', () => {
   it('are called what people call them', () => {
     expect(['mrr', 'new_mrr', 'utm_source', 'drop_off'].map(columnTitle)).toEqual([
       'MRR',
-      'New MRR',
+      'New',
       'UTM source',
       'Drop off',
     ]);

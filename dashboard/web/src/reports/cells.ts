@@ -37,7 +37,7 @@ const titles: Record<string, string> = {
 export function columnTitle(name: string): string {
   const known = titles[name] ?? dimensionTitles[name];
   if (known) return known;
-  const words = name.replaceAll('_', ' ').replace(/\bmrr\b/, 'MRR');
+  const words = name.replace(/_mrr$/, '').replaceAll('_', ' ');
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

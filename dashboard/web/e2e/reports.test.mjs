@@ -1,0 +1,241 @@
+// Reports, maps and what finds them, in headless Chromium against a real engine with a few visits and sales whose
+// figures are known. The tests run in order and share one page.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { eventually } from './browser.mjs';
+import { openWorkspace } from './workspace.mjs';
+
+const CLICKS = 12;
+const SALES = 3;
+let on;
+let page;
+
+/** Every visitor comes without a cookie; who says nothing of where from is the same person all day. */
+const visitors = (count) =>
+  Array.from({ length: count }, (_, at) => ({ Cookie: `wv=e2e-visitor-${String(at).padStart(20, '0')}` }));
+
+before(async () => {
+  on = await openWorkspace();
+  page = on.page;
+  await on.api('POST', '/v1/links', { destination: 'https://shop.example/', slug: 'plain', tags: ['e2e'] });
+  await on.api('POST', '/v1/links', {
+    destination: 'https://shop.example/',
+    slug: 'split',
+    variants: ['a', 'b'].map((name) => ({ name, destination: `https://shop.example/${name}`, weight: 50 })),
+  });
+  for (const [at, headers] of visitors(CLICKS).entries()) {
+    const wclid = (await on.visit('plain', headers)).searchParams.get('wclid');
+    await on.visit('split', headers);
+    if (at < SALES) await on.sale(`R-${at}`, wclid, `customer-${at}`);
+  }
+  await on.api('POST', '/v1/conversions', {
+    event: 'renewal',
+    order_id: 'R-renewed',
+    customer_id: 'customer-0',
+    subscription_id: 'sub-0',
+    amount: { amount: 1900, currency: 'USD' },
+  });
+});
+
+after(async () => {
+  await on?.close();
+});
+
+const report = (name) => page.getByRole('region', { name, exact: true });
+/** The cells of the row that begins with `name`. */
+const cells = async (name) =>
+  (await page.getByRole('row', { name }).first().locator('td').allTextContents()).map((text) => text.trim());
+
+test('a funnel is built step by step, lives in the address, and is saved as it is shown', async () => {
+  await on.open('/reports/funnels?range=today');
+  await page.getByText('1. click').waitFor();
+  assert.equal((await cells(/1\. click/))[1], String(CLICKS));
+  assert.deepEqual((await cells(/2\. conversion/)).slice(1, 3), [String(SALES), '25%']);
+
+  await page.getByRole('button', { name: 'Add a step' }).click();
+  await page.getByLabel('3. step').fill('renewal');
+  await page.getByLabel('3. step').press('Enter');
+  await page.waitForURL(/steps=click%2Cconversion%2Crenewal/);
+  await page.getByText('3. renewal').waitFor();
+  await page.getByLabel('Within').selectOption('1h');
+  await page.reload();
+  await page.getByText('3. renewal').waitFor();
+  assert.equal(await page.getByLabel('Within').inputValue(), '1h');
+
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Save Funnels as CSV' }).click(),
+  ]);
+  const saved = readFileSync(await download.path(), 'utf8')
+    .trim()
+    .split('\r\n');
+  assert.equal(saved.length, 4);
+  assert.match(saved[1], /^1,click,12,/);
+  await on.holds('funnels');
+});
+
+test('an empty step is said at its field, a filter goes along to other reports', async () => {
+  await page.getByLabel('3. step').fill('');
+  await page.getByLabel('3. step').press('Enter');
+  await page.locator('input[aria-invalid=true]').waitFor();
+  await page.getByRole('button', { name: 'Remove step 3' }).click();
+  await page.getByText('2. conversion').waitFor();
+
+  await on.open('/?range=today');
+  await page.getByRole('region', { name: 'Links' }).getByRole('button', { name: '/split' }).click();
+  await page.waitForURL(/link=lnk_/);
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Retention' }).click();
+  await page.getByRole('group', { name: 'Filters' }).getByText('/split').waitFor();
+  await page.getByLabel('By', { exact: true }).selectOption('day');
+  await report('Retention').getByText('100%').first().waitFor();
+  await on.holds('retention');
+});
+
+test('cohorts, lifetime value and segments know their customers', async () => {
+  await on.open('/reports/cohorts?range=today');
+  await report('Cohorts').getByText('$55.33').waitFor();
+  await page.getByLabel('Show').selectOption('net_revenue');
+  await report('Cohorts').getByText('$166.00').waitFor();
+  await report('Lifetime value').getByRole('row', { name: /plain/ }).waitFor();
+  await on.holds('cohorts');
+
+  await on.open('/reports/segments?range=today');
+  const segments = report('Customer segments');
+  await segments.getByRole('row').nth(1).waitFor();
+  const counts = await segments.locator('tbody tr td:nth-child(2)').allTextContents();
+  assert.equal(
+    counts.reduce((sum, text) => sum + Number(text), 0),
+    SALES,
+  );
+  await segments.locator('tbody button').first().click();
+  await report('Customers of the segment').getByText('cus_').first().waitFor();
+  await on.holds('segments');
+});
+
+test('a subscription shows its MRR', async () => {
+  await on.open('/reports/subscriptions?range=mtd');
+  await eventually(
+    async () => (await page.textContent('[data-kpi=mrr]'))?.trim() === '$19.00',
+    'the MRR is not 19 dollars',
+  );
+  assert.equal((await page.textContent('[data-kpi=customers]'))?.trim(), '1');
+  await on.holds('subscriptions');
+});
+
+test('an experiment compares the arms of a split link', async () => {
+  await on.open('/reports/experiments?range=today');
+  await page.getByRole('row', { name: /^a / }).getByText('control').waitFor();
+  const [a, b] = [await cells(/^a /), await cells(/^b /)];
+  assert.equal(Number(a[1]) + Number(b[1]), CLICKS);
+  assert.match(b.at(-1), /not sure yet/);
+  await page.getByText('visitors in each arm are needed').waitFor();
+  await on.holds('experiments');
+});
+
+test('attribution adds up in every model', async () => {
+  await on.open('/reports/attribution?range=today&by=link');
+  const total = page.getByRole('row', { name: /^Total/ });
+  await total.waitFor();
+  assert.deepEqual((await total.locator('td').allTextContents()).slice(1), Array(7).fill(String(SALES + 1)));
+  await report('Ways to a conversion').getByText('/plain').first().waitFor();
+  await page.getByLabel('Show').selectOption('revenue');
+  await total.getByText('$166.00').first().waitFor();
+  await on.holds('attribution');
+});
+
+test('the map counts live, shades, and filters by a click in the table', async () => {
+  await on.open('/map?range=today');
+  await page.locator('svg path[d]').nth(120).waitFor({ state: 'attached' });
+  const places = report('Places');
+  const shown = async () =>
+    Number((await places.locator('tbody td:nth-child(2)').first().textContent()) ?? 0);
+  await eventually(async () => (await shown()) === 2 * CLICKS, 'the clicks are not there');
+  await on.visit('plain');
+  await eventually(async () => (await shown()) === 2 * CLICKS + 1, 'the click did not arrive');
+  await page.getByRole('button', { name: 'Heat map' }).click();
+  await page.getByLabel('Shade by').selectOption('revenue');
+  await page.waitForURL(/map=heat.*show=revenue/);
+  await page.getByLabel('Places by').selectOption('city');
+  await places.getByRole('columnheader', { name: 'Visitors' }).waitFor();
+  await on.holds('map');
+});
+
+test('a page heat map says what would fill it, then shows where people click', async () => {
+  const site = await on.api('POST', '/v1/sites', { name: 'Shop', origins: ['https://shop.example'] });
+  await on.open('/pages?range=today&path=/pricing');
+  await page.getByText('No element was clicked on this page').waitFor();
+  const answer = await fetch(`${on.engine.public}/collect`, {
+    method: 'POST',
+    headers: { Origin: 'https://shop.example', 'Content-Type': 'text/plain' },
+    body: JSON.stringify({
+      site: site.id,
+      events: [
+        {
+          type: 'click',
+          url: 'https://shop.example/pricing',
+          view: 'v1',
+          x: 640,
+          y: 100,
+          page_width: 1280,
+          selector: 'a',
+        },
+      ],
+    }),
+  });
+  assert.equal(answer.status, 202, await answer.text());
+  await page.getByRole('button', { name: 'Run again' }).click();
+  await page.getByText('/pricing · 1 clicks').waitFor();
+  await on.holds('page heat map');
+});
+
+test('the palette finds pages, links and actions; keys choose ranges and what to compare with', async () => {
+  await on.open('/?range=today');
+  await page.keyboard.press('Control+k');
+  const find = page.getByRole('combobox', { name: 'Find a page' });
+  await find.fill('seg');
+  await page.getByRole('option', { name: /Customer segments/ }).waitFor();
+  await on.holds('palette');
+  await find.fill('plain');
+  await page.getByRole('option', { name: /\/plain/ }).click();
+  await page.getByRole('heading', { name: '/plain' }).waitFor();
+
+  await on.open('/');
+  await page.keyboard.press('f');
+  await page.waitForURL(/range=30d/);
+  await page.keyboard.press('x');
+  await page.waitForURL(/compare=year/);
+  await page.keyboard.press('c');
+  await page.getByLabel('From').fill('2026-11-01');
+  await page.getByLabel('To', { exact: true }).fill('2026-11-07');
+  await page.getByRole('button', { name: 'Show these days' }).click();
+  await page.waitForURL(/range=2026-11-01\.\.2026-11-07/);
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keys' }).getByText('Month to date').waitFor();
+  await on.holds('keys');
+});
+
+test('the navigation folds, and is a drawer on a narrow window', async () => {
+  await on.open('/links');
+  const main = page.getByRole('navigation', { name: 'Main' });
+  await main.getByRole('button', { name: 'Reports' }).click();
+  await main.getByRole('link', { name: 'Funnels' }).waitFor({ state: 'detached' });
+  await page.reload();
+  await main.getByRole('link', { name: 'Overview' }).waitFor();
+  assert.equal(await main.getByRole('link', { name: 'Funnels' }).count(), 0);
+  await main.getByRole('button', { name: 'Reports' }).click();
+
+  await page.setViewportSize({ width: 390, height: 800 });
+  await page.getByRole('button', { name: 'Open the navigation' }).click();
+  await page
+    .getByRole('dialog', { name: 'Navigation' })
+    .getByRole('link', { name: 'Map', exact: true })
+    .click();
+  await page.getByRole('heading', { name: 'Map' }).waitFor();
+  assert.equal(await page.getByRole('dialog', { name: 'Navigation' }).isVisible(), false);
+});
+
+test('the browser had nothing to complain about', () => {
+  assert.deepEqual(on.complaints, []);
+});
