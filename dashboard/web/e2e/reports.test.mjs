@@ -130,7 +130,7 @@ test('an experiment compares the arms of a split link', async () => {
   const [a, b] = [await cells(/^a /), await cells(/^b /)];
   assert.equal(Number(a[1]) + Number(b[1]), CLICKS);
   assert.match(b.at(-1), /not sure yet/);
-  await page.getByText('visitors in each arm are needed').waitFor();
+  await page.getByText('may be looked at as often').waitFor();
   await on.holds('experiments');
 });
 
@@ -175,7 +175,7 @@ test('a page heat map says what would fill it, then shows where people click', a
         {
           type: 'click',
           url: 'https://shop.example/pricing',
-          view: 'v1',
+          view: 1,
           x: 640,
           y: 100,
           page_width: 1280,

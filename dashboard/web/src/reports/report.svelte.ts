@@ -12,6 +12,8 @@ import { view } from '../state/view.svelte';
 const SETTLED_AFTER_MS = 250;
 
 export interface Report<T extends Answer = Answer> {
+  /** its name in the API */
+  readonly name: string;
   readonly answer: T | null;
   readonly failed: Error | null;
   readonly busy: boolean;
@@ -75,6 +77,7 @@ export function report<T extends Answer = Answer>(
   });
 
   return {
+    name,
     get answer() {
       return answer;
     },

@@ -37,6 +37,8 @@ class View {
     const zone = route.params.get('tz') ?? session.now?.workspace.timezone ?? 'UTC';
     return zoneExists(zone) ? zone : 'UTC';
   });
+  /** Whether the API knows the range by its name, so that a kept question goes along with time. */
+  readonly moves = $derived(/^(today|yesterday|24h|7d|30d|90d|12mo|mtd|ytd|all)$/.test(this.range));
   readonly compare = $derived.by(() => {
     const compare = route.params.get('compare') ?? 'previous';
     return isComparison(compare) ? compare : 'previous';
