@@ -12,6 +12,7 @@ use weir_dashboard::status::{History, Status};
 use weir_edge::listener::Listener;
 use weir_edge::webhook_client::{Client, system_resolver};
 use weir_embedded::{Supervisor, SupervisorOptions};
+use weir_engine::alerts::Alerts;
 use weir_engine::keys::{Principal, hash_secret};
 use weir_engine::live::{Live, LiveConfig};
 use weir_engine::outbound::{Outbound, OutboundConfig, OutboundHandle};
@@ -131,6 +132,13 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
     let public = public::start(config, &engine, &parts, public, lanes, stopped.clone())?;
     let admin = admin::start(config, &engine, &parts, admin, stopped.clone())?;
     housekeeping::start(config, &engine, &parts, runtime.handle());
+    let alerts = Alerts::new(
+        engine.books.clone(),
+        parts.live.clone(),
+        parts.warehouse.clone(),
+        engine.recorder.clone(),
+    );
+    runtime.spawn(alerts.watch());
 
     let operator = operator_key(&engine);
     let run_file = run_file::RunFile::write(engine.data.path(), &parts.addresses, &operator)?;

@@ -13,6 +13,7 @@
 //! [`Store::check`] recomputes them all.
 
 mod access;
+mod alerts;
 mod apply;
 mod attribution;
 mod audit;
@@ -58,6 +59,7 @@ mod waiting;
 
 pub use crate::endpoints::SECRET_CONTEXT as ENDPOINT_SECRET_CONTEXT;
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
+pub use alerts::{ALERTS_MAX, Alert, AlertEvent, WatchedAlert};
 pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX, WINDOW_MS};
 pub use audit::{AuditFilter, AuditLine};
 pub use blocklist::BlockedPattern;

@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod alerts;
 pub mod books;
 pub mod caps;
 pub mod clicks;

@@ -85,6 +85,7 @@ enum Command {
     Subscribe { client: ClientId, id: String, query: Box<Query>, recover: Option<Recover> },
     Events { client: ClientId, id: String },
     Unsubscribe { client: ClientId, id: String },
+    Tell { workspace: WorkspaceId, row: Box<serde_json::Value> },
     Loaded(Box<load::Loaded>),
     Stop,
 }
@@ -179,6 +180,11 @@ impl Live {
     /// Starts the event tail.
     pub fn events(&self, client: ClientId, id: String) -> Result<(), Overloaded> {
         self.send(Command::Events { client, id })
+    }
+
+    /// Shows a row in the workspace's event tail; who is overloaded misses it, as with any event.
+    pub fn tell(&self, workspace: WorkspaceId, row: serde_json::Value) {
+        let _ = self.send(Command::Tell { workspace, row: Box::new(row) });
     }
 
     /// Ends a subscription or the tail.

@@ -22,6 +22,7 @@ mod outbound;
 mod postback_tokens;
 mod sites;
 
+mod alerts;
 mod saved_queries;
 mod shares;
 
@@ -51,6 +52,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(outbound::routes(commands))
         .merge(postback_tokens::routes(commands))
         .merge(sites::routes(commands))
+        .merge(alerts::routes(commands))
         .merge(saved_queries::routes(commands))
         .merge(shares::routes(commands))
         .merge(blocklist::routes(commands))

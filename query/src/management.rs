@@ -19,6 +19,7 @@ use weir_schemas::problem::Problem;
 use crate::analytics::Analytics;
 
 mod accounts;
+mod alerts;
 mod allocation;
 mod blocklist;
 mod commissions;
@@ -137,6 +138,8 @@ pub fn routes(management: Management) -> Router {
         ("/v1/outbound-endpoints/{id}/deliveries", |context, of| Box::pin(outbound::deliveries(context, of))),
         ("/v1/fulfilments", |context, of| Box::pin(outbound::fulfilments(context, of))),
         ("/v1/postback-tokens", |context, of| Box::pin(postback_tokens::list(context, of))),
+        ("/v1/alerts", |context, of| Box::pin(alerts::list(context, of))),
+        ("/v1/alerts/{id}", |context, of| Box::pin(alerts::one(context, of))),
         ("/v1/saved-queries", |context, of| Box::pin(saved_queries::list(context, of))),
         ("/v1/saved-queries/{id}", |context, of| Box::pin(saved_queries::one(context, of))),
         ("/v1/shares", |context, of| Box::pin(saved_queries::shares(context, of))),

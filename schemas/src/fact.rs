@@ -8,14 +8,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::{AlertChange, AlertSpec};
 use crate::click::{Dims, Verdict as HitVerdict};
 use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::fx::FxRate;
 use crate::ids::{
-    BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId, LinkId,
-    OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId, ShareId, SiteId,
-    WorkspaceId,
+    AlertId, BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId,
+    LinkId, OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId, ShareId,
+    SiteId, WorkspaceId,
 };
 use crate::link::LinkSpec;
 use crate::money::Money;
@@ -347,6 +348,30 @@ pub enum Fact {
     },
     /// The workspace's table of exchange rates was emptied.
     FxRatesCleared {},
+    /// An alert was made.
+    AlertCreated {
+        /// Its id.
+        id: AlertId,
+        /// Checked.
+        spec: AlertSpec,
+    },
+    /// An alert was changed: the keys of `patch` replace those of the spec.
+    AlertUpdated {
+        /// Which.
+        id: AlertId,
+        /// Checked, together with what it leaves.
+        patch: serde_json::Map<String, serde_json::Value>,
+    },
+    /// An alert was deleted.
+    AlertDeleted {
+        /// Which.
+        id: AlertId,
+    },
+    /// An alert fires, or does so no more.
+    AlertChanged {
+        /// What it came to be.
+        change: AlertChange,
+    },
     /// A program was made.
     ProgramCreated {
         /// Its id.

@@ -4,11 +4,13 @@
 //! edge saw ([`hit`]),
 //! what was made of it ([`click`], [`signal`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for
 //! the numbers ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`],
-//! [`partner`], [`commission`], [`ledger`], [`query`], [`saved`], [`live`], [`json`], [`problem`]), and the warehouse's
+//! [`partner`], [`commission`], [`ledger`], [`query`], [`saved`], [`alert`], [`live`], [`json`], [`problem`]), and the
+//! warehouse's
 //! schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod cidr;
 pub mod click;
 pub mod commission;

@@ -13,6 +13,8 @@ pub const EVENTS: &[&str] = &[
     "payout.created",
     "payout.paid",
     "payout.failed",
+    "alert.fired",
+    "alert.resolved",
 ];
 
 /// An endpoint of the caller's, as far as the caller sets it.

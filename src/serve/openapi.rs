@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema, ToSchema};
 use weir_edge::response::{typed, with};
 use weir_edge::route::Router;
+use weir_schemas::alert::AlertSpec;
 use weir_schemas::commission::Commission;
 use weir_schemas::conversion::{Conversion, NewConversion, NewRefund};
 use weir_schemas::fx::FxRate;
@@ -275,6 +276,17 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Experiment")) -> 200 "Report", FORMAT;
     post "/v1/reports/heatmap" "Reports" heatmap "Where clicks are: on the earth, on a page"
         (Some("Heatmap")) -> 200 "Report", FORMAT;
+    post "/v1/reports/anomalies" "Reports" anomalies "Hours that are unlike the same hours of the weeks before"
+        (Some("Anomalies")) -> 200 "Report", FORMAT;
+    post "/v1/alerts" "Alerts" createAlert
+        "Watches a metric: `threshold`, percentage `drop`, `no_data` or `anomaly`; told as `alert.fired`, `alert.resolved`"
+        (Some("AlertSpec")) -> 201 "Alert";
+    get "/v1/alerts" "Alerts" listAlerts "Lists the alerts and how they stand, newest first" (None) -> 200 "Page";
+    get "/v1/alerts/{id}" "Alerts" readAlert "Reads an alert, with its last 200 changes in `history`"
+        (None) -> 200 "Alert";
+    patch "/v1/alerts/{id}" "Alerts" changeAlert "Changes the fields given; it is watched anew"
+        (Some("Any")) -> 200 "Alert";
+    delete "/v1/alerts/{id}" "Alerts" deleteAlert "Deletes an alert" (None) -> 204 "";
     post "/v1/saved-queries" "Saved queries" createSavedQuery
         "Saves a query, or with `report` the question of a report or of the `overview`; it is checked as if asked"
         (Some("SavedQuerySpec")) -> 201 "SavedQuery";
@@ -366,6 +378,7 @@ pub(super) fn document(public_url: &str) -> Value {
     schemas.insert("FxRates".to_owned(), fx_rates_schema(rate));
     schemas.insert("NewSite".to_owned(), site_schema(false));
     schemas.insert("Site".to_owned(), site_schema(true));
+    schema_of::<AlertSpec>(&mut schemas);
     schema_of::<SavedQuerySpec>(&mut schemas);
     schemas.extend(saved::schemas());
     schemas.insert("Page".to_owned(), page_schema());

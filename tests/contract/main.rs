@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 #[path = "../harness/engine.rs"]
 mod engine;
 
+mod alerts;
 mod blocklist;
 mod bots_and_orphans;
 mod command_line;

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use super::engine::{PATIENCE, text_of, wait_for};
 use super::{fresh, names, own, shared};
 
-struct Received {
+pub(crate) struct Received {
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -21,13 +21,13 @@ impl Received {
         self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 }
 
 /// A receiver that answers with these statuses in turn, then 200. It lives as long as the test's process.
-fn receiver(statuses: &'static [u16]) -> (String, Receiver<Received>) {
+pub(crate) fn receiver(statuses: &'static [u16]) -> (String, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/hook?x=1", listener.local_addr().expect("an address"));
     let (sender, received) = channel();

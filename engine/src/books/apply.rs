@@ -18,9 +18,9 @@ use weir_schemas::time::Timestamp;
 use super::outcome::{Applied, Outcome, Stop, StoreError};
 use super::terms_memory::TermsMemory;
 use super::{
-    access, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment, fx,
-    ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved, shares,
-    sites, suspicion,
+    access, alerts, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment,
+    fx, ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved,
+    shares, sites, suspicion,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -188,6 +188,10 @@ impl Applying<'_> {
             Fact::ClickJudged { click, verdict, reason } => {
                 suspicion::judge(self, click, *verdict, reason.as_deref())
             }
+            Fact::AlertCreated { id, spec } => alerts::create(self, *id, spec),
+            Fact::AlertUpdated { id, patch } => alerts::update(self, *id, patch),
+            Fact::AlertDeleted { id } => alerts::delete(self, *id),
+            Fact::AlertChanged { change } => alerts::change(self, change),
             Fact::SavedQueryCreated { id, spec } => saved::create(self, *id, spec),
             Fact::SavedQueryUpdated { id, patch } => saved::update(self, *id, patch),
             Fact::SavedQueryDeleted { id } => saved::delete(self, *id),

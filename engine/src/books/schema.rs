@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 13;
+pub(super) const VERSION: i64 = 15;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -47,6 +47,8 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("payout_items", "payout, earning"),
     ("standings", "program, partner, day, currency"),
     ("milestones_reached", "id"),
+    ("alerts", "id"),
+    ("alert_events", "alert, seq"),
     ("saved_queries", "id"),
     ("shares", "id"),
     ("audit", "seq"),
@@ -276,6 +278,16 @@ CREATE TABLE milestones_reached (
     told TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX milestones_reached_once ON milestones_reached (program, name, partner, span);
 CREATE INDEX milestones_reached_seq ON milestones_reached (seq);
+
+-- changed_seq: the fact that made or changed the rule last, from which it is watched anew
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, partner INTEGER NOT NULL, spec TEXT NOT NULL,
+    state TEXT NOT NULL, since INTEGER NOT NULL, value REAL, reference REAL, changed_seq INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
+CREATE INDEX alerts_workspace ON alerts (workspace, id) WHERE deleted_at IS NULL;
+CREATE TABLE alert_events (
+    alert INTEGER NOT NULL, seq INTEGER NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL, value REAL,
+    reference REAL, PRIMARY KEY (alert, seq)) STRICT, WITHOUT ROWID;
 
 -- partner: 0 where it is for the workspace's own people only
 CREATE TABLE saved_queries (

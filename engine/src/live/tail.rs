@@ -78,6 +78,11 @@ impl Tail {
         self.rows.push(row);
     }
 
+    /// Neither are alerts many.
+    pub(super) fn add(&mut self, row: Value) {
+        self.rows.push(row);
+    }
+
     fn push(&mut self, row: impl FnOnce() -> Value) {
         if self.rows.len() >= EVENTS_PER_TICK {
             self.more = true;

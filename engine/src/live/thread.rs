@@ -109,6 +109,11 @@ impl Worker {
             Command::Subscribe { client, id, query, recover } => self.subscribe(client, id, *query, recover),
             Command::Events { client, id } => self.events(client, id),
             Command::Unsubscribe { client, id } => self.unsubscribe(client, &id),
+            Command::Tell { workspace, row } => {
+                if let Some((tail, _)) = self.tails.get_mut(&workspace) {
+                    tail.add(*row);
+                }
+            }
             Command::Loaded(loaded) => self.loaded(*loaded),
             Command::Stop => unreachable!("taken by the loop"),
         }

@@ -234,6 +234,11 @@ impl Plan {
         self.workspace
     }
 
+    /// The query as it was asked.
+    pub(super) fn asked(&self) -> &Query {
+        &self.asked
+    }
+
     /// The range of facts.
     pub fn range(&self) -> Range {
         self.range

@@ -26,6 +26,7 @@ pub mod attribution;
 mod journeys;
 pub mod paths;
 
+pub mod anomalies;
 pub mod experiment;
 pub mod heatmap;
 mod statistics;

@@ -26,6 +26,7 @@ const BODIES: &[(&str, &[&str], Own)] = &[
     ("Paths", &[], paths),
     ("Experiment", &[], experiment),
     ("Heatmap", &[], heatmap),
+    ("Anomalies", &[], anomalies),
     ("Export", &["rows"], export),
 ];
 
@@ -151,6 +152,15 @@ fn heatmap() -> Value {
         "site": {"type": "string"},
         "columns": {"type": "integer", "minimum": 1, "maximum": 500},
         "cell_height": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    })
+}
+
+fn anomalies() -> Value {
+    json!({
+        "metric": {"type": "string", "description": "As of queries; `clicks` where absent"},
+        "weeks": {"type": "integer", "minimum": 4, "maximum": 26},
+        "sensitivity": {"type": "number", "minimum": 1, "maximum": 100},
+        "side": {"type": "string", "enum": ["both", "up", "down"]},
     })
 }
 

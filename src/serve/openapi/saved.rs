@@ -1,4 +1,4 @@
-//! Saved queries and share links.
+//! Saved queries, share links and alerts.
 
 use serde_json::{Map, Value, json};
 
@@ -9,6 +9,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas.insert("NewShare".to_owned(), new_share());
     schemas.insert("Share".to_owned(), share());
     schemas.insert("Shared".to_owned(), shared());
+    schemas.insert("Alert".to_owned(), alert());
     schemas
 }
 
@@ -53,6 +54,20 @@ fn saved_query() -> Value {
     members.insert("created_at".to_owned(), time());
     members.insert("updated_at".to_owned(), time());
     object(members, &["id", "name", "query", "created_at"], false)
+}
+
+fn alert() -> Value {
+    let number = json!({"type": ["number", "null"]});
+    let state = json!({"enum": ["ok", "firing", "no_data"]});
+    json!({"allOf": [{"type": "object", "required": ["id", "name", "kind", "metric", "state", "since"],
+    "properties": {
+        "id": {"type": "string"}, "state": state, "since": time(), "value": number,
+        "reference": {"type": ["number", "null"],
+            "description": "What `value` was compared with: the threshold, the window before, the median"},
+        "created_at": time(), "updated_at": time(),
+        "history": {"type": "array", "items": {"type": "object", "properties": {
+            "state": state, "at": time(), "value": number, "reference": number}}},
+    }}]})
 }
 
 fn new_share() -> Value {

@@ -9,7 +9,7 @@ use weir_schemas::problem::Problem;
 use super::super::execute::QueryError;
 use super::scope::{Asked, Scope};
 use super::{
-    Report, attribution, cohort_revenue, experiment, funnel, heatmap, ltv, paths, retention, rfm,
+    Report, anomalies, attribution, cohort_revenue, experiment, funnel, heatmap, ltv, paths, retention, rfm,
     subscriptions,
 };
 
@@ -76,4 +76,5 @@ reports! {
     "paths" Paths paths
     "experiment" Experiment experiment
     "heatmap" Heatmap heatmap
+    "anomalies" Anomalies anomalies
 }
