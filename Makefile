@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WEB := dashboard/web
 RELEASE := target/release/weir
 
-.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-web \
+.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-api test-web \
 	test-browser bench bench-redirect bench-panels clean
 
 help:
@@ -70,7 +70,7 @@ web: $(WEB)/dist/index.html
 
 # ---- testing
 
-test: data web test-clients cdnow chromium lint test-rust test-web test-browser
+test: data web test-clients cdnow chromium lint test-rust test-api test-web test-browser
 	@echo "all tests passed"
 
 lint:
@@ -80,6 +80,11 @@ lint:
 test-rust: data web test-clients cdnow
 	cargo build --locked --workspace --bins
 	cargo test --workspace --locked
+
+# The API, asked whatever its document allows.
+test-api: data web
+	cargo build --locked --bin weir
+	scripts/test-api
 
 test-web: web
 	cd $(WEB) && npm run --silent check && npm test --silent

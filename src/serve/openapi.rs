@@ -24,6 +24,7 @@ use weir_schemas::query::Answer;
 use weir_schemas::saved::SavedQuerySpec;
 
 mod public;
+mod queries;
 mod reports;
 mod saved;
 
@@ -371,7 +372,7 @@ pub(super) fn document(public_url: &str) -> Value {
     schemas.insert("NewPayouts".to_owned(), new_payouts_schema());
     schema_of::<Partner>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
-    schemas.insert("Query".to_owned(), query_schema());
+    schemas.extend(queries::schemas());
     schemas.extend(reports::schemas());
     schema_of::<FxRate>(&mut schemas);
     let rate = json!({"$ref": "#/components/schemas/FxRate"});
@@ -457,33 +458,6 @@ fn describe(operation: &Operation) -> Value {
         };
     }
     described
-}
-
-fn query_schema() -> Value {
-    use weir_schemas::query::{LIMIT_MAX, Metric, Period};
-    let names = |all: Vec<&str>| json!(all);
-    json!({
-        "type": "object",
-        "required": ["metrics"],
-        "additionalProperties": false,
-        "properties": {
-            "metrics": {"type": "array", "minItems": 1, "items": {
-                "type": "string", "enum": names(Metric::ALL.iter().map(|m| m.as_str()).collect())}},
-            "date_range": {"oneOf": [
-                {"type": "string", "enum": names(Period::ALL.iter().map(|p| p.as_str()).collect())},
-                {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "string"}}]},
-            "timezone": {"type": "string", "description": "An IANA name"},
-            "dimensions": {"type": "array", "items": {"type": "string"},
-                "description": weir_schemas::query::Dimension::names()},
-            "filters": {"type": "array", "description": "[\"and\", [[\"is\",\"country\",[\"DE\"]], …]]", "items": {}},
-            "order_by": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
-            "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
-            "offset": {"type": "integer", "minimum": 0},
-            "currency": {"type": "string", "description": "Amounts are converted into it by the table of exchange rates"},
-            "include": {"type": "object", "properties": {"total": {"type": "boolean"}, "compare": {},
-                "match_weekday": {"type": "boolean"}, "zero_fill": {"type": "boolean"}, "other": {"type": "boolean"}}},
-        },
-    })
 }
 
 fn fx_rates_schema(rate: Value) -> Value {

@@ -169,6 +169,7 @@ fn a_link_is_asked_so_often_and_no_more() {
     let shared = own(|settings| settings);
     let query = json!({"metrics": ["clicks"], "date_range": "today"});
     let token = text_of(&shared.post("/v1/shares", json!({"query": query}), 201)["token"]);
+    wait_for("the first answer", || (stranger(&shared, &token, "").status == 200).then_some(()));
     let refusal = (0..200).map(|_| stranger(&shared, &token, "")).find(|answer| answer.status != 200);
     refused(&refusal.expect("an allowance ends"), 429, "rate_limited");
 }

@@ -3,6 +3,7 @@
 #[path = "../harness/engine.rs"]
 mod engine;
 
+mod abandoned;
 mod clickhouse;
 mod damage;
 mod database;

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::queries::{date_range, field, filters, timezone};
+
 /// Schemas by name.
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = Map::new();
@@ -20,7 +22,7 @@ const BODIES: &[(&str, &[&str], Own)] = &[
     ("Retention", &[], retention),
     ("CohortRevenue", &[], cohort_revenue),
     ("Rfm", &[], rfm),
-    ("Ltv", &[], || json!({"group_by": dimension()})),
+    ("Ltv", &[], || json!({"group_by": field()})),
     ("Subscriptions", &[], || json!({})),
     ("Attribution", &[], attribution),
     ("Paths", &[], paths),
@@ -32,10 +34,9 @@ const BODIES: &[(&str, &[&str], Own)] = &[
 
 fn body(required: &[&str], own: Value) -> Value {
     let mut properties = json!({
-        "date_range": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-            "description": "As of queries; `30d` where absent"},
-        "timezone": {"type": "string", "description": "An IANA name"},
-        "filters": {"type": "array", "items": {}, "description": "As of queries"},
+        "date_range": date_range(),
+        "timezone": timezone(),
+        "filters": filters(),
     });
     if let (Value::Object(all), Value::Object(own)) = (&mut properties, own) {
         all.extend(own);
@@ -74,7 +75,7 @@ fn funnel() -> Value {
         "steps": {"type": "array", "minItems": 2, "maxItems": 12, "items": {"$ref": "#/components/schemas/Step"}},
         "window": span(),
         "order": {"type": "string", "enum": ["ordered", "strict", "any"]},
-        "breakdown": dimension(),
+        "breakdown": field(),
     })
 }
 
@@ -88,10 +89,6 @@ fn retention() -> Value {
     })
 }
 
-fn dimension() -> Value {
-    json!({"type": "string", "description": "A dimension of queries, not of time"})
-}
-
 fn conversion() -> Value {
     json!({"$ref": "#/components/schemas/Step"})
 }
@@ -100,7 +97,7 @@ fn cohort_revenue() -> Value {
     json!({
         "period": {"type": "string", "enum": ["day", "week", "month"]},
         "periods": {"type": "integer", "minimum": 0, "maximum": 60},
-        "group_by": dimension(),
+        "group_by": field(),
     })
 }
 
@@ -116,7 +113,7 @@ fn attribution() -> Value {
     json!({
         "model": {"type": "string", "enum": models},
         "models": {"type": "array", "items": {"type": "string", "enum": models}},
-        "dimension": dimension(),
+        "dimension": field(),
         "window": span(),
         "half_life": span(),
         "conversion": conversion(),
@@ -125,7 +122,7 @@ fn attribution() -> Value {
 
 fn paths() -> Value {
     json!({
-        "dimension": dimension(),
+        "dimension": field(),
         "window": span(),
         "touches": {"type": "integer", "minimum": 1, "maximum": 20},
         "conversion": conversion(),
@@ -135,7 +132,7 @@ fn paths() -> Value {
 
 fn experiment() -> Value {
     json!({
-        "dimension": dimension(),
+        "dimension": field(),
         "control": {"type": "string"},
         "weights": {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}},
         "conversion": conversion(),

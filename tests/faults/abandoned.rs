@@ -1,0 +1,96 @@
+//! Clients that go away in the middle of an answer, and answers that are larger than memory.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::clickhouse::{ClickHouse, with_clickhouse};
+use crate::engine::{ADMIN_KEY, Engine, Settings, wait_for};
+
+/// An engine with a ClickHouse that has so many clicks of a year, each of its own visitor and city.
+fn with_clicks(folder: &Path, clicks: u64) -> (Engine, ClickHouse) {
+    let clickhouse = ClickHouse::start(&folder.join("clickhouse"));
+    let settings = Settings::new(&folder.join("data"));
+    let engine = with_clickhouse(settings, clickhouse.address).start();
+    engine.query(&json!({"metrics": ["clicks"]}));
+    clickhouse.run(&format!(
+        "INSERT INTO clicks (node, seq, id, at, verdict, workspace, link, visitor, city, country, slug, utm_term) \
+         SELECT 9, 0, number, now64(3) - toIntervalSecond(number % 31000000), 'counted', 1, number % 7, \
+         sipHash64(number), concat('city ', toString(number)), 'DE', 'slug', repeat('x', 200) FROM numbers({clicks})"
+    ));
+    (engine, clickhouse)
+}
+
+/// Asks without waiting for the answer.
+fn asked(engine: &Engine, path: &str, body: &Value) -> TcpStream {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(engine.admin).expect("a connection");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("it is sent");
+    stream
+}
+
+#[test]
+fn a_query_whose_asker_has_gone_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, clickhouse) = with_clicks(folder.path(), 3_000_000);
+    let running = || {
+        let found = "SELECT count() FROM system.processes WHERE query LIKE '%AS visitors_count%FROM clicks%' \
+                     AND query NOT LIKE '%system.processes%'";
+        clickhouse.run(found) != "0"
+    };
+    let query = json!({"metrics": ["clicks", "visitors", "latency_p99"], "dimensions": ["city", "link"],
+        "date_range": "all", "order_by": [["visitors", "desc"]], "limit": 10});
+    let stopped = || clickhouse.run("SELECT sum(value) FROM system.errors WHERE code = 394");
+    assert_eq!(stopped(), "0", "394 is QUERY_WAS_CANCELLED");
+    let stream = asked(&engine, "/v1/query", &query);
+    wait_for("ClickHouse to work on it", || running().then_some(()));
+    drop(stream);
+    wait_for("ClickHouse to have stopped it", || (!running() && stopped() != "0").then_some(()));
+    // Its turn is free again, and the engine answers.
+    engine.query(&json!({"metrics": ["clicks"]}));
+}
+
+/// The most memory that a process has had, in KiB.
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[test]
+fn an_export_of_any_length_takes_the_memory_of_a_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _clickhouse) = with_clicks(folder.path(), 300_000);
+    let export = |limit: u64| {
+        let mut stream = asked(
+            &engine,
+            "/v1/export?format=ndjson",
+            &json!({"rows": "clicks", "date_range": "all", "limit": limit}),
+        );
+        let (mut bytes, mut rows, mut part) = (0, 0, vec![0; 1 << 20]);
+        let mut last = Vec::new();
+        while !last.ends_with(b"0\r\n\r\n") {
+            let read = stream.read(&mut part).expect("more of it");
+            assert_ne!(read, 0, "it is sent to its end");
+            bytes += read;
+            rows += part[..read].iter().filter(|byte| **byte == b'}').count();
+            last.extend_from_slice(&part[..read]);
+            last = last.split_off(last.len().saturating_sub(5));
+        }
+        (rows, bytes)
+    };
+    assert_eq!(export(20_000).0, 20_000);
+    let before = peak(engine.pid());
+    let (rows, bytes) = export(300_000);
+    assert_eq!(rows, 300_000);
+    let grown = peak(engine.pid()) - before;
+    assert!(bytes > 150 << 20, "{bytes} bytes are worth the name");
+    assert!(grown < 32 << 10, "{grown} KiB more for {bytes} bytes");
+}
