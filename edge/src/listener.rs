@@ -58,6 +58,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Whether a connection serves more than one request.
     pub keep_alive: bool,
+    /// Whether a client that has closed its sending side still gets its answer. Where not, whoever closes is taken to
+    /// have gone, and what works on the answer is dropped: a query's asker who goes away ends the query.
+    pub half_close: bool,
     /// Open connections of this accept loop; one more is accepted and closed.
     pub max_connections: usize,
     /// How long open requests may go on after the shutdown has begun.
@@ -75,6 +78,7 @@ impl Limits {
             header_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),
             keep_alive: true,
+            half_close: true,
             max_connections,
             drain: Duration::from_secs(10),
         }
@@ -224,8 +228,7 @@ fn protocol(limits: &Limits) -> http1::Builder {
         .keep_alive(limits.keep_alive)
         // Off: with it hyper never flushes the 400 or 431 to a client whose bytes are still in its buffer.
         .pipeline_flush(false)
-        // A client that has closed its sending side still reads its answer.
-        .half_close(true);
+        .half_close(limits.half_close);
     protocol
 }
 

@@ -89,7 +89,8 @@ pub(super) fn start(
         limiter: Some(Arc::new(Limiter::new(CALLS_PER_SECOND))),
         proxies: public::proxies(config)?,
     });
-    let limits = Limits::new("admin", ADMIN_CONNECTIONS_MAX);
+    // Answers cost the warehouse something here, and no caller of an API closes one side only.
+    let limits = Limits { half_close: false, ..Limits::new("admin", ADMIN_CONNECTIONS_MAX) };
     let thread = std::thread::Builder::new().name("weir-admin".to_owned()).spawn(move || {
         let answer = move |request, peer| {
             let service = Arc::clone(&service);
