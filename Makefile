@@ -7,6 +7,8 @@ RELEASE := target/release/weir
 
 .PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-api test-web \
 	test-browser bench bench-redirect bench-panels clean
+.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-web \
+	test-browser fuzz bench bench-redirect bench-panels clean
 
 help:
 	@echo "make run             set up and run the engine (dashboard, API, redirects, embedded ClickHouse)"
@@ -92,6 +94,11 @@ test-web: web
 test-browser: data web chromium
 	cargo build --locked --bin weir
 	cd $(WEB) && npm run --silent e2e
+
+# The same target as in `make test`, for as long as wanted: what payment providers send, damaged and signed.
+fuzz:
+	WEIR_FUZZ_SECONDS=$${WEIR_FUZZ_SECONDS:-600} WEIR_FUZZ_SEED=$${WEIR_FUZZ_SEED:-$$(date +%s)} \
+		cargo test --locked -p weir-ingest --lib providers::fuzz -- --nocapture
 
 # ---- measuring
 

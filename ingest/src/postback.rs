@@ -142,6 +142,8 @@ struct Postback {
     currency: Currency,
     refund_id: Option<String>,
     customer: Option<String>,
+    coupon: Option<String>,
+    partner_code: Option<String>,
     /// A token, a click's id, or nothing.
     click: Option<Result<ClickId, String>>,
     occurred_at: Option<Timestamp>,
@@ -176,6 +178,7 @@ impl Postback {
         let (event, status) = (take("event", EVENT_MAX), take("status", VALUE_MAX));
         let (payout, currency) = (take("payout", VALUE_MAX), take("currency", VALUE_MAX));
         let (customer, occurred_at) = (take("customer_id", VALUE_MAX), take("occurred_at", VALUE_MAX));
+        let (coupon, partner_code) = (take("coupon", VALUE_MAX), take("partner_code", VALUE_MAX));
         let click = take("wclid", VALUE_MAX).or(take("click_id", VALUE_MAX));
         let status = match status {
             // Without a status money means a sale.
@@ -241,7 +244,19 @@ impl Postback {
             (_, txid) => txid,
         };
         let click = click.map(|text| text.parse::<ClickId>().map_err(|_| text));
-        Ok(Self { txid, status, event, payout, currency, refund_id, customer, click, occurred_at })
+        Ok(Self {
+            txid,
+            status,
+            event,
+            payout,
+            currency,
+            refund_id,
+            customer,
+            coupon,
+            partner_code,
+            click,
+            occurred_at,
+        })
     }
 }
 
@@ -266,6 +281,8 @@ impl Postbacks {
             currency: new.currency,
             refund_id: new.refund_id,
             customer: new.customer,
+            coupon: new.coupon,
+            partner_code: new.partner_code,
             click,
             occurred_at: new.occurred_at,
         };
@@ -334,6 +351,9 @@ mod tests {
         assert_eq!(sale.click, Some(Err("tok".to_owned())));
         assert_eq!(sale.payout.unwrap().currency, Currency::USD);
         assert_eq!(read(acme.clone(), "tid=9&status=declined").unwrap().status, PostbackStatus::Rejected);
+        let coupons = serde_json::json!({"parameters": {"promo": "coupon", "aff": "partner_code"}});
+        let named = read(coupons, "txid=9&payout=1&promo=SPRING&aff=ada").unwrap();
+        assert_eq!((named.coupon.as_deref(), named.partner_code.as_deref()), (Some("SPRING"), Some("ada")));
         let unfilled = read(acme, "aff_sub={aff_sub}&tid=9&status=lead").unwrap();
         assert_eq!((unfilled.click, unfilled.event.as_str()), (None, "lead"));
     }

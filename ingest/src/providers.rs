@@ -310,4 +310,6 @@ pub fn decimal_amount(text: &str, currency: Currency) -> Result<Money, String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

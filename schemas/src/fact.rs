@@ -267,6 +267,12 @@ pub enum Fact {
         /// The customer.
         #[serde(default)]
         customer: Option<String>,
+        /// The coupon used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        coupon: Option<String>,
+        /// The partner named by their code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner_code: Option<String>,
         /// What the click token or id turned out to be.
         click: ClickClaim,
         /// When it happened.

@@ -26,6 +26,7 @@ mod milestones;
 mod operations;
 mod operator;
 mod outbound;
+mod payment_sdks;
 mod payouts;
 mod preview;
 mod problems;

@@ -162,6 +162,8 @@ impl Applying<'_> {
                 currency,
                 refund_id,
                 customer,
+                coupon,
+                partner_code,
                 click,
                 occurred_at,
             } => {
@@ -174,6 +176,8 @@ impl Applying<'_> {
                     currency: *currency,
                     refund_id: refund_id.as_deref(),
                     customer: customer.as_deref(),
+                    coupon: coupon.as_deref(),
+                    partner_code: partner_code.as_deref(),
                     click,
                     occurred_at: *occurred_at,
                 };

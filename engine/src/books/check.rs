@@ -209,7 +209,10 @@ const AUDITS: &[(&str, &str)] = &[
                                     + (payload ->> '$.change.events')) counted
              FROM effects GROUP BY conversion
          ) e ON e.conversion = c.id
-         WHERE coalesce(e.counted, 0) != iif(c.merged_into IS NULL, 1, 0)",
+         WHERE coalesce(e.counted, 0) != iif(c.merged_into IS NULL, 1, 0)
+           -- the leads of a transaction that its network rejected
+           AND NOT (coalesce(e.counted, 0) = 0 AND c.event NOT IN ('sale', 'renewal') AND c.provider = 'postback'
+                    AND EXISTS (SELECT 1 FROM returns r WHERE r.ord = c.ord AND r.name = 'rejected'))",
     ),
     (
         "the effects' refunds are not the ledger's",

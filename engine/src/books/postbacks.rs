@@ -17,10 +17,12 @@ use super::apply::Applying;
 use super::conversion_row::{ConversionRow, pays, read_click};
 use super::outcome::{Applied, Outcome};
 use super::returns::{self, Kind, Return};
-use super::{clicks, conversions, orders};
+use super::{clicks, conversions, effects, orders};
 
 /// Who reports what comes by postback.
 const POSTBACK: &str = "postback";
+/// What a rejection is called among what went back of an order.
+const REJECTED: &str = "rejected";
 
 pub(super) struct Incoming<'a> {
     pub(super) id: ConversionId,
@@ -33,6 +35,8 @@ pub(super) struct Incoming<'a> {
     pub(super) currency: Currency,
     pub(super) refund_id: Option<&'a str>,
     pub(super) customer: Option<&'a str>,
+    pub(super) coupon: Option<&'a str>,
+    pub(super) partner_code: Option<&'a str>,
     pub(super) click: &'a ClickClaim,
     pub(super) occurred_at: Option<Timestamp>,
 }
@@ -69,8 +73,8 @@ fn convert(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<Out
         wclid: None,
         click_id: None,
         customer_id: new.customer.map(str::to_owned),
-        coupon: None,
-        partner_code: None,
+        coupon: new.coupon.map(str::to_owned),
+        partner_code: new.partner_code.map(str::to_owned),
         amount,
         customer: None,
         occurred_at: new.occurred_at,
@@ -78,8 +82,32 @@ fn convert(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<Out
         properties: Map::new(),
     };
     let outcome = conversions::report_as(tx, POSTBACK, new.id, &conversion, None, &click)?;
+    if let Some(order) = orders::find(tx, name)?
+        && returns::single(tx, order, REJECTED)?.is_some()
+    {
+        uncount(tx, order)?;
+    }
     let word = if outcome.replayed { "repeated" } else { "booked" };
     Ok(answered(new, word, Some(&outcome.body["id"])))
+}
+
+/// Takes what brought no money out of the counts: the leads of a transaction that was rejected. Returns the first.
+fn uncount(tx: &mut Applying<'_>, order: i64) -> Applied<Option<ConversionId>> {
+    let ids: Vec<i64> = tx
+        .db
+        .prepare_cached(
+            "SELECT id FROM conversions WHERE ord = ?1 AND event NOT IN ('sale', 'renewal') AND merged_into IS NULL
+             ORDER BY seq, id",
+        )?
+        .query_map([order], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let ids: Vec<ConversionId> = ids.into_iter().map(|id| ConversionId(id as u64)).collect();
+    for id in &ids {
+        if let Some(lead) = ConversionRow::find(tx.db, *id)? {
+            effects::retract(tx, &lead)?;
+        }
+    }
+    Ok(ids.first().copied())
 }
 
 /// A sale without a click goes on from the lead of its transaction.
@@ -118,7 +146,7 @@ fn take_back(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<O
     // Without an amount all of it goes back, whatever it is.
     let all = Money { amount: AMOUNT_MAX, currency };
     let (refund, amount) = match new.status {
-        PostbackStatus::Rejected => ("rejected", all),
+        PostbackStatus::Rejected => (REJECTED, all),
         _ => (new.refund_id.unwrap_or("refunded"), new.payout.unwrap_or(all)),
     };
     if let Some((earlier, _)) = returns::single(tx, order, refund)? {
@@ -141,9 +169,10 @@ fn take_back(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<O
         return Err(Problem::new(422, "too_many_refunds", "Too many refunds", detail).into());
     }
     returns::settle(tx, order)?;
-    let sale = ConversionRow::paying(tx.db, order)?;
-    let word = if sale.is_some() { "taken_back" } else { "waiting" };
-    Ok(answered(new, word, sale.map(|sale| json!(sale.id)).as_ref()))
+    let lead = if new.status == PostbackStatus::Rejected { uncount(tx, order)? } else { None };
+    let known = ConversionRow::paying(tx.db, order)?.map(|sale| sale.id).or(lead);
+    let word = if known.is_some() { "taken_back" } else { "waiting" };
+    Ok(answered(new, word, known.map(|id| json!(id)).as_ref()))
 }
 
 fn answered(new: &Incoming<'_>, outcome: &str, conversion: Option<&serde_json::Value>) -> Outcome {

@@ -54,6 +54,52 @@ fn a_transaction_goes_from_lead_to_sale_to_refund() {
 }
 
 #[test]
+fn a_rejected_lead_leaves_the_counts_whenever_it_is_told() {
+    let edge = Edge::start();
+    let (_, token) = token(&edge, json!({"name": "Acme"}));
+    let leads = || -> i64 {
+        let upto = edge.books.applied().get();
+        let effects = edge.books.reads().effects(0, upto, usize::MAX).unwrap();
+        effects.iter().map(|effect| effect.change.leads).sum()
+    };
+    let lead = tell(&edge, &token, "txid=L1&status=lead").expect(200);
+    assert_eq!((&lead["outcome"], leads()), (&json!("booked"), 1));
+    let rejected = tell(&edge, &token, "txid=L1&status=rejected").expect(200);
+    assert_eq!((&rejected["outcome"], leads()), (&json!("taken_back"), 0));
+    assert_eq!(rejected["conversion_id"], lead["conversion_id"]);
+    assert_eq!(tell(&edge, &token, "txid=L1&status=rejected").expect(200)["outcome"], "repeated");
+    assert_eq!(tell(&edge, &token, "txid=L1&status=lead").expect(200)["outcome"], "repeated");
+    assert_eq!(leads(), 0, "nothing is taken twice");
+    // The other way round.
+    assert_eq!(tell(&edge, &token, "txid=L2&status=rejected").expect(200)["outcome"], "waiting");
+    tell(&edge, &token, "txid=L2&status=lead").expect(200);
+    tell(&edge, &token, "txid=L3&status=lead").expect(200);
+    assert_eq!(leads(), 1, "of the one that nobody rejected");
+    assert_eq!(edge.books.reads().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_coupon_of_the_network_credits_its_partner() {
+    let edge = Edge::start();
+    let (_, token) =
+        token(&edge, json!({"parameters": {"promo": "coupon", "aff": "partner_code"}, "currency": "EUR"}));
+    let terms = json!({"base": {"bp": 1_000}, "tiers": [], "recurring_months": null});
+    let program = edge.post("/v1/programs", &json!({"name": "P", "commission": terms})).expect(201);
+    let partner = edge
+        .post(
+            "/v1/partners",
+            &json!({"name": "Ada", "code": "ada", "coupons": ["SPRING"], "program_id": program["id"]}),
+        )
+        .expect(201);
+    for (txid, named) in [("C1", "promo=spring"), ("C2", "aff=ada")] {
+        let sale = tell(&edge, &token, &format!("txid={txid}&payout=20.00&{named}")).expect(200);
+        let booked = conversion(&edge, &sale);
+        assert_eq!(booked["attribution"]["partner_id"], partner["id"], "{named}: {booked}");
+        assert_eq!(booked["commissions"][0]["amount"]["amount"], 200, "{booked}");
+    }
+}
+
+#[test]
 fn forms_and_json_are_read_and_a_networks_names_mapped() {
     let edge = Edge::start();
     let settings = json!({"network": "acme", "parameters": {"tid": "txid", "sum": "payout"},
