@@ -6,7 +6,7 @@ WEB := dashboard/web
 RELEASE := target/release/weir
 
 .PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-api test-web \
-	test-browser bench bench-redirect bench-panels clean
+	test-browser bench bench-redirect bench-panels measure-web soak-web clean
 .PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-web \
 	test-browser fuzz bench bench-redirect bench-panels clean
 
@@ -17,6 +17,8 @@ help:
 	@echo "make build           all that run does, except running"
 	@echo "make loadtest        in another terminal: load with an exact oracle"
 	@echo "make bench-panels    the dashboard's panels over ten million clicks"
+	@echo "make measure-web     what each page of the dashboard costs a browser"
+	@echo "make soak-web        the dashboard open under load: MINUTES=4 RATE=1000"
 	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx"
 
 # ---- running
@@ -104,6 +106,15 @@ fuzz:
 
 bench-panels: libchdb
 	cargo run --release --locked -q -p weir-benches --bin panels -- run
+
+# What each page costs a browser, and whether one that stays open stays fast.
+measure-web: data web chromium
+	cargo build --locked --bin weir
+	cd $(WEB) && node e2e/measure.mjs
+
+soak-web: data web chromium
+	cargo build --locked --bin weir --bin weir-loadtest
+	cd $(WEB) && node e2e/soak.mjs $(MINUTES) $(RATE)
 
 bench:
 	cargo bench --locked -p weir-benches

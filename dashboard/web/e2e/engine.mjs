@@ -48,6 +48,11 @@ export class Engine {
     return engine;
   }
 
+  /** The file that tells programs on this machine where the engine is. */
+  get file() {
+    return join(this.#data, 'engine.json');
+  }
+
   /** Runs again what was stopped, on the addresses it had. */
   async again() {
     await this.#run(hostOf(this.public), hostOf(this.admin));

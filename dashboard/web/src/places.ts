@@ -69,6 +69,15 @@ export const places: Place[] = [
     load: () => import('./pages/PageHeat.svelte'),
   },
   {
+    path: '/alerts',
+    title: 'Alerts',
+    group: 'watch',
+    icon: 'M10 3a4.500 4.500 0 0 0-4.500 4.500c0 4-2 5-2 6.500h13c0-1.500-2-2.500-2-6.500A4.500 4.500 0 0 0 10 3zM8.500 16.500h3',
+    words: 'rules threshold drop anomaly notify',
+    filtered: true,
+    load: () => import('./pages/workspace/Alerts.svelte'),
+  },
+  {
     path: '/links',
     title: 'Links',
     group: 'links',

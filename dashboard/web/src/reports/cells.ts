@@ -25,7 +25,7 @@ const titles: Record<string, string> = {
   visitors: 'People',
   conversion_rate: 'Of the first',
   step_conversion_rate: 'Of the step before',
-  name: 'Step',
+  name: 'Does',
   monetary: 'Spent',
   average_monetary: 'Spent each',
   average_frequency: 'Orders each',

@@ -1,0 +1,101 @@
+// The overview, open for minutes under a thousand clicks a second: does the heap stay flat, does a frame take long?
+// `node e2e/soak.mjs [minutes] [clicks per second]` (make soak-web). One line per sample; the last says what
+// grew. Exit 1 where the heap after collection grew by more than GROWTH_MAX between the second sample and the
+// last, or the page fell behind the engine.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { openWorkspace } from './workspace.mjs';
+
+const minutes = Number(process.argv[2] ?? 4);
+const rate = Number(process.argv[3] ?? 1_000);
+assert.ok(
+  minutes > 0 && minutes <= 480 && rate > 0 && rate <= 5_000,
+  'usage: soak.mjs [minutes] [clicks per second]',
+);
+const SAMPLES = 12;
+/** Buckets fill and strings of more digits come; beyond this something is kept that should not be. */
+const GROWTH_MAX = 0.25;
+/** A frame that comes this late was missed (20 a second). */
+const LATE_FRAME_MS = 50;
+const repository = new URL('../../../', import.meta.url).pathname;
+const loadtest = process.env.WEIR_LOADTEST ?? join(repository, 'target/debug/weir-loadtest');
+
+const on = await openWorkspace();
+let load;
+try {
+  const { page } = on;
+  await page.addInitScript((late) => {
+    globalThis.seen = { tasks: [], frames: [] };
+    new PerformanceObserver((list) =>
+      globalThis.seen.tasks.push(...list.getEntries().map(({ duration }) => duration)),
+    ).observe({ type: 'longtask', buffered: true });
+    let last = performance.now();
+    const frame = (now) => {
+      if (now - last > late) globalThis.seen.frames.push(now - last);
+      last = now;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  }, LATE_FRAME_MS);
+  const seconds = Math.ceil(minutes * 60) + 60;
+  const options = ['--engine', on.engine.file, 'demo', '--rate', String(rate), '--seconds', String(seconds)];
+  load = spawn(loadtest, options, { cwd: repository, stdio: 'ignore' });
+  await page.goto(`${on.engine.admin}/?range=1h`);
+  await page.waitForSelector('[data-live=live]');
+
+  const tools = await on.context.newCDPSession(page);
+  await tools.send('Performance.enable');
+  const busy = async () => {
+    const { metrics } = await tools.send('Performance.getMetrics');
+    return metrics.find(({ name }) => name === 'TaskDuration').value;
+  };
+  console.log(
+    '| minute | heap, MB | DOM nodes | listeners | clicks shown | main thread, % | tasks > 50 ms | longest, ms | frames > 50 ms |',
+  );
+  console.log('|---|---|---|---|---|---|---|---|---|');
+  const heaps = [];
+  let spent = await busy();
+  for (let sample = 0; sample <= SAMPLES; sample++) {
+    await tools.send('HeapProfiler.collectGarbage');
+    // The collection itself is a long task, and none of the page's.
+    await page.waitForTimeout(250);
+    const { usedSize } = await tools.send('Runtime.getHeapUsage');
+    const { nodes, jsEventListeners } = await tools.send('Memory.getDOMCounters');
+    const { clicks, tasks, frames } = await page.evaluate(() => {
+      const figure = document.querySelector('[data-kpi=clicks]');
+      return { clicks: figure?.textContent?.trim(), ...globalThis.seen };
+    });
+    heaps.push(usedSize);
+    const now = await busy();
+    const share = sample === 0 ? '–' : ((100 * (now - spent)) / ((minutes * 60) / SAMPLES)).toFixed(0);
+    spent = now;
+    const longest = tasks.length === 0 ? '–' : Math.round(Math.max(...tasks));
+    const at = ((sample * minutes) / SAMPLES).toFixed(1);
+    console.log(
+      `| ${at} | ${(usedSize / 2 ** 20).toFixed(1)} | ${nodes} | ${jsEventListeners} | ${clicks} | ${share} | ${tasks.length} | ${longest} | ${frames.length} |`,
+    );
+    await page.evaluate(() => Object.assign(globalThis.seen, { tasks: [], frames: [] }));
+    if (sample < SAMPLES) await page.waitForTimeout((minutes * 60_000) / SAMPLES);
+  }
+  load.kill('SIGTERM');
+  await new Promise((settle) => load.once('exit', settle));
+  const shown = async () => Number((await page.textContent('[data-kpi=clicks]')).replace(/\D/g, ''));
+  const exact = async () => {
+    const answer = await on.api('POST', '/v1/query', { metrics: ['clicks'], date_range: '24h' });
+    return answer.rows[0][0];
+  };
+  const until = Date.now() + 30_000;
+  while ((await shown()) !== (await exact()) && Date.now() < until) await page.waitForTimeout(250);
+  assert.equal(await shown(), await exact(), 'the page does not show what the engine counted');
+  const growth = heaps.at(-1) / heaps[1] - 1;
+  console.log(
+    `\n${await exact()} clicks, all shown; heap ${(growth * 100).toFixed(1)} % larger at the end than at the second sample.`,
+  );
+  assert.ok(growth <= GROWTH_MAX, 'the heap grows');
+  assert.deepEqual(on.complaints, []);
+} finally {
+  load?.kill('SIGKILL');
+  await on.close();
+}

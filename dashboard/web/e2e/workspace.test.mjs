@@ -1,0 +1,187 @@
+// What people who run a workspace do: save and share, watch with alerts, look at the engine, its changes, other
+// workspaces. Headless Chromium against a real engine; the tests run in order and share one page.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { accessibility, openPage } from './browser.mjs';
+import { openWorkspace } from './workspace.mjs';
+
+const VISITS = 5;
+let on;
+let page;
+const region = (name) => page.getByRole('region', { name, exact: true });
+
+before(async () => {
+  on = await openWorkspace();
+  page = on.page;
+  await on.api('POST', '/v1/links', { destination: 'https://shop.example/', slug: 'watched' });
+  for (let at = 0; at < VISITS; at++) await on.visit('watched');
+});
+
+after(async () => {
+  await on?.close();
+});
+
+test('a report is saved, found again, and edited as the API takes it', async () => {
+  await on.open('/reports/funnels?range=today');
+  await page.getByText('1. click').waitFor();
+  await page.getByRole('button', { name: 'Save or share' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Save or share' });
+  await dialog.getByLabel('Name').fill('');
+  await dialog.getByRole('button', { name: 'Save', exact: true }).click();
+  await dialog.locator('input[aria-invalid=true]').waitFor();
+  await dialog.getByLabel('Name').fill('Do they buy?');
+  await dialog.getByRole('button', { name: 'Save', exact: true }).click();
+  await dialog.getByText('Saved.').waitFor();
+  assert.deepEqual(await accessibility(page), []);
+
+  await on.open('/saved');
+  await page.getByRole('link', { name: 'Do they buy?' }).click();
+  await page.getByRole('cell', { name: 'conversion', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  const query = page.getByLabel('Query, as the API takes it');
+  await query.fill('{"steps": 3}');
+  await page.getByRole('button', { name: 'Save changes' }).click();
+  await page.getByRole('alert').getByText('query', { exact: false }).first().waitFor();
+  assert.equal(await query.getAttribute('aria-invalid'), 'true');
+  await query.fill('{"steps": ["click", "lead"], "date_range": "today"}');
+  await page.getByRole('button', { name: 'Save changes' }).click();
+  await page.getByRole('cell', { name: 'lead', exact: true }).waitFor();
+  const { data } = await on.api('GET', '/v1/saved-queries');
+  assert.deepEqual(data[0].query.steps, ['click', 'lead']);
+  await on.holds('a saved query');
+});
+
+test('a share link shows its answer without a key, and nothing once revoked', async () => {
+  await on.open('/?range=today');
+  await page.getByRole('button', { name: 'Save or share' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Save or share' });
+  await dialog.getByLabel('Name').fill('For the board');
+  await dialog.getByRole('button', { name: 'Make a share link' }).click();
+  const link = (await dialog.locator('[data-share]').textContent()).trim();
+  assert.equal(new URL(link).origin, on.engine.admin);
+
+  const stranger = await on.browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const opened = await openPage(stranger, on.engine.admin);
+  await opened.page.goto(link);
+  await opened.page.getByRole('heading', { name: 'For the board' }).waitFor();
+  const totals = opened.page.getByRole('region', { name: 'Totals', exact: true });
+  assert.equal((await totals.locator('tbody td').first().textContent()).trim(), String(VISITS));
+  assert.equal(await opened.page.getByRole('navigation', { name: 'Main' }).count(), 0);
+  assert.deepEqual(await accessibility(opened.page), []);
+  await opened.page.setViewportSize({ width: 360, height: 800 });
+  assert.ok((await opened.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
+
+  await on.open('/saved');
+  await region('Share links').getByRole('button', { name: 'Revoke For the board' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke the link' }).click();
+  await region('Share links').getByText('None is open.').waitFor();
+  await opened.page.reload();
+  await opened.page.getByText('has expired or was revoked').waitFor();
+  assert.deepEqual(opened.complaints, []);
+  await stranger.close();
+  await on.holds('saved queries');
+});
+
+test('an alert is refused where it does not fit, fires on the live stream, and is switched off', async () => {
+  await on.open('/alerts');
+  await page.getByText('Nothing is watched yet').waitFor();
+  const form = region('New alert');
+  await form.getByLabel('Name').fill('Too many clicks');
+  await form.getByLabel('and fire when it').selectOption('drop');
+  await form.getByLabel('By at least, %').fill('300');
+  await form.getByRole('button', { name: 'Create alert' }).click();
+  await form.locator('input[name=percent][aria-invalid=true]').waitFor();
+  await on.holds('alerts, refused');
+
+  await form.getByLabel('and fire when it').selectOption('threshold');
+  await form.getByLabel('Side').selectOption('gt');
+  await form.getByLabel('Threshold').fill(String(VISITS + 1));
+  await form.getByRole('button', { name: 'Create alert' }).click();
+  const row = region('Alerts').getByRole('row', { name: /Too many clicks/ });
+  await row.getByText('fine').waitFor();
+  for (let at = 0; at < 2; at++) await on.visit('watched');
+  await row.getByText('firing').waitFor({ timeout: 60_000 });
+  await row.getByRole('button', { name: 'Too many clicks', exact: true }).click();
+  await region('Alerts')
+    .getByText(`against ${VISITS + 1}`)
+    .waitFor();
+  await on.holds('alerts');
+
+  await row.getByRole('button', { name: 'Edit' }).click();
+  await region('Edit alert').getByLabel('Threshold').fill('1000');
+  await region('Edit alert').getByRole('button', { name: 'Save changes' }).click();
+  await row.getByText('above 1,000').waitFor();
+  await row.getByRole('button', { name: 'Disable' }).click();
+  await row.getByText('off', { exact: true }).waitFor();
+  await row.getByRole('button', { name: 'Delete' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete the alert' }).click();
+  await page.getByText('Nothing is watched yet').waitFor();
+});
+
+test('health adds up, and says what was refused and why', async () => {
+  await on.open('/health');
+  const figure = async (name) => {
+    const told = region('Clicks').locator('div', { has: page.getByText(name, { exact: true }) });
+    return Number((await told.locator('dd').last().textContent()).replace(/\D/g, ''));
+  };
+  await region('Followers').getByText('storing').waitFor();
+  assert.equal(await figure('answered'), VISITS + 2);
+  await region('Dead letters').getByText('None.').waitFor();
+  await on.holds('health');
+});
+
+test('the audit log says who changed what', async () => {
+  await on.open('/audit');
+  const log = region('Audit log');
+  await log.getByRole('button', { name: 'share revoked' }).first().waitFor();
+  await log.getByRole('button', { name: 'link created' }).first().click();
+  await page.waitForURL(/action=link_created/);
+  await log.getByRole('button', { name: 'share revoked' }).waitFor({ state: 'detached' });
+  assert.equal(await log.locator('tbody tr').count(), 1);
+  await on.holds('the audit log');
+});
+
+test('a workspace is changed, and another made with its first key', async () => {
+  await on.open('/workspaces');
+  const own = region('This workspace');
+  await own.getByLabel('Timezone').fill('Mars/Base');
+  await own.getByRole('button', { name: 'Save changes' }).click();
+  await own.locator('input[name=timezone][aria-invalid=true]').waitFor();
+  await own.getByLabel('Timezone').fill('Europe/Berlin');
+  await own.getByLabel('Name').fill('Main shop');
+  await own.getByRole('button', { name: 'Save changes' }).click();
+  await own.getByText('Saved.').waitFor();
+  await page.getByRole('contentinfo').getByText('Main shop').waitFor();
+
+  const another = region('New workspace');
+  await another.getByLabel('Name').fill('Second shop');
+  await another.getByLabel('Currency').fill('EUR');
+  await another.getByRole('button', { name: 'Create workspace' }).click();
+  const key = (await another.getByRole('status').locator('code').textContent()).trim();
+  const answer = await fetch(`${on.engine.admin}/v1/workspace`, {
+    headers: { Authorization: `Bearer ${key}` },
+  });
+  const { name, currency } = await answer.json();
+  assert.deepEqual([name, currency], ['Second shop', 'EUR']);
+  await on.holds('workspaces');
+});
+
+test('the public status page is readable, small, and asks nobody', async () => {
+  const context = await on.browser.newContext({ viewport: { width: 390, height: 800 } });
+  const status = await openPage(context, on.engine.public);
+  await status.page.goto(`${on.engine.public}/status`);
+  await status.page.getByRole('heading', { name: 'Everything works' }).waitFor();
+  assert.equal(await status.page.locator('.bars').count(), 3);
+  assert.equal(await status.page.locator('.bars').first().locator('i').count(), 30);
+  assert.ok((await status.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
+  // Reading itself anew without a script is what this page is asked to do, and what this rule forbids.
+  const found = (await accessibility(status.page)).filter((line) => !line.startsWith('meta-refresh'));
+  assert.deepEqual(found, []);
+  assert.deepEqual(status.complaints, []);
+  await context.close();
+});
+
+test('the browser had nothing to complain about', () => {
+  assert.deepEqual(on.complaints, []);
+});
