@@ -37,6 +37,7 @@ mod refunds;
 mod repeats;
 mod reports;
 mod saved;
+mod scope;
 mod sessions;
 mod signals;
 mod stripe;
