@@ -39,6 +39,11 @@ pub use follower::{EffectsOf, MilestonesOf, Sources};
 pub use progress::seen;
 pub use rebuild::{RebuildError, rebuild};
 
+/// How long after the engine's start a question waits for a ClickHouse that is still coming up.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks.
+const START_POLL: Duration = Duration::from_millis(20);
+
 /// How the follower works.
 #[derive(Debug, Clone)]
 pub struct WarehouseConfig {
@@ -100,6 +105,7 @@ struct Shared {
     stored_traffic: AtomicU64,
     dead_traffic: AtomicU64,
     started: Timestamp,
+    begun: Instant,
     /// One at a time: two would both find a row missing and store it twice.
     trying_again: tokio::sync::Mutex<()>,
     state: Mutex<WarehouseState>,
@@ -158,6 +164,7 @@ impl Warehouse {
             stored_traffic: AtomicU64::new(0),
             dead_traffic: AtomicU64::new(0),
             started: Timestamp::now(),
+            begun: Instant::now(),
             trying_again: tokio::sync::Mutex::new(()),
             state: Mutex::new(WarehouseState::Starting),
             stop: AtomicBool::new(false),
@@ -182,6 +189,18 @@ impl Warehouse {
     /// A client for where ClickHouse is now.
     pub fn client(&self) -> Result<Client, NotRunning> {
         self.shared.connection.client()
+    }
+
+    /// As [`Self::client`]; while the engine has only just begun and its ClickHouse comes up, waits for it.
+    pub async fn client_soon(&self) -> Result<Client, NotRunning> {
+        loop {
+            match self.client() {
+                Err(_) if self.shared.begun.elapsed() < START_PATIENCE => {
+                    tokio::time::sleep(START_POLL).await;
+                }
+                found => return found,
+            }
+        }
     }
 
     /// Up to where everything is stored or dead-lettered.

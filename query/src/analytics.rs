@@ -117,7 +117,7 @@ impl Analytics {
 
     async fn ask(&self, plan: &Plan, upto: Sequence) -> Result<Answered, Problem> {
         let _turn = self.turn().await?;
-        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         metrics::counter!("weir_query_executions_total").increment(1);
         execute(&client, plan, upto).await.map_err(|error| told(&error))
     }
@@ -135,7 +135,7 @@ impl Analytics {
         let started = Instant::now();
         let _turn = self.turn().await?;
         let as_of = fresh(&self.recorder, &self.warehouse).await;
-        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         let result = work(&client, as_of.seq).await.map_err(|error| told(&error))?;
         let elapsed = started.elapsed();
         metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
@@ -149,7 +149,7 @@ impl Analytics {
         rows: &[Vec<Cell>],
         format: FileFormat,
     ) -> Result<Vec<u8>, Problem> {
-        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         convert(&client, columns, rows, format).await.map_err(|error| told(&error))
     }
 
@@ -165,7 +165,7 @@ impl Analytics {
         let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
         let fresh = self.fresh().await.seq;
         let as_of = spec.as_of.map_or(fresh, |as_of| as_of.min(fresh));
-        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         let rows = raw(&client, scope, spec, format, as_of).map_err(|error| told(&error))?;
         let rows = Rows::begin(rows, turn).await.map_err(|error| told(&error))?;
         Ok((rows, as_of))
@@ -176,7 +176,7 @@ impl Analytics {
         if links.is_empty() {
             return Some(HashMap::new());
         }
-        let client = self.warehouse.client().ok()?;
+        let client = self.warehouse.client_soon().await.ok()?;
         let as_of = self.fresh().await;
         match link_clicks(&client, of, links, as_of.seq).await {
             Ok(clicks) => Some(clicks),
@@ -195,7 +195,7 @@ impl Analytics {
         since: Timestamp,
     ) -> Result<Vec<Noticed>, Problem> {
         let as_of = self.fresh().await;
-        let client = self.warehouse.client().map_err(|error| away(&error))?;
+        let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         link_signals(&client, of, link, since, as_of.seq).await.map_err(|error| away(&error))
     }
 
