@@ -19,11 +19,13 @@ const PROGRAMS_KEPT_MAX: usize = 1_000;
 /// A version of terms: its number, since when it is in force, and what it says.
 pub(super) type Version = (u32, Timestamp, Arc<ProgramSpec>);
 
+/// Every version of a program, the first first, and its workspace.
+type Known = Arc<(WorkspaceId, Vec<Version>)>;
+
 /// What the writer has read.
 #[derive(Debug, Default)]
 pub(super) struct TermsMemory {
-    /// Every version of each program, the first first, and the program's workspace.
-    programs: RefCell<HashMap<ProgramId, Arc<(WorkspaceId, Vec<Version>)>>>,
+    programs: RefCell<HashMap<ProgramId, Known>>,
 }
 
 impl TermsMemory {
@@ -46,11 +48,7 @@ impl TermsMemory {
         Ok(in_force.map(|(version, _, spec)| (*version, Arc::clone(spec))))
     }
 
-    fn of(
-        &self,
-        db: &Connection,
-        id: ProgramId,
-    ) -> Result<Option<Arc<(WorkspaceId, Vec<Version>)>>, StoreError> {
+    fn of(&self, db: &Connection, id: ProgramId) -> Result<Option<Known>, StoreError> {
         if id == ProgramId::NONE {
             return Ok(None);
         }
