@@ -41,9 +41,12 @@ export class Engine {
   #child = null;
   #exited = null;
   #said = '';
+  #settings = {};
 
-  static async start() {
+  /** with further settings, such as WEIR_OUTBOUND_ALLOW_PRIVATE */
+  static async start(settings = {}) {
     const engine = new Engine();
+    engine.#settings = settings;
     await engine.#run('127.0.0.1:0', '127.0.0.1:0');
     return engine;
   }
@@ -87,7 +90,7 @@ export class Engine {
     const child = spawn(binary(), ['serve', ...options], {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: environment(),
+      env: { ...environment(), ...this.#settings },
     });
     this.#child = child;
     this.#said = '';

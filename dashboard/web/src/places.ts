@@ -39,6 +39,51 @@ export interface Place {
   words?: string;
 }
 
+/** What a partner's key opens: the same app with pages of their own numbers. */
+const portal: Place[] = [
+  {
+    path: '/',
+    title: 'Overview',
+    group: 'watch',
+    icon: 'M3 16V9m4.7 7V4m4.6 12v-5M17 16V7',
+    roles: ['partner'],
+    load: () => import('./pages/PortalHome.svelte'),
+  },
+  {
+    path: '/links',
+    title: 'Links',
+    group: 'watch',
+    icon: 'M8 12l4-4m-5.5 1.5l-2 2a2.8 2.8 0 0 0 4 4l2-2m3-3l2-2a2.8 2.8 0 0 0-4-4l-2 2',
+    roles: ['partner'],
+    load: () => import('./pages/PortalLinks.svelte'),
+  },
+  { path: '/links/:id', title: 'Link', roles: ['partner'], load: () => import('./pages/LinkDetail.svelte') },
+  {
+    path: '/commissions',
+    title: 'Commissions',
+    group: 'programs',
+    icon: 'M15 5L5 15M6.5 8a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3m7 7a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3',
+    roles: ['partner'],
+    load: () => import('./pages/Commissions.svelte'),
+  },
+  {
+    path: '/balance',
+    title: 'Balance',
+    group: 'programs',
+    icon: 'M3 5h14v10H3zM3 8.5h14M6 12h3',
+    roles: ['partner'],
+    load: () => import('./pages/PortalBalance.svelte'),
+  },
+  {
+    path: '/payouts',
+    title: 'Payouts',
+    group: 'programs',
+    icon: 'M3 5.5h14v9H3zM10 12a2 2 0 1 0 0-4 2 2 0 0 0 0 4',
+    roles: ['partner'],
+    load: () => import('./pages/Payouts.svelte'),
+  },
+];
+
 /** In the order of the navigation. Of two that match an address, the first that the role may see is shown. */
 export const places: Place[] = [
   {
@@ -211,6 +256,71 @@ export const places: Place[] = [
     load: () => import('./pages/workspace/Workspaces.svelte'),
   },
   {
+    path: '/customers',
+    title: 'Customers',
+    group: 'customers',
+    icon: 'M10 9.5a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4M4 17a6 6 0 0 1 12 0',
+    words: 'people lifetime value erase merge wallet',
+    load: () => import('./pages/Customers.svelte'),
+  },
+  { path: '/customers/:id', title: 'Customer', load: () => import('./pages/CustomerDetail.svelte') },
+  {
+    path: '/partners',
+    title: 'Partners',
+    group: 'programs',
+    icon: 'M7.5 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6M2.5 16.5a5 5 0 0 1 10 0M13 4a3 3 0 0 1 0 5.2m1.5 2.3a5 5 0 0 1 3 5',
+    words: 'affiliates influencers codes coupons portal',
+    load: () => import('./pages/Partners.svelte'),
+  },
+  { path: '/partners/:id', title: 'Partner', load: () => import('./pages/PartnerDetail.svelte') },
+  {
+    path: '/programs',
+    title: 'Programs',
+    group: 'programs',
+    icon: 'M4 3.5h9l3 3v10H4zM7 9h6M7 12.5h6',
+    words: 'terms tiers commission cashback referral',
+    load: () => import('./pages/Programs.svelte'),
+  },
+  { path: '/programs/new', title: 'New program', load: () => import('./pages/ProgramEditor.svelte') },
+  { path: '/programs/:id/edit', title: 'Edit program', load: () => import('./pages/ProgramEditor.svelte') },
+  { path: '/programs/:id', title: 'Program', load: () => import('./pages/ProgramDetail.svelte') },
+  {
+    path: '/milestones',
+    title: 'Milestones',
+    group: 'programs',
+    icon: 'M5 17V3.5m0 .5h9l-2 3 2 3H5',
+    roles: [...OPERATORS, 'partner'],
+    words: 'targets goals bonus progress reached',
+    load: () => import('./pages/Milestones.svelte'),
+  },
+  {
+    path: '/commissions',
+    title: 'Commissions',
+    group: 'programs',
+    icon: 'M15 5L5 15M6.5 8a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3m7 7a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3',
+    words: 'earned approve hold reject',
+    load: () => import('./pages/Commissions.svelte'),
+  },
+  {
+    path: '/payouts',
+    title: 'Payouts',
+    group: 'programs',
+    icon: 'M3 5.5h14v9H3zM10 12a2 2 0 1 0 0-4 2 2 0 0 0 0 4',
+    words: 'pay due batch csv bank paypal wise',
+    load: () => import('./pages/Payouts.svelte'),
+  },
+  { path: '/payouts/:id', title: 'Payout', load: () => import('./pages/PayoutDetail.svelte') },
+  {
+    path: '/connections',
+    title: 'Connections',
+    group: 'connections',
+    icon: 'M7 3v4m6-4v4M5 7h10v3a5 5 0 0 1-10 0zm5 8v3',
+    words: 'webhooks deliveries outbound postback tokens providers stripe paypal',
+    load: () => import('./pages/Connections.svelte'),
+  },
+  { path: '/webhooks/:id', title: 'Webhook', load: () => import('./pages/WebhookDetail.svelte') },
+  { path: '/outbound/:id', title: 'Outbound webhook', load: () => import('./pages/OutboundDetail.svelte') },
+  {
     path: '/settings',
     title: 'Settings',
     group: 'workspace',
@@ -218,6 +328,7 @@ export const places: Place[] = [
     words: 'keys webhooks blocklist sign out',
     load: () => import('./pages/Settings.svelte'),
   },
+  ...portal,
 ];
 
 /** Where the thing of an id is shown; null where nothing is. */

@@ -7,6 +7,8 @@ import type { Condition } from '../links/condition';
 export interface Session {
   workspace: { id: number | string; name: string; currency: string; timezone: string };
   role: string;
+  /** of a key of role partner */
+  partner_id?: string | null;
   key_name: string;
 }
 
@@ -133,6 +135,8 @@ export interface ApiKey {
   id: string;
   name: string;
   role: string;
+  /** of a key of role partner */
+  partner_id?: string | null;
   /** how the secret begins */
   hint: string;
   created_at: string;
@@ -148,6 +152,8 @@ export interface WebhookEndpoint {
   provider: string;
   url: string;
   program_id?: string | null;
+  /** null until its first payment tells */
+  livemode?: boolean | null;
   created_at?: string;
 }
 
@@ -161,6 +167,8 @@ export interface Delivery {
   outcome: string;
   /** the same in a sentence */
   detail: string;
+  /** of the raw body */
+  body_sha256: string;
   received_at: string;
 }
 
@@ -175,6 +183,9 @@ export interface Attribution {
 
 export interface CommissionLine {
   id: string;
+  kind: string;
+  platform_fee: Money;
+  tier: string | null;
   partner_id: string;
   amount: Money;
   status: string;
@@ -184,8 +195,11 @@ export interface Conversion {
   id: string;
   event: string;
   order_id: string | null;
+  /** Weir's id of them, and the caller's */
+  customer?: string | null;
   customer_id: string | null;
   subscription_id: string | null;
+  properties?: Record<string, unknown>;
   amount: Money | null;
   refunded: Money | null;
   provider: string;

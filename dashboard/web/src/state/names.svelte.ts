@@ -6,6 +6,7 @@ import type { Link, Page } from '../api/types';
 import { dimensionName } from '../format/dimension';
 import type { Cell } from '../live/protocol';
 import { SvelteMap } from 'svelte/reactivity';
+import { session } from './session.svelte';
 
 interface Named {
   id: string;
@@ -41,6 +42,17 @@ export function nameOf(id: string): string {
 
 export const linkName = nameOf;
 
+/** Things with a page and without a name. */
+const pages: Record<string, string> = { cnv: '/conversions', cus: '/customers', pay: '/payouts' };
+
+/** The page about a thing, if there is one that the reader may see: of all this a partner has only links. */
+export function placeOf(id: string): string | undefined {
+  const prefix = id.slice(0, id.indexOf('_'));
+  if (session.now?.role === 'partner' && prefix !== 'lnk') return undefined;
+  const place = lists[prefix]?.replace('/v1', '') ?? pages[prefix];
+  return place && `${place}/${id}`;
+}
+
 /** A dimension's cell in words. */
 export function valueName(dimension: string, cell: Cell): string {
   return typeof cell === 'string' && /^(lnk|ptn|prg)_/.test(cell)
@@ -50,6 +62,7 @@ export function valueName(dimension: string, cell: Cell): string {
 
 async function ask(list: string, id: string): Promise<void> {
   if (asked.has(id) || asked.size > MOST_STRAGGLERS) return;
+  if (session.now?.role === 'partner' && list !== lists.lnk) return;
   asked.add(id);
   try {
     let page = first.get(list);

@@ -1,0 +1,52 @@
+// What can be done with a thing: a button, and what it asks before it does it.
+
+import { mount, unmount } from 'svelte';
+import Asking from './Asking.svelte';
+import type { Body, FieldSpec } from './fields';
+
+/** What is shown once and never again. */
+export interface Secret {
+  title: string;
+  text: string;
+}
+
+export interface Action {
+  label: string;
+  /** of what, for those who hear the button and do not see its row */
+  of?: string;
+  danger?: boolean;
+  primary?: boolean;
+  /** a page to go to instead of something to do */
+  href?: string;
+  /** what the file at `href` is saved as */
+  file?: string;
+  /** the question's heading; without one it is done at once */
+  title?: string;
+  text?: string;
+  /** what the question's button says, where that is not `label` */
+  confirm?: string;
+  fields?: readonly FieldSpec[];
+  /** what is changed */
+  value?: object;
+  run?: (body: Body) => Promise<Secret | unknown>;
+}
+
+/** Does it, asking first where it is to be asked; `done` once it is done. Fails where nothing was asked. */
+export async function act(action: Action, done: () => void): Promise<void> {
+  if (action.title === undefined) {
+    await action.run?.({});
+    return done();
+  }
+  const before = document.activeElement as HTMLElement | null;
+  const shown = mount(Asking, {
+    target: document.body,
+    props: {
+      action,
+      done,
+      closed: () => {
+        void unmount(shown);
+        before?.focus();
+      },
+    },
+  });
+}
