@@ -5,10 +5,8 @@ SHELL := /bin/bash
 WEB := dashboard/web
 RELEASE := target/release/weir
 
-.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-api test-web \
-	test-browser bench bench-redirect bench-panels measure-web soak-web clean
-.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow chromium lint test-rust test-web \
-	test-browser fuzz bench bench-redirect bench-panels clean
+.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
+	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-panels measure-web soak-web clean
 
 help:
 	@echo "make run             set up and run the engine (dashboard, API, redirects, embedded ClickHouse)"
@@ -58,6 +56,9 @@ test-clients:
 cdnow:
 	@scripts/fetch-cdnow
 
+open-bandit:
+	@scripts/fetch-open-bandit
+
 chromium:
 	@scripts/ensure-chromium
 
@@ -74,14 +75,14 @@ web: $(WEB)/dist/index.html
 
 # ---- testing
 
-test: data web test-clients cdnow chromium lint test-rust test-api test-web test-browser
+test: data web test-clients cdnow open-bandit chromium lint test-rust test-api test-web test-browser
 	@echo "all tests passed"
 
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-test-rust: data web test-clients cdnow
+test-rust: data web test-clients cdnow open-bandit
 	cargo build --locked --workspace --bins
 	cargo test --workspace --locked
 

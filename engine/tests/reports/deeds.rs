@@ -233,7 +233,7 @@ pub(crate) fn effect(workspace: WorkspaceId, deed: &Deed, event: &str) -> Effect
     }
 }
 
-async fn store(client: &Client, workspace: WorkspaceId, deeds: &[Deed]) {
+pub(crate) async fn store(client: &Client, workspace: WorkspaceId, deeds: &[Deed]) {
     let mut clicks = ClickBlock::default();
     let mut effects = client.insert::<EffectRow<'_>>("effects").await.unwrap();
     let mut events = client.insert::<EventRow<'_>>("events").await.unwrap();

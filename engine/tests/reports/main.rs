@@ -9,6 +9,7 @@ mod deeds;
 mod experiments;
 mod funnels;
 mod money;
+mod open_bandit;
 mod retention;
 #[path = "../queries/server.rs"]
 mod server;
