@@ -1,5 +1,6 @@
 // The page's one live connection, and `live()`: a query's rows as Svelte state.
 
+import { flushSync } from 'svelte';
 import { ApiError } from '../api/client';
 import { session } from '../state/session.svelte';
 import { LiveConnection, SignedOut, type LiveState, type Ports } from './connection';
@@ -60,20 +61,74 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden) connection.hurry();
 });
 
-/**
- * Several deltas between two frames cost one drawing; a hidden tab draws nothing and keeps only the latest
- * rows.
- */
+/** How often one query's rows are drawn at most: a figure that changes faster cannot be read. */
+const REDRAW_EVERY_MS = 200;
+/** What one frame gives to drawing; the queries that are left have the next one. */
+const FRAME_BUDGET_MS = 8;
+
 const waiting = new Set<() => void>();
+let scheduled = false;
+
 function onNextFrame(draw: () => void): void {
-  if (waiting.size === 0) {
-    requestAnimationFrame(() => {
-      const draws = [...waiting];
-      waiting.clear();
-      for (const each of draws) each();
-    });
-  }
   waiting.add(draw);
+  schedule();
+}
+
+function schedule(): void {
+  if (scheduled || waiting.size === 0) return;
+  scheduled = true;
+  requestAnimationFrame(frame);
+}
+
+/** One query after another, each with all that hangs on it, so that many at once make no long task. */
+function frame(): void {
+  const end = performance.now() + FRAME_BUDGET_MS;
+  scheduled = false;
+  try {
+    for (const draw of waiting) {
+      waiting.delete(draw);
+      flushSync(draw);
+      if (performance.now() >= end) break;
+    }
+  } finally {
+    // What one drawing breaks must not keep the others from being drawn.
+    schedule();
+  }
+}
+
+export interface Paced {
+  ask(): void;
+  cancel(): void;
+}
+
+/**
+ * However often it is asked for, `draw` runs in a frame and at most every REDRAW_EVERY_MS; a hidden tab draws
+ * nothing.
+ */
+export function paced(draw: () => void): Paced {
+  let last = -Infinity;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const run = () => {
+    last = performance.now();
+    draw();
+  };
+  const next = () => {
+    timer = undefined;
+    onNextFrame(run);
+  };
+  return {
+    ask() {
+      if (timer !== undefined || waiting.has(run)) return;
+      const wait = last + REDRAW_EVERY_MS - performance.now();
+      if (wait > 0) timer = setTimeout(next, wait);
+      else next();
+    },
+    cancel() {
+      clearTimeout(timer);
+      timer = undefined;
+      waiting.delete(run);
+    },
+  };
 }
 
 export interface LiveRows {
@@ -112,11 +167,11 @@ export function live(query: () => Query | null): LiveRows {
         pending = false;
       }
     };
-    const changed = () => onNextFrame(draw);
-    const subscription = connection.subscribe(wanted, changed);
+    const pace = paced(draw);
+    const subscription = connection.subscribe(wanted, pace.ask);
     if (subscription.rows.store.recover || subscription.rows.problem) draw();
     return () => {
-      waiting.delete(draw);
+      pace.cancel();
       subscription.release();
     };
   });
