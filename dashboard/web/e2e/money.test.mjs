@@ -291,7 +291,14 @@ test('a table of conversions is tried first, then recorded', async () => {
 
 test('a customer is looked at, merged into another, and erased', async () => {
   await open('/customers');
-  await page.getByRole('link', { name: 'u1', exact: true }).click();
+  await page.getByRole('link', { name: 'u1', exact: true }).waitFor();
+  await button('Find by id').click();
+  await box('Customer id', dialog).fill('nobody');
+  await button('Find', dialog).click();
+  await dialog.getByRole('alert').waitFor();
+  await isFine();
+  await box('Customer id', dialog).fill('u1');
+  await button('Find', dialog).click();
   await page.getByRole('heading', { name: 'Ulla Ek' }).waitFor();
   const who = region('Who');
   await who.getByText('$300.00').waitFor();
