@@ -5,7 +5,7 @@ SHELL := /bin/bash
 WEB := dashboard/web
 RELEASE := target/release/weir
 
-.PHONY: help run build test demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
+.PHONY: help run build test books-twin bench-ledger demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
 	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-panels measure-web soak-web clean
 
 help:
@@ -116,6 +116,16 @@ measure-web: data web chromium
 soak-web: data web chromium
 	cargo build --locked --bin weir --bin weir-loadtest
 	cd $(WEB) && node e2e/soak.mjs $(MINUTES) $(RATE)
+
+# The books against their naive twin over 100,000 random operations, with crashes and replays on the way.
+books-twin:
+	WEIR_BOOKS_OPERATIONS=100000 cargo test --release --locked -p weir-engine --lib books::tests::payouts::random
+
+# What the books apply in a second, a balance behind a million entries, and ten million random postings that add up.
+bench-ledger:
+	cargo run --release --locked -q -p weir-benches --bin ledger -- apply
+	cargo run --release --locked -q -p weir-benches --bin ledger -- balance
+	cargo run --release --locked -q -p weir-benches --bin ledger -- postings
 
 bench:
 	cargo bench --locked -p weir-benches

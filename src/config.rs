@@ -66,6 +66,12 @@ pub struct Config {
     pub live_tick: Duration,
     /// Whether outbound webhooks may go to addresses that are not public.
     pub outbound_private: bool,
+    /// The mail server; `None`: no mail is sent.
+    pub mail_smtp_url: Option<String>,
+    /// Who mail is from.
+    pub mail_from: Option<String>,
+    /// Who is told of what concerns no single partner.
+    pub mail_operator: Option<String>,
     /// Whether cookies are set.
     pub privacy_cookies: bool,
     /// Where abuse of links is reported: a mail address or a web page.
@@ -219,6 +225,9 @@ impl Values {
             batch_age: Duration::from_millis(self.within("warehouse.batch_age_ms", 1_000, 1, 60_000)?),
             live_tick: Duration::from_millis(self.within("live.tick_ms", 100, 10, 10_000)?),
             outbound_private: self.parse("outbound.allow_private", false, yes_no)?,
+            mail_smtp_url: own("mail.smtp_url"),
+            mail_from: own("mail.from"),
+            mail_operator: own("mail.operator"),
             privacy_cookies: self.parse("privacy.cookies", true, yes_no)?,
             abuse_contact: own("abuse.contact"),
             log_level: own("log.level").unwrap_or_else(|| "info".to_owned()),
@@ -243,6 +252,9 @@ impl Values {
                 || !(to.contains('@') || to.starts_with("https://") || to.starts_with("http://")))
         {
             return self.fail("abuse.contact", "must be a mail address or a web address");
+        }
+        if config.mail_smtp_url.is_some() && config.mail_from.is_none() {
+            return self.fail("mail.from", "is needed where mail.smtp_url is set");
         }
         if let Some(key) = &config.admin_key {
             let shape = key.starts_with("weir_") && (32..=128).contains(&key.len());

@@ -15,6 +15,7 @@ use weir_embedded::{Supervisor, SupervisorOptions};
 use weir_engine::alerts::Alerts;
 use weir_engine::keys::{Principal, hash_secret};
 use weir_engine::live::{Live, LiveConfig};
+use weir_engine::mail::{Mail, MailConfig};
 use weir_engine::outbound::{Outbound, OutboundConfig, OutboundHandle};
 use weir_engine::warehouse::{Connection, Endpoint, Locate, Sources, Warehouse, WarehouseConfig, migrate};
 use weir_ingest::commands::NewIds;
@@ -105,6 +106,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         engine.books.clone(),
         Arc::clone(&engine.keyring),
     )?;
+    let mail = mail(config, &engine)?;
     let sessions = Arc::new(Sessions::new(engine.keyring.session_key(), engine.books.keys().clone()));
 
     let status = Arc::new(Status {
@@ -159,6 +161,9 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         }
     }
     outbound.stop();
+    if let Some(mail) = mail {
+        mail.stop();
+    }
     // The warehouse follows the books, which follow the recorder; the recorder has the last word first.
     engine.stop();
     parts.warehouse.stop(DRAIN_PATIENCE);
@@ -277,6 +282,18 @@ async fn bring_schema_up(connection: Connection, migrated: Arc<AtomicBool>) {
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
+}
+
+/// The mail follower, where a server is configured.
+fn mail(config: &Config, engine: &Engine) -> Result<Option<Mail>, Failure> {
+    let (Some(url), Some(from)) = (&config.mail_smtp_url, &config.mail_from) else { return Ok(None) };
+    let config = MailConfig {
+        place: engine.data.path().join("mail.json"),
+        operator: config.mail_operator.clone(),
+        send: weir_edge::mail::sender(url, from)?,
+        haste: 1,
+    };
+    Ok(Some(Mail::start(config, engine.books.clone(), Arc::clone(&engine.keyring))?))
 }
 
 fn sources(engine: &Engine) -> Sources {

@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod limit;
 pub mod lines;
 pub mod listener;
+pub mod mail;
 pub mod peer;
 pub mod plain;
 pub mod problem;

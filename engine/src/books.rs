@@ -51,11 +51,13 @@ mod saved;
 mod schema;
 mod shares;
 mod sites;
+mod statements;
 mod store;
 mod suspicion;
 mod tables;
 mod terms_memory;
 mod waiting;
+mod wallets;
 
 pub use crate::endpoints::SECRET_CONTEXT as ENDPOINT_SECRET_CONTEXT;
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
@@ -88,6 +90,7 @@ pub use returns::RETURNS_MAX;
 pub use saved::{SAVED_QUERIES_MAX, SavedQuery};
 pub use shares::{OpenShare, SHARES_MAX, Share};
 pub use sites::{SITES_MAX, Site};
+pub use statements::STATEMENT_LINES_MAX;
 pub use store::{Fact, Store};
 pub use suspicion::ClickVerdict;
 

@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod keys;
 pub mod links;
 pub mod live;
+pub mod mail;
 mod mapped_file;
 pub mod outbound;
 pub mod postback_tokens;

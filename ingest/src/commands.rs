@@ -33,6 +33,7 @@ mod fx;
 mod partners;
 mod payouts;
 mod programs;
+mod sign_up;
 
 pub mod claim;
 mod conversions;
@@ -60,6 +61,7 @@ pub fn routes(commands: &Arc<Commands>) -> Router {
         .merge(clicks::routes(commands))
         .merge(programs::routes(commands))
         .merge(partners::routes(commands))
+        .merge(sign_up::routes(commands))
         .merge(commissions::routes(commands))
         .merge(payouts::routes(commands))
         .merge(conversions::routes(commands))

@@ -41,6 +41,8 @@ mod qr;
 mod saved_queries;
 mod signals;
 mod sites;
+mod statements;
+mod wallets;
 mod workspaces;
 
 /// Who may read what belongs to the whole workspace.
@@ -111,6 +113,8 @@ pub fn routes(management: Management) -> Router {
         ("/v1/conversions/{id}/trace", |context, of| Box::pin(conversions::trace(context, of))),
         ("/v1/customers", |context, of| Box::pin(customers::list(context, of))),
         ("/v1/customers/{id}", |context, of| Box::pin(customers::one(context, of))),
+        ("/v1/customers/{id}/wallet", |context, of| Box::pin(wallets::one(context, of))),
+        ("/v1/customers/{id}/wallet/history", |context, of| Box::pin(wallets::history(context, of))),
         ("/v1/programs", |context, of| Box::pin(programs::list(context, of))),
         ("/v1/programs/{id}", |context, of| Box::pin(programs::one(context, of))),
         ("/v1/programs/{id}/versions", |context, of| Box::pin(programs::versions(context, of))),
@@ -122,6 +126,8 @@ pub fn routes(management: Management) -> Router {
         ("/v1/payouts/{id}", |context, of| Box::pin(payouts::one(context, of))),
         ("/v1/payouts/{id}/csv", |context, of| Box::pin(payouts::csv(context, of))),
         ("/v1/partners/{id}/stats", |context, of| Box::pin(leaderboard::stats(context, of))),
+        ("/v1/partners/{id}/statements", |context, of| Box::pin(statements::list(context, of))),
+        ("/v1/partners/{id}/statements/{month}", |context, of| Box::pin(statements::one(context, of))),
         ("/v1/leaderboard", |context, of| Box::pin(leaderboard::list(context, of))),
         ("/v1/milestones", |context, of| Box::pin(milestones::list(context, of))),
         ("/v1/milestones/reached", |context, of| Box::pin(milestones::reached(context, of))),

@@ -454,6 +454,19 @@ pub enum Fact {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// A customer was given what their wallet had.
+    CashbackClaimed {
+        /// The claim's id; of several currencies the first one's.
+        id: PayoutId,
+        /// The caller's id.
+        customer_id: String,
+        /// In this currency only.
+        #[serde(default)]
+        currency: Option<crate::money::Currency>,
+        /// The caller's number of it.
+        #[serde(default)]
+        reference: Option<String>,
+    },
     /// A conversion was reported through the API.
     Conversion {
         /// The id it gets if it is new.

@@ -37,5 +37,7 @@ pub mod program;
 pub mod query;
 pub mod saved;
 pub mod signal;
+pub mod statement;
 pub mod time;
+pub mod wallet;
 pub mod wire;

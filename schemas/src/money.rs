@@ -135,6 +135,20 @@ pub struct Money {
     pub currency: Currency,
 }
 
+impl Money {
+    /// As a decimal number with the currency's digits: `19.99`, `-0.05`, of yen `500`.
+    pub fn decimal(self) -> String {
+        let digits = self.currency.digits() as usize;
+        if digits == 0 {
+            return self.amount.to_string();
+        }
+        let whole = 10_u64.pow(digits as u32);
+        let sign = if self.amount < 0 { "-" } else { "" };
+        let amount = self.amount.unsigned_abs();
+        format!("{sign}{}.{:0digits$}", amount / whole, amount % whole)
+    }
+}
+
 /// The largest amount that one fact may carry, in minor units: 10^15, so that 9,000 of them still add up in an `i64`.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
 

@@ -15,6 +15,9 @@ pub const EVENTS: &[&str] = &[
     "payout.failed",
     "alert.fired",
     "alert.resolved",
+    "partner.created",
+    "partner.approved",
+    "cashback.claimed",
 ];
 
 /// An endpoint of the caller's, as far as the caller sets it.

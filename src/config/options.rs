@@ -67,6 +67,9 @@ pub const OPTIONS: &[OptionSpec] = &[
         "BOOL",
         "Whether outbound webhooks may go to addresses of this network, and by http [false]",
     ),
+    option("mail.smtp_url", "URL", "Mail server, such as smtps://user:password@host [none: no mail]"),
+    option("mail.from", "ADDRESS", "Who mail is from, such as Weir <weir@example.com>"),
+    option("mail.operator", "ADDRESS", "Who is told by mail of what concerns no single partner [nobody]"),
     option("privacy.cookies", "BOOL", "Whether visitors get cookies [true]"),
     option(
         "abuse.contact",

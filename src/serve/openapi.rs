@@ -22,6 +22,8 @@ use weir_schemas::postback::PostbackSettings;
 use weir_schemas::program::{MilestoneProgress, MilestoneReached, Program, ProgramSpec};
 use weir_schemas::query::Answer;
 use weir_schemas::saved::SavedQuerySpec;
+use weir_schemas::statement::{Statement, StatementOf};
+use weir_schemas::wallet::{ClaimOutcome, Wallet, WalletLine};
 
 mod public;
 mod queries;
@@ -129,6 +131,12 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 200 "Any";
     delete "/v1/customers/{id}" "Customers" eraseCustomer "Forgets the person; the numbers stay"
         (None) -> 204 "";
+    get "/v1/customers/{id}/wallet" "Money" readWallet
+        "A customer's cashback by state and currency, and the last claims" (None) -> 200 "Wallet";
+    get "/v1/customers/{id}/wallet/history" "Money" listWallet
+        "What brought something into the wallet, the last first, each with its state" (None) -> 200 "WalletPage", PAGE;
+    post "/v1/customers/{id}/wallet/claim" "Money" claimCashback
+        "Claims all that is payable, in one `currency` or in each; `reference`" (Some("Any")) -> 201 "ClaimOutcome";
     post "/v1/programs" "Programs" createProgram "Makes a program: the terms by which partners earn"
         (Some("ProgramSpec")) -> 201 "Program";
     get "/v1/programs" "Programs" listPrograms "Lists programs, newest first" (None) -> 200 "Page", PAGE;
@@ -139,6 +147,9 @@ static OPERATIONS: &[Operation] = operations! {
         "Changes the fields given, as a new version; old conversions keep theirs" (Some("Any")) -> 200 "Program";
     post "/v1/partners" "Partners" createPartner "Makes a partner; a code is drawn where absent"
         (Some("Any")) -> 201 "Partner";
+    post "/v1/partners/sign-up" "Partners" signUpPartner
+        "Joins a program that takes sign-ups, without a key; answers one that sees the partner's own numbers"
+        (Some("SignUpPartner")) -> 201 "Any";
     get "/v1/partners" "Partners" listPartners "Lists partners, newest first" (None) -> 200 "Page",
         &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
           ("status", "`pending`, `approved`, `suspended` or `rejected`"), ("program_id", "A program"),
@@ -178,6 +189,11 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Any")) -> 200 "Any";
     get "/v1/partners/{id}/stats" "Partners" partnerStats "Clicks, orders, revenue and balances of a partner"
         (None) -> 200 "Any";
+    get "/v1/partners/{id}/statements" "Partners" listStatements
+        "The months in which a partner earned or was paid, the last first, with their sums" (None) -> 200 "StatementPage";
+    get "/v1/partners/{id}/statements/{month}" "Partners" readStatement
+        "What a partner earned, lost again and was paid in a month such as `2026-11`, line by line" (None) -> 200 "Any",
+        &[("format", "`json` (the default), `csv` or `html`, a page to print")];
     get "/v1/leaderboard" "Partners" leaderboard "Partners by what they sold" (None) -> 200 "Page",
         &[("program_id", "A program"), ("month", "Such as 2026-11"), ("currency", "An ISO 4217 code"),
           ("metric", "`revenue` (the default) or `orders`"), ("limit", "Most places, 1 to 1,000 (50)")];
@@ -365,10 +381,18 @@ pub(super) fn document(public_url: &str) -> Value {
     schema_of::<MilestoneReached>(&mut schemas);
     schemas.insert("MilestonePage".to_owned(), page_of("MilestoneProgress"));
     schemas.insert("MilestoneReachedPage".to_owned(), page_of("MilestoneReached"));
+    schema_of::<Wallet>(&mut schemas);
+    schema_of::<WalletLine>(&mut schemas);
+    schema_of::<ClaimOutcome>(&mut schemas);
+    schemas.insert("WalletPage".to_owned(), page_of("WalletLine"));
+    schema_of::<Statement>(&mut schemas);
+    schema_of::<StatementOf>(&mut schemas);
+    schemas.insert("StatementPage".to_owned(), page_of("StatementOf"));
     schema_of::<Commission>(&mut schemas);
     schema_of::<Account>(&mut schemas);
     schema_of::<Payout>(&mut schemas);
     schema_of::<PayoutBatch>(&mut schemas);
+    schemas.insert("SignUpPartner".to_owned(), sign_up_schema());
     schemas.insert("NewPayouts".to_owned(), new_payouts_schema());
     schema_of::<Partner>(&mut schemas);
     schemas.insert("Any".to_owned(), json!({"type": "object", "additionalProperties": true}));
@@ -482,6 +506,14 @@ fn site_schema(answered: bool) -> Value {
         required.extend(["id", "created_at", "snippet"]);
     }
     json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
+}
+
+fn sign_up_schema() -> Value {
+    json!({"type": "object", "additionalProperties": false, "required": ["program_id", "name", "email"], "properties": {
+        "program_id": {"type": "string"}, "name": {"type": "string"}, "email": {"type": "string"},
+        "code": {"type": ["string", "null"], "description": "Drawn where absent"},
+        "payout_method": {"type": ["object", "null"], "description": "As of partners"},
+    }})
 }
 
 fn new_payouts_schema() -> Value {

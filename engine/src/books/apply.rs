@@ -20,7 +20,7 @@ use super::terms_memory::TermsMemory;
 use super::{
     access, alerts, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment,
     fx, ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved,
-    shares, sites, suspicion,
+    shares, sites, suspicion, wallets,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -214,6 +214,9 @@ impl Applying<'_> {
             Fact::PayoutsRequested { id, scope } => payouts::request(self, *id, scope),
             Fact::PayoutDecided { id, to, reference, reason } => {
                 payouts::decide(self, *id, *to, reference.as_deref(), reason.as_deref())
+            }
+            Fact::CashbackClaimed { id, customer_id, currency, reference } => {
+                wallets::claim(self, *id, customer_id, *currency, reference.as_deref())
             }
             Fact::TimePassed {} => Ok(Outcome::no_content()),
             Fact::CommissionJudged { id, verdict, reason } => {

@@ -53,10 +53,31 @@ const AUDITS: &[(&str, &str)] = &[
         "an account of a partner is not the sum of the payouts",
         "SELECT 'partner ' || a.owner_id || ' ' || a.kind || ' ' || a.currency, a.balance, coalesce(sum(p.amount), 0)
          FROM accounts a LEFT JOIN payouts p ON p.workspace = a.workspace AND p.partner = a.owner_id
+             AND p.owner = 'partner'
              AND p.currency = a.currency
              AND CASE p.status WHEN 'paid' THEN 'paid' WHEN 'pending' THEN 'processing'
                                WHEN 'processing' THEN 'processing' ELSE '' END = a.kind
          WHERE a.owner = 'partner' AND a.kind IN ('processing', 'paid')
+         GROUP BY a.id HAVING a.balance != coalesce(sum(p.amount), 0)",
+    ),
+    (
+        "a wallet is not the sum of what brought something into it",
+        "SELECT 'customer ' || a.owner_id || ' ' || a.kind || ' ' || a.currency, a.balance, coalesce(sum(g.amount), 0)
+         FROM accounts a LEFT JOIN (
+             SELECT workspace, owner_id, currency, earned - paid amount,
+                    CASE state WHEN 'pending' THEN 'cashback_pending' WHEN 'held' THEN 'cashback_held'
+                               ELSE 'cashback_available' END kind
+             FROM earnings WHERE kind IN ('cashback', 'welcome')
+         ) g USING (workspace, owner_id, kind, currency)
+         WHERE a.owner = 'customer' AND a.kind != 'cashback_claimed'
+         GROUP BY a.id HAVING a.balance != coalesce(sum(g.amount), 0)",
+    ),
+    (
+        "what a customer claimed is not the sum of their claims",
+        "SELECT 'customer ' || a.owner_id || ' ' || a.currency, a.balance, coalesce(sum(p.amount), 0)
+         FROM accounts a LEFT JOIN payouts p ON p.workspace = a.workspace AND p.partner = a.owner_id
+             AND p.owner = 'customer' AND p.currency = a.currency
+         WHERE a.owner = 'customer' AND a.kind = 'cashback_claimed'
          GROUP BY a.id HAVING a.balance != coalesce(sum(p.amount), 0)",
     ),
     (

@@ -150,7 +150,7 @@ impl ConversionRow {
         })
     }
 
-    fn attribution(&self, db: &Connection) -> Result<Option<Attribution>, StoreError> {
+    pub(super) fn attribution(&self, db: &Connection) -> Result<Option<Attribution>, StoreError> {
         let Some(rule) = self.rule else { return Ok(None) };
         let link = match self.click {
             Some(click) => super::clicks::credit(db, self.workspace, click)?.link,

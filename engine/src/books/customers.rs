@@ -95,7 +95,7 @@ pub(super) fn count_again(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applie
 }
 
 /// The customer of this name, who must be there.
-fn known(tx: &Applying<'_>, name: &str) -> Applied<i64> {
+pub(super) fn known(tx: &Applying<'_>, name: &str) -> Applied<i64> {
     let id = tx
         .db
         .prepare_cached("SELECT coalesce(merged_into, id) FROM customers WHERE workspace = ?1 AND name = ?2")?

@@ -160,13 +160,20 @@ pub(super) fn delete(tx: &mut Applying<'_>, id: OutboundEndpointId) -> Applied<O
     Ok(Outcome::no_content())
 }
 
-/// Writes down what there is to tell, where anybody wants to be told.
-pub(super) fn announce(tx: &mut Applying<'_>, event: &str, data: &Value) -> Applied<()> {
-    let anybody = tx
+/// Whether anybody wants to be told of anything.
+fn anybody(tx: &Applying<'_>) -> Applied<bool> {
+    Ok(tx
         .db
         .prepare_cached("SELECT 1 FROM outbound WHERE workspace = ?1 AND deleted_at IS NULL")?
-        .exists([tx.workspace.0])?;
-    if anybody {
+        .exists([tx.workspace.0])?)
+}
+
+/// What is written down whoever wants to be told: mail tells it.
+const MAILED: &[&str] = &["milestone.reached", "payout.paid", "partner.approved"];
+
+/// Writes down what there is to tell, where anybody wants to be told.
+pub(super) fn announce(tx: &mut Applying<'_>, event: &str, data: &Value) -> Applied<()> {
+    if MAILED.contains(&event) || anybody(tx)? {
         tx.db
             .prepare_cached(
                 "INSERT INTO outbox
@@ -181,15 +188,16 @@ pub(super) fn announce(tx: &mut Applying<'_>, event: &str, data: &Value) -> Appl
 pub(super) fn conversion_created(tx: &mut Applying<'_>, id: ConversionId) -> Applied<()> {
     let row = ConversionRow::find(tx.db, id)?.expect("just booked");
     let fulfilment = super::fulfilment::mint(tx, &row)?;
-    let mut data = serde_json::to_value(row.answer(tx.db)?)?;
-    data["fulfilment"] = json!(fulfilment);
-    announce(tx, "conversion.created", &data)?;
-    if !row.pays() {
-        return Ok(());
+    if anybody(tx)? {
+        let mut data = serde_json::to_value(row.answer(tx.db)?)?;
+        data["fulfilment"] = json!(fulfilment);
+        announce(tx, "conversion.created", &data)?;
     }
-    let attribution = &data["attribution"];
-    for (kind, subject) in [("partner", &attribution["partner_id"]), ("link", &attribution["link_id"])] {
-        let Some(subject) = subject.as_str() else { continue };
+    let Some(attribution) = row.attribution(tx.db)?.filter(|_| row.pays()) else { return Ok(()) };
+    let partner = attribution.partner_id.map(|id| id.to_string());
+    let link = attribution.link_id.map(|id| id.to_string());
+    for (kind, subject) in [("partner", partner), ("link", link)] {
+        let Some(subject) = subject else { continue };
         let count: u32 = tx
             .db
             .prepare_cached(

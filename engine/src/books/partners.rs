@@ -2,7 +2,7 @@
 //! coupons; who has one is decided by the order of the log.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use weir_schemas::fact::Sealed;
 use weir_schemas::ids::{PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::partner::{Partner, PartnerPrivate, PartnerSpec, PartnerStatus, folded};
@@ -10,9 +10,9 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
-use super::commissions;
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{Page, PageOf, ReadError, Reads, contains, page};
+use super::{commissions, outbound};
 use crate::keyring::Keyring;
 
 /// Under which context a partner's private part is sealed.
@@ -130,6 +130,7 @@ pub(super) fn create(
         ],
     )?;
     let partner = Partner { id, spec: spec.clone(), email: None, created_at: tx.at, updated_at: tx.at };
+    outbound::announce(tx, "partner.created", &told(&partner))?;
     Ok(Outcome::new(201, &partner)?)
 }
 
@@ -164,7 +165,19 @@ pub(super) fn update(
     if known.spec.status == PartnerStatus::Pending && spec.status == PartnerStatus::Approved {
         commissions::release_partner(tx, id)?;
     }
-    Ok(Outcome::new(200, &Partner { spec, updated_at: tx.at, ..known })?)
+    let approved = known.spec.status != PartnerStatus::Approved && spec.status == PartnerStatus::Approved;
+    let partner = Partner { spec, updated_at: tx.at, ..known };
+    if approved {
+        outbound::announce(tx, "partner.approved", &told(&partner))?;
+    }
+    Ok(Outcome::new(200, &partner)?)
+}
+
+/// What others are told of a partner: not its account, nor its mail address.
+fn told(partner: &Partner) -> Value {
+    let Partner { id, spec, .. } = partner;
+    json!({"partner_id": id, "name": spec.name, "code": spec.code, "status": spec.status,
+        "program_id": spec.program_id})
 }
 
 /// Notes the partner's code and coupons as its own; 409 where another has one of them.

@@ -120,9 +120,20 @@ fn least(
         .prepare_cached(&format!("SELECT DISTINCT program FROM earnings WHERE {DUE}"))?
         .query_map(params![workspace.0, owner, currency.as_str(), program], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
+    least_of(db, workspace, of.into_iter().map(|id| ProgramId(id as u64)), currency, at)
+}
+
+/// The least payout in this currency by the terms in force of all these programs.
+pub(super) fn least_of(
+    db: &Connection,
+    workspace: WorkspaceId,
+    programs: impl Iterator<Item = ProgramId>,
+    currency: Currency,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
     let mut least = 0;
-    for id in of {
-        let terms = programs::terms_at(db, workspace, ProgramId(id as u64), at)?;
+    for id in programs {
+        let terms = programs::terms_at(db, workspace, id, at)?;
         let minimum =
             terms.and_then(|(_, terms)| terms.min_payout).filter(|money| money.currency == currency);
         least = least.max(minimum.map_or(0, |money| money.amount));
@@ -151,7 +162,7 @@ pub(super) fn request(tx: &mut Applying<'_>, id: PayoutId, scope: &PayoutScope) 
         let code = amount.currency.as_str();
         tx.db
             .prepare_cached(
-                "INSERT INTO payouts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL, NULL, ?9, ?9)",
+                "INSERT INTO payouts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL, NULL, ?9, ?9, 'partner')",
             )?
             .execute(params![
                 id.0 as i64,
@@ -210,7 +221,9 @@ pub(super) fn decide(
     }
     let ids: Vec<i64> = tx
         .db
-        .prepare_cached("SELECT id FROM payouts WHERE workspace = ?1 AND batch = ?2 ORDER BY id")?
+        .prepare_cached(
+            "SELECT id FROM payouts WHERE workspace = ?1 AND batch = ?2 AND owner = 'partner' ORDER BY id",
+        )?
         .query_map(params![tx.workspace.0, id.0 as i64], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     if ids.is_empty() {
@@ -301,8 +314,9 @@ fn read(row: &Row<'_>) -> Result<Payout, StoreError> {
 }
 
 fn find(db: &Connection, workspace: WorkspaceId, id: PayoutId) -> Result<Option<Payout>, StoreError> {
-    let mut statement =
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM payouts WHERE id = ?1 AND workspace = ?2"))?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM payouts WHERE id = ?1 AND workspace = ?2 AND owner = 'partner'"
+    ))?;
     let mut rows = statement.query(params![id.0 as i64, workspace.0])?;
     rows.next()?.map(read).transpose()
 }
@@ -351,7 +365,7 @@ impl Reads {
         let (below, limit) = (of.below()?, of.limit());
         self.read(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM payouts WHERE workspace = ?1 AND id < ?2
+                "SELECT {COLUMNS} FROM payouts WHERE workspace = ?1 AND id < ?2 AND owner = 'partner'
                      AND (?3 IS NULL OR partner = ?3) AND (?4 IS NULL OR batch = ?4) AND (?5 IS NULL OR status = ?5)
                  ORDER BY id DESC LIMIT ?6"
             ))?;
@@ -379,7 +393,7 @@ impl Reads {
     ) -> Result<Option<PayoutBatch>, ReadError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM payouts WHERE workspace = ?1 AND batch = ?2 ORDER BY id"
+                "SELECT {COLUMNS} FROM payouts WHERE workspace = ?1 AND batch = ?2 AND owner = 'partner' ORDER BY id"
             ))?;
             let mut rows = statement.query(params![workspace.0, id.0 as i64])?;
             let mut data = Vec::new();

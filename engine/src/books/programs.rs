@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use weir_schemas::ids::{ProgramId, WorkspaceId};
+use weir_schemas::ids::{PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::program::{Program, ProgramSpec};
 use weir_schemas::time::Timestamp;
@@ -177,6 +177,37 @@ impl Reads {
     /// A program as it stands.
     pub fn program(&self, workspace: WorkspaceId, id: ProgramId) -> Result<Option<Program>, ReadError> {
         self.read(|db| Ok(find(db, workspace, id)?))
+    }
+
+    /// A program of whatever workspace, and that workspace: for those who come without a key.
+    pub fn program_anywhere(&self, id: ProgramId) -> Result<Option<(WorkspaceId, Program)>, ReadError> {
+        self.read(|db| {
+            let workspace: Option<u32> = db
+                .prepare_cached("SELECT workspace FROM programs WHERE id = ?1")?
+                .query_row([id.0 as i64], |row| row.get(0))
+                .optional()?;
+            let Some(workspace) = workspace.map(WorkspaceId) else { return Ok(None) };
+            Ok(find(db, workspace, id)?.map(|program| (workspace, program)))
+        })
+    }
+
+    /// The programs that a partner has to do with: by its own, by a link or by what it sold; the newest first.
+    pub fn programs_of(&self, workspace: WorkspaceId, partner: PartnerId) -> Result<Vec<Program>, ReadError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM programs WHERE workspace = ?1 AND id IN (
+                     SELECT program FROM partners WHERE id = ?2
+                     UNION SELECT program FROM links WHERE workspace = ?1 AND partner = ?2 AND deleted_at IS NULL
+                     UNION SELECT program FROM earnings WHERE workspace = ?1 AND owner_id = ?2)
+                 ORDER BY id DESC"
+            ))?;
+            let mut rows = statement.query(params![workspace.0, partner.0 as i64])?;
+            let mut programs = Vec::new();
+            while let Some(row) = rows.next()? {
+                programs.push(stored(row)?);
+            }
+            Ok(programs)
+        })
     }
 
     /// Every version of a program's terms, the newest first.

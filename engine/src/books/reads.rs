@@ -140,6 +140,8 @@ pub struct ConversionFilter {
     pub order_id: Option<String>,
     /// The customer, by the caller's id or Weir's.
     pub customer: Option<String>,
+    /// Credited to this partner.
+    pub partner: Option<PartnerId>,
 }
 
 /// Why a conversion was credited as it was.
@@ -340,13 +342,20 @@ impl Reads {
                      AND (?3 IS NULL OR c.customer = ?3)
                      AND (?4 IS NULL
                           OR c.ord = (SELECT ord FROM order_keys WHERE workspace = ?1 AND key = ?4))
+                     AND (?6 IS NULL OR c.partner = ?6)
                  ORDER BY c.id DESC LIMIT ?5",
                 conversion_row::COLUMNS,
                 conversion_row::TABLES
             ))?;
             let limit = of.limit();
-            let mut rows =
-                statement.query(params![workspace.0, below, customer, filter.order_id, limit + 1])?;
+            let mut rows = statement.query(params![
+                workspace.0,
+                below,
+                customer,
+                filter.order_id,
+                limit + 1,
+                filter.partner.map(|id| id.0 as i64)
+            ])?;
             let mut items = Vec::new();
             while let Some(row) = rows.next()? {
                 let row = ConversionRow::read(row)?;

@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 15;
+pub(super) const VERSION: i64 = 16;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -256,10 +256,12 @@ CREATE INDEX earnings_conversion ON earnings (conversion);
 CREATE INDEX earnings_owner ON earnings (workspace, owner_id, id);
 CREATE INDEX earnings_pending ON earnings (workspace, due_at, id) WHERE state = 'pending';
 CREATE INDEX earnings_open ON earnings (workspace, owner_id, currency) WHERE earned != paid;
+-- owner: partner, or customer for a claim of theirs, whose id is then in partner
 CREATE TABLE payouts (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, batch INTEGER NOT NULL, partner INTEGER NOT NULL,
     currency TEXT NOT NULL, amount INTEGER NOT NULL, status TEXT NOT NULL, commissions INTEGER NOT NULL,
-    reference TEXT, reason TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+    reference TEXT, reason TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    owner TEXT NOT NULL) STRICT;
 CREATE INDEX payouts_batch ON payouts (workspace, batch, id);
 CREATE INDEX payouts_partner ON payouts (workspace, partner, id);
 -- how much of an earning is in a payout; negative where it takes something back

@@ -147,6 +147,44 @@ impl Bench {
         })
     }
 
+    /// The files as they are now, as a crash leaves them: the write-ahead log is not emptied.
+    fn image(&self) -> tempfile::TempDir {
+        let image = tempfile::tempdir().unwrap();
+        for name in ["books.db", "books.db-wal"] {
+            let file = self._dir.path().join(name);
+            if file.exists() {
+                std::fs::copy(file, image.path().join(name)).unwrap();
+            }
+        }
+        image
+    }
+
+    /// The process dies and what was not on the disk since `image` is lost with it: the books go on from there, and the
+    /// journal gives them again what they had not applied, and some that they had.
+    fn crash(&mut self, image: tempfile::TempDir) {
+        let before = self.store.digest().unwrap();
+        self.store = Store::open(&image.path().join("books.db")).unwrap();
+        self._dir = image;
+        let applied = self.store.applied_seq().unwrap();
+        let again = self.facts.partition_point(|(seq, _)| *seq <= applied).saturating_sub(3);
+        for batch in self.facts[again..].chunks(50) {
+            self.store.apply_batch(batch).unwrap();
+        }
+        assert_eq!(self.store.digest().unwrap(), before, "the books after a crash are those before it");
+    }
+
+    /// The books are built anew from the first fact, in batches of this size, and go on.
+    fn replay(&mut self, batch: usize) {
+        let before = self.store.digest().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("books.db")).unwrap();
+        for batch in self.facts.chunks(batch) {
+            store.apply_batch(batch).unwrap();
+        }
+        assert_eq!(store.digest().unwrap(), before, "a replay gives the same books");
+        (self.store, self._dir) = (store, dir);
+    }
+
     /// The books agree with themselves, and a replay in other batches gives the same books.
     fn verify(&self) {
         assert_eq!(self.store.check().unwrap(), Vec::<String>::new());

@@ -1,4 +1,5 @@
-//! `DELETE /v1/customers/{id}` (erasure) and `POST /v1/customers/{id}/merge`: two ids of one person.
+//! `DELETE /v1/customers/{id}` (erasure), `POST /v1/customers/{id}/wallet/claim` (cashback) and `POST
+//! /v1/customers/{id}/merge`: two ids of one person.
 
 use std::sync::Arc;
 
@@ -10,10 +11,24 @@ use weir_edge::response::Response;
 use weir_edge::route::Router;
 use weir_engine::books::CustomerProfile;
 use weir_schemas::fact::{Fact, Role};
-use weir_schemas::ids::WorkspaceId;
+use weir_schemas::ids::{PayoutId, WorkspaceId};
+use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
 
 use super::handles::{Commands, admission, answer, keyring_failed, off_the_sockets};
+use super::link_spec::Errors;
+
+/// Longest reference of a claim, in bytes.
+const REFERENCE_MAX: usize = 500;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NewClaim {
+    /// All currencies where absent.
+    currency: Option<Currency>,
+    /// The caller's number of it.
+    reference: Option<String>,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,11 +38,14 @@ struct Merge {
 }
 
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
-    let [erase, merge] = std::array::from_fn(|_| Arc::clone(commands));
+    let [erase, merge, claim] = std::array::from_fn(|_| Arc::clone(commands));
     Router::new()
         .route(Method::DELETE, "/v1/customers/{id}", move |context| self::erase(context, Arc::clone(&erase)))
         .route(Method::POST, "/v1/customers/{id}/merge", move |context| {
             self::merge(context, Arc::clone(&merge))
+        })
+        .route(Method::POST, "/v1/customers/{id}/wallet/claim", move |context| {
+            self::claim(context, Arc::clone(&claim))
         })
 }
 
@@ -61,6 +79,23 @@ async fn erase(mut context: Context, commands: Arc<Commands>) -> Result<Response
     });
     destroyed.await.map_err(|error| keyring_failed(&error))?;
     let fact = Fact::CustomerErased { customer_id: customer.customer_id };
+    let outcome = commands.submit(caller, at, request, fact).await?;
+    Ok(answer(outcome, |body| body))
+}
+
+async fn claim(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
+    let caller = context.require(&[Role::Admin, Role::Editor])?;
+    let given = context.param("id").to_owned();
+    let empty = context.body(JSON_MAX).await?.iter().all(u8::is_ascii_whitespace);
+    let NewClaim { currency, reference } =
+        if empty { NewClaim::default() } else { context.json(JSON_MAX).await? };
+    let mut errors = Errors::default();
+    errors.text("reference", reference.as_deref(), REFERENCE_MAX);
+    errors.none()?;
+    let (at, request) = admission(&context)?;
+    let customer = commands.profile(caller.workspace, given).await?;
+    let id = PayoutId(commands.ids.next(at));
+    let fact = Fact::CashbackClaimed { id, customer_id: customer.customer_id, currency, reference };
     let outcome = commands.submit(caller, at, request, fact).await?;
     Ok(answer(outcome, |body| body))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+use weir_edge::limit::Limiter;
 use weir_edge::problem::unavailable;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json as json_response, no_content};
@@ -40,6 +41,7 @@ pub struct Commands {
     pub(super) own_hosts: OwnHosts,
     outbound: Option<OutboundHandle>,
     outbound_private: bool,
+    pub(super) sign_ups: Limiter,
 }
 
 impl fmt::Debug for Commands {
@@ -72,6 +74,7 @@ impl Commands {
             own_hosts,
             outbound,
             outbound_private,
+            sign_ups: super::sign_up::limiter(),
         }
     }
 

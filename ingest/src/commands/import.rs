@@ -131,7 +131,7 @@ async fn would(
         None => None,
         Some(order_id) => {
             let books = commands.books().clone();
-            let filter = ConversionFilter { order_id: Some(order_id), customer: None };
+            let filter = ConversionFilter { order_id: Some(order_id), customer: None, partner: None };
             let page = off_the_sockets(move || {
                 books.reads().conversions(caller.workspace, &filter, &Default::default())
             });

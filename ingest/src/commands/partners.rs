@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use weir_edge::problem::forbidden;
 use weir_edge::request::{Context, JSON_MAX, from_value};
 use weir_edge::response::Response;
 use weir_edge::route::Router;
@@ -18,6 +19,9 @@ use super::handles::{Commands, admission, answer};
 use super::slug;
 
 const WRITERS: &[Role] = &[Role::Admin, Role::Editor];
+
+/// What partners change of themselves.
+const OWN_FIELDS: &[&str] = &["name", "email", "payout_method"];
 
 /// A partner as it is written. Every field may stand in a patch.
 #[derive(Debug, Deserialize)]
@@ -83,9 +87,18 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
 }
 
 async fn update(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
-    let caller = context.require(WRITERS)?;
+    let caller = context.require(&[Role::Admin, Role::Editor, Role::Partner])?;
     let id: PartnerId = context.id("id", "partner")?;
     let patch: Map<String, Value> = context.json(JSON_MAX).await?;
+    if caller.role == Role::Partner {
+        if caller.partner != Some(id) {
+            return Err(Problem::not_found("partner"));
+        }
+        if let Some(field) = patch.keys().find(|field| !OWN_FIELDS.contains(&field.as_str())) {
+            let detail = format!("A partner's key changes {}, not `{field}`.", OWN_FIELDS.join(", "));
+            return Err(forbidden(detail));
+        }
+    }
     // The rest of the partner was checked when it was written; a name and a code stand for it here.
     let mut whole = Map::new();
     whole.insert("name".to_owned(), json!("-"));
@@ -122,7 +135,7 @@ fn with_email(mut partner: Value, email: Option<String>) -> Value {
 }
 
 impl Commands {
-    fn sealed_partner(&self, private: &PartnerPrivate) -> Sealed {
+    pub(super) fn sealed_partner(&self, private: &PartnerPrivate) -> Sealed {
         let json = serde_json::to_vec(private).expect("a partner is plain data");
         self.keyring.seal(PARTNER_CONTEXT, &json)
     }

@@ -11,7 +11,6 @@ use weir_edge::response::{Response, typed};
 use weir_engine::books::{PayoutFilter, open_partner};
 use weir_schemas::fact::Role;
 use weir_schemas::ids::{PartnerId, PayoutId};
-use weir_schemas::money::Money;
 use weir_schemas::partner::PayoutMethod;
 use weir_schemas::payout::{Payout, PayoutStatus};
 use weir_schemas::problem::Problem;
@@ -98,7 +97,7 @@ fn line(
     method: Option<&PayoutMethod>,
 ) -> Vec<String> {
     let id = payout.id.map(|id| id.to_string()).unwrap_or_default();
-    let (amount, currency) = (decimal(payout.amount), payout.amount.currency.to_string());
+    let (amount, currency) = (payout.amount.decimal(), payout.amount.currency.to_string());
     let account = method.map(|method| method.account.clone());
     let holder = method.and_then(|method| method.holder.clone()).unwrap_or_else(|| name.to_owned());
     let mail = account.clone().filter(|account| account.contains('@')).or(email.map(str::to_owned));
@@ -112,20 +111,8 @@ fn line(
     }
 }
 
-/// Minor units as a decimal number with the currency's digits.
-fn decimal(money: Money) -> String {
-    let digits = money.currency.digits() as usize;
-    if digits == 0 {
-        return money.amount.to_string();
-    }
-    let whole = 10_i64.pow(digits as u32);
-    let sign = if money.amount < 0 { "-" } else { "" };
-    let amount = money.amount.unsigned_abs();
-    format!("{sign}{}.{:0digits$}", amount / whole.unsigned_abs(), amount % whole.unsigned_abs())
-}
-
 /// A cell that no spreadsheet takes for a formula (OWASP, CSV injection).
-fn quoted(cell: &str) -> String {
+pub(super) fn quoted(cell: &str) -> String {
     let safe =
         if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
     if safe.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
@@ -133,15 +120,17 @@ fn quoted(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weir_schemas::money::Money;
+
     use super::*;
 
     #[test]
     fn amounts_have_their_currencys_digits_and_cells_are_safe() {
         let money = |amount, code: &str| Money { amount, currency: code.parse().unwrap() };
-        assert_eq!(decimal(money(12_345, "USD")), "123.45");
-        assert_eq!(decimal(money(5, "USD")), "0.05");
-        assert_eq!(decimal(money(500, "JPY")), "500");
-        assert_eq!(decimal(money(1_234, "KWD")), "1.234");
+        assert_eq!(money(12_345, "USD").decimal(), "123.45");
+        assert_eq!(money(5, "USD").decimal(), "0.05");
+        assert_eq!(money(500, "JPY").decimal(), "500");
+        assert_eq!(money(1_234, "KWD").decimal(), "1.234");
         assert_eq!(quoted("=1+1"), "'=1+1");
         assert_eq!(quoted("Ada \"A\", L."), "\"Ada \"\"A\"\", L.\"");
     }

@@ -130,6 +130,28 @@ impl Earning {
         rows.next()?.map(Self::read).transpose()
     }
 
+    /// An owner's earnings of two kinds with ids below `below`, the last first.
+    pub(in crate::books) fn of_owner(
+        db: &Connection,
+        workspace: WorkspaceId,
+        owner: u64,
+        kinds: [CommissionKind; 2],
+        below: i64,
+        limit: u32,
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut statement = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM earnings WHERE workspace = ?1 AND owner_id = ?2 AND id < ?3
+                 AND kind IN (?4, ?5) AND original != 0 ORDER BY id DESC LIMIT ?6"
+        ))?;
+        let [one, other] = kinds.map(CommissionKind::as_str);
+        let mut rows = statement.query(params![workspace.0, owner as i64, below, one, other, limit])?;
+        let mut earnings = Vec::new();
+        while let Some(row) = rows.next()? {
+            earnings.push(Self::read(row)?);
+        }
+        Ok(earnings)
+    }
+
     /// Every earning of a conversion, in the order in which they were made.
     pub(in crate::books) fn of_conversion(
         db: &Connection,

@@ -91,13 +91,34 @@ fn an_affiliate_program() {
 fn a_digital_goods_store() {
     let products = json!([{"product": "ebook", "bp": 3000},
         {"tag": "course", "fixed": {"amount": 700, "currency": "USD"}}]);
-    let mut bench =
-        earning(json!({"commission": {"base": {"bp": 1000}, "products": products}, "hold_days": 14}));
+    let mut bench = earning(
+        json!({"commission": {"base": {"bp": 1000}, "products": products}, "hold_days": 14, "milestones": [
+            {"name": "Two orders", "target": {"orders": 2}, "bonus": {"amount": 500, "currency": "USD"}}]}),
+    );
     bench.sells("A-1", 1_999, json!({"properties": {"product": "ebook"}}));
     bench.sells("A-2", 4_900, json!({"properties": {"tags": ["course"]}}));
     bench.gives_back("A-2", 4_900);
     bench.wait(15);
     bench.is_shown_under("A digital-goods store");
+}
+
+#[test]
+fn caps_and_disputes() {
+    let caps = json!([{"per": "day", "amount": {"amount": 1_500, "currency": "USD"}}]);
+    let mut bench =
+        earning(json!({"commission": {"base": {"bp": 1000}, "caps": caps}, "platform_fee_bp": 1000}));
+    bench.sells("A-1", 10_000, json!({}));
+    bench.sells("A-2", 10_000, json!({}));
+    let dispute = |state| Payment::Disputed {
+        order_keys: vec!["A-1".into()],
+        dispute: "dp_1".into(),
+        amount: weir_schemas::money::Money { amount: 10_000, currency: Currency::USD },
+        state,
+        occurred_at: Timestamp(NOON),
+    };
+    bench.deliver("e1", vec![dispute(weir_schemas::fact::DisputeState::Open)]);
+    bench.deliver("e2", vec![dispute(weir_schemas::fact::DisputeState::Lost)]);
+    bench.is_shown_under("Caps and disputes");
 }
 
 #[test]
@@ -109,5 +130,12 @@ fn a_cashback_site() {
     bench.sells("A-2", 5_555, json!({"customer_id": "u1"}));
     bench.gives_back("A-2", 5_555);
     bench.wait(31);
+    let claim = What::CashbackClaimed {
+        id: weir_schemas::ids::PayoutId(9),
+        customer_id: "u1".into(),
+        currency: None,
+        reference: None,
+    };
+    assert_eq!(bench.apply(claim).status, 201);
     bench.is_shown_under("A cashback site");
 }

@@ -186,8 +186,11 @@ fn step(state: &mut u64, sales: usize, payouts: usize) -> Step {
     }
 }
 
-/// So many operations; `WEIR_BOOKS_OPERATIONS` asks for more.
+/// So many operations; `WEIR_BOOKS_OPERATIONS` asks for more (`make books-twin`).
 const OPERATIONS: usize = 2_000;
+/// How often the process dies on the way, and how often the books are replayed.
+const CRASHES: usize = 40;
+const REPLAYS: usize = 3;
 
 #[test]
 fn random_operations_agree_with_a_naive_twin() {
@@ -198,6 +201,8 @@ fn random_operations_agree_with_a_naive_twin() {
     let mut twin = Twin::default();
     let mut batches: Vec<Value> = Vec::new();
     let mut state = 0x5EED_u64;
+    let mut image = None;
+    let (mut crashes, mut replays) = (0, 0);
     for n in 0..operations {
         let now_of = |bench: &Bench| NOON + bench.later + bench.facts.len() as i64 * 3 + 1;
         match step(&mut state, twin.sales.len(), batches.len()) {
@@ -245,6 +250,17 @@ fn random_operations_agree_with_a_naive_twin() {
             }
         }
         twin.now = NOON + bench.later + (bench.facts.len() as i64 - 1) * 3 + 1;
+        if n % (operations / CRASHES).max(1) == 0 {
+            image = Some((n + random(&mut state) as usize % 30, bench.image()));
+        }
+        if let Some((_, image)) = image.take_if(|(at, _)| *at <= n) {
+            bench.crash(image);
+            crashes += 1;
+        }
+        if n % (operations / REPLAYS).max(1) == operations / REPLAYS / 2 {
+            bench.replay(1 + random(&mut state) as usize % 700);
+            replays += 1;
+        }
         if n % 50 == 0 || n + 1 == operations {
             let of = |kind: &str| bench.balance(&format!("partner {kind} EUR"));
             let books = (of("pending"), of("approved"), of("processing"), of("paid"));
@@ -252,5 +268,6 @@ fn random_operations_agree_with_a_naive_twin() {
         }
     }
     assert!(batches.len() > operations / 50 && PARTNER != PartnerId::NONE);
+    assert!(crashes >= CRASHES / 2 && replays == REPLAYS, "{crashes} crashes, {replays} replays");
     bench.verify();
 }

@@ -76,9 +76,12 @@ fn a_customer_and_a_trace_tell_their_story() {
     let of =
         |filter: ConversionFilter| reads.conversions(ONE, &filter, &PageOf::default()).unwrap().data.len();
     assert_eq!(of(ConversionFilter::default()), 2);
-    assert_eq!(of(ConversionFilter { order_id: Some("A-1".into()), customer: None }), 1);
-    assert_eq!(of(ConversionFilter { order_id: None, customer: Some("u1".into()) }), 2);
-    assert_eq!(of(ConversionFilter { order_id: None, customer: Some("u2".into()) }), 0);
+    assert_eq!(
+        of(ConversionFilter { order_id: Some("A-1".into()), customer: None, ..Default::default() }),
+        1
+    );
+    assert_eq!(of(ConversionFilter { order_id: None, customer: Some("u1".into()), ..Default::default() }), 2);
+    assert_eq!(of(ConversionFilter { order_id: None, customer: Some("u2".into()), ..Default::default() }), 0);
 }
 
 #[test]
