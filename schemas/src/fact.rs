@@ -18,7 +18,7 @@ use crate::ids::{
     LinkId, OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId, ShareId,
     SiteId, WorkspaceId,
 };
-use crate::link::LinkSpec;
+use crate::link::{LinkSpec, SplitDecision};
 use crate::money::Money;
 use crate::outbound::{FulfilmentSpec, OutboundSpec};
 use crate::partner::PartnerSpec;
@@ -139,6 +139,13 @@ pub enum Fact {
     LinkDeleted {
         /// Which.
         id: LinkId,
+    },
+    /// The shares of a link's variants were decided by their results, and differ from those before.
+    SplitDecided {
+        /// Whose.
+        link: LinkId,
+        /// What and why.
+        decision: SplitDecision,
     },
     /// A webhook endpoint was made.
     EndpointCreated {

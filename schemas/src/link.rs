@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
-use crate::ids::{LinkId, PartnerId, ProgramId};
+use crate::ids::{LinkId, PartnerId, ProgramId, Sequence};
 use crate::problem::FieldError;
 use crate::time::Timestamp;
 
@@ -63,6 +63,49 @@ pub enum Allocation {
     Fixed,
     /// By weights that follow the live results.
     Bandit,
+}
+
+/// What a split that follows its results is after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Conversions per click.
+    #[default]
+    Conversions,
+    /// Revenue per click, less what went back.
+    Revenue,
+}
+
+/// What a variant has brought and what it gets for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitShare {
+    /// Its name.
+    pub name: String,
+    /// Counted clicks within the window.
+    pub clicks: u64,
+    /// Conversions within the window.
+    pub conversions: u64,
+    /// Revenue within the window less what went back, in minor units of the link's commonest currency.
+    #[serde(default)]
+    pub revenue: u64,
+    /// Its share from then on, in basis points.
+    pub share: u32,
+}
+
+/// A decision on the shares of a link's variants, with all that it was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitDecision {
+    /// When.
+    pub at: Timestamp,
+    /// The last sequence whose clicks and conversions were considered.
+    pub as_of: Sequence,
+    /// The seed of the draws: the same results and seed give the same shares.
+    pub seed: u64,
+    /// What it was after.
+    #[serde(default)]
+    pub objective: Objective,
+    /// In the link's order.
+    pub variants: Vec<SplitShare>,
 }
 
 /// Everything a caller may set on a link. Validated and canonical once it is in a fact.
@@ -155,6 +198,9 @@ pub struct LinkSpec {
     /// How the split is weighted.
     #[serde(default)]
     pub allocation: Allocation,
+    /// What a split that follows its results is after.
+    #[serde(default)]
+    pub objective: Objective,
 }
 
 fn text_or_true() -> utoipa::openapi::schema::Object {

@@ -47,9 +47,21 @@ async fn follow_results(engine: Arc<Engine>, parts: Arc<Parts>) {
         every.tick().await;
         let Ok(client) = parts.warehouse.client() else { continue };
         let (allocations, as_of) = (engine.books.links().allocations(), parts.warehouse.stored().get());
-        if let Err(error) = reallocate(allocations, &client, Timestamp::now(), as_of).await {
-            metrics::counter!("weir_allocation_failures_total").increment(1);
-            tracing::warn!(%error, "variants keep their shares: results could not be read");
+        let at = Timestamp::now();
+        let decisions = match reallocate(allocations, &client, at, as_of).await {
+            Ok(done) => done.decisions,
+            Err(error) => {
+                metrics::counter!("weir_allocation_failures_total").increment(1);
+                tracing::warn!(%error, "variants keep their shares: results could not be read");
+                continue;
+            }
+        };
+        for (workspace, link, decision) in decisions {
+            let fact = Fact::SplitDecided { link, decision };
+            let recorded = Recorded { at, workspace, actor: Actor::System, request: None, fact };
+            if let Err(error) = engine.books.submit(recorded).await {
+                tracing::warn!(%error, "a decision on a split holds and is not in the log");
+            }
         }
     }
 }

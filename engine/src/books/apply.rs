@@ -20,7 +20,7 @@ use super::terms_memory::TermsMemory;
 use super::{
     access, alerts, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment,
     fx, ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved,
-    shares, sites, suspicion, wallets,
+    shares, sites, splits, suspicion, wallets,
 };
 
 /// What of the in-memory tables a fact made stale.
@@ -130,6 +130,7 @@ impl Applying<'_> {
             Fact::LinkCreated { id, spec, spare_slugs } => links::create(self, *id, spec, spare_slugs),
             Fact::LinkUpdated { id, patch } => links::update(self, *id, patch),
             Fact::LinkDeleted { id } => links::delete(self, *id),
+            Fact::SplitDecided { link, decision } => splits::record(self, *link, decision),
             Fact::EndpointCreated { id, provider, secrets, program_id, settings } => {
                 access::create_endpoint(self, *id, provider, secrets, settings.as_ref(), *program_id)
             }

@@ -58,6 +58,7 @@ fn told(fact: &Fact) -> Result<Option<Told>, StoreError> {
         | Fact::Delivery { .. }
         | Fact::Postback { .. }
         | Fact::ClickResolved { .. }
+        | Fact::SplitDecided { .. }
         | Fact::TimePassed {} => return Ok(None),
         _ => {}
     }

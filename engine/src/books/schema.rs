@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 16;
+pub(super) const VERSION: i64 = 17;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -14,6 +14,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("endpoints", "id"),
     ("sites", "id"),
     ("blocklist", "id"),
+    ("split_decisions", "link, seq"),
     ("fx_tables", "workspace"),
     ("fx_rates", "workspace, number"),
     ("click_verdicts", "workspace, click"),
@@ -86,6 +87,10 @@ CREATE TABLE sites (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, origins TEXT NOT NULL,
     created_at INTEGER NOT NULL, deleted_at INTEGER) STRICT;
 CREATE INDEX sites_workspace ON sites (workspace, id) WHERE deleted_at IS NULL;
+
+CREATE TABLE split_decisions (
+    link INTEGER NOT NULL, seq INTEGER NOT NULL, workspace INTEGER NOT NULL, payload TEXT NOT NULL,
+    PRIMARY KEY (link, seq)) STRICT, WITHOUT ROWID;
 
 -- base is empty once the table was emptied; number is the day and the currency in one
 CREATE TABLE fx_tables (

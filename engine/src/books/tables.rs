@@ -14,7 +14,7 @@ use weir_schemas::ids::{
 
 use super::apply::Touched;
 use super::outcome::StoreError;
-use super::{blocklist, fx, links, postback_tokens, reads, sites};
+use super::{blocklist, fx, links, postback_tokens, reads, sites, splits};
 use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
 use crate::fx::FxTables;
 use crate::keyring::Keyring;
@@ -59,6 +59,9 @@ impl Tables {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             tables.place(links::stored(row)?);
+        }
+        for (link, decision) in splits::last(db)? {
+            tables.links.allocations().restore(link, decision);
         }
         for id in ids(db, "SELECT id FROM api_keys WHERE revoked_at IS NULL")? {
             tables.load_key(db, KeyId(id))?;

@@ -1,13 +1,12 @@
 //! Splits that follow their results (`allocation: "bandit"`): which links have one, the shares decided for
 //! them, and why. Decided behind the path ([`reallocate`], once a minute), read by the redirect without a
-//! lock. Shares live in memory alone: at a start they are decided anew from what is stored, and until then
-//! the weights given stand.
+//! lock. A decision that moves a share by [`MATERIAL`] or more becomes a fact, so the log of them is as durable as any
+//! and a restart goes on from the last; before the first the weights given stand.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use papaya::HashMap;
-use serde::Serialize;
 use weir_schemas::ids::{LinkId, Sequence, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
@@ -17,36 +16,15 @@ use thompson::Arm;
 mod results;
 pub mod thompson;
 
-pub use results::{LINKS_PER_QUERY, RESULTS_WINDOW_MS, reallocate};
+pub use results::{LINKS_PER_QUERY, RESULTS_WINDOW_MS, Reallocated, reallocate};
+pub use weir_schemas::link::{SplitDecision as Decision, SplitShare as Share};
 
 /// Decisions remembered of one link. One is remembered when the results have changed.
 pub const DECISIONS_MAX: usize = 100;
 
-/// What a variant has brought and what it gets for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Share {
-    /// Its name.
-    pub name: String,
-    /// Counted clicks within the window.
-    pub clicks: u64,
-    /// Conversions within the window.
-    pub conversions: u64,
-    /// Its share from then on, in basis points.
-    pub share: u32,
-}
-
-/// One decision, with all that it was made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Decision {
-    /// When.
-    pub at: Timestamp,
-    /// The last sequence whose clicks and conversions were considered.
-    pub as_of: Sequence,
-    /// The seed of the draws: the same results and seed give the same shares.
-    pub seed: u64,
-    /// In the link's order.
-    pub variants: Vec<Share>,
-}
+/// A decision that moves no share by so much (basis points) since the last one journaled is not journaled itself: the
+/// journal keeps facts for ever.
+pub const MATERIAL: u32 = 100;
 
 /// What was decided for a link.
 #[derive(Debug, Default)]
@@ -55,6 +33,8 @@ pub struct Allocated {
     pub weights: Box<[u32]>,
     /// The last decisions, the newest first.
     pub decisions: VecDeque<Decision>,
+    /// The shares that were journaled last; none before the first.
+    journaled: Box<[u32]>,
 }
 
 /// All splits that follow their results. Clones share them.
@@ -99,37 +79,70 @@ impl Allocations {
         chunks.map(|links| (links[0].workspace, links.to_vec())).collect()
     }
 
-    /// Decides for `link` from what its variants brought, and publishes it.
-    pub fn decide(&self, link: &TrackedLink, arms: &[Arm], at: Timestamp, as_of: Sequence) {
-        let before = self.of(link.id);
-        let unchanged = before.as_ref().and_then(|before| before.decisions.front()).is_some_and(|last| {
-            last.variants
-                .iter()
-                .zip(arms)
-                .all(|(share, arm)| (share.clicks, share.conversions) == (arm.clicks, arm.conversions))
-        });
-        if unchanged {
+    /// Takes up the last decision that was journaled: after a restart the split goes on from there.
+    pub fn restore(&self, link: LinkId, decision: Decision) {
+        let Some(now) = self.links.pin().get(&link).cloned() else { return };
+        if now
+            .prepared
+            .variants
+            .given()
+            .map(|(name, _)| name)
+            .ne(decision.variants.iter().map(|share| &*share.name))
+        {
             return;
         }
+        let weights: Box<[u32]> = decision.variants.iter().map(|share| share.share).collect();
+        let allocated =
+            Allocated { journaled: weights.clone(), weights, decisions: VecDeque::from([decision]) };
+        self.decided.pin().insert(link, Arc::new(allocated));
+    }
+
+    /// Decides for `link` from what its variants brought, and publishes it. Gives the decision where it is to be
+    /// journaled.
+    pub fn decide(
+        &self,
+        link: &TrackedLink,
+        arms: &[Arm],
+        at: Timestamp,
+        as_of: Sequence,
+    ) -> Option<Decision> {
+        let before = self.of(link.id);
+        let unchanged = before.as_ref().and_then(|before| before.decisions.front()).is_some_and(|last| {
+            last.variants.iter().zip(arms).all(|(share, arm)| {
+                (share.clicks, share.conversions, share.revenue) == (arm.clicks, arm.conversions, arm.revenue)
+            }) && last.objective == link.spec.objective
+        });
+        if unchanged {
+            return None;
+        }
         let seed = link.id.0 ^ at.0 as u64;
-        let weights = thompson::shares(arms, seed);
+        let weights = thompson::shares(arms, link.spec.objective, seed);
         let shares =
             link.prepared.variants.given().zip(arms).zip(&weights).map(|(((name, _), arm), share)| Share {
                 name: name.to_owned(),
                 clicks: arm.clicks,
                 conversions: arm.conversions,
+                revenue: arm.revenue,
                 share: *share,
             });
-        let decision = Decision { at, as_of, seed, variants: shares.collect() };
+        let objective = link.spec.objective;
+        let decision = Decision { at, as_of, seed, objective, variants: shares.collect() };
         tracing::debug!(link = %link.id, ?decision, "the shares of variants were decided");
+        let journaled = before.as_ref().map(|before| before.journaled.clone()).unwrap_or_default();
+        let material = journaled.len() != weights.len()
+            || journaled.iter().zip(&weights).any(|(a, b)| a.abs_diff(*b) >= MATERIAL);
         let mut decisions = before.map(|before| before.decisions.clone()).unwrap_or_default();
-        decisions.push_front(decision);
+        decisions.push_front(decision.clone());
         decisions.truncate(DECISIONS_MAX);
         // The link may have changed meanwhile: shares are only for the variants that they were decided among.
         let current = self.links.pin().get(&link.id).cloned();
         if current.is_some_and(|now| now.prepared.variants.given().eq(link.prepared.variants.given())) {
-            self.decided.pin().insert(link.id, Arc::new(Allocated { weights: weights.into(), decisions }));
+            let weights: Box<[u32]> = weights.into();
+            let journaled = if material { weights.clone() } else { journaled };
+            self.decided.pin().insert(link.id, Arc::new(Allocated { weights, decisions, journaled }));
+            return material.then_some(decision);
         }
+        None
     }
 }
 
@@ -152,7 +165,7 @@ mod tests {
     }
 
     fn arms(results: [(u64, u64); 2]) -> Vec<Arm> {
-        results.map(|(clicks, conversions)| Arm { clicks, conversions, paused: false }).to_vec()
+        results.map(|(clicks, conversions)| Arm { clicks, conversions, ..Arm::default() }).to_vec()
     }
 
     #[test]
@@ -168,6 +181,12 @@ mod tests {
         let allocated = allocations.of(link.id).unwrap();
         assert_eq!(allocated.decisions.len(), 1, "nothing new was seen");
         assert!(allocated.weights[1] > 9_000);
+        let again = allocations.decide(&link, &arms([(1_001, 10), (1_000, 90)]), Timestamp(4), 8);
+        assert!(again.is_none(), "a share moved by nothing to speak of is not journaled");
+        let other = LinkTable::default();
+        other.put(Arc::clone(&link));
+        other.allocations().restore(link.id, allocated.decisions[0].clone());
+        assert_eq!(other.allocations().of(link.id).unwrap().weights, allocated.weights, "after a restart");
         assert_eq!(allocated.decisions[0].variants[1].share, allocated.weights[1]);
         for n in 0..DECISIONS_MAX as u64 + 5 {
             allocations.decide(&link, &arms([(1_000 + n, 10), (1_000, 90)]), Timestamp(9), 8);
@@ -180,7 +199,10 @@ mod tests {
         let table = LinkTable::default();
         let allocations = table.allocations();
         let first = link("bandit", &["a", "b"]);
-        let decide = |link: &TrackedLink| allocations.decide(link, &arms([(9, 1), (9, 2)]), Timestamp(1), 1);
+        let decide = |link: &TrackedLink| {
+            let arms = arms([(9, 1), (9, 2)]);
+            allocations.decide(link, &arms, Timestamp(1), 1)
+        };
         for changed in [link("bandit", &["b", "a"]), link("fixed", &["a", "b"])] {
             table.put(Arc::clone(&first));
             decide(&first);

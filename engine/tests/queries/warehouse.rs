@@ -279,7 +279,7 @@ async fn splits_follow_what_is_stored_of_their_variants() {
 
     let at = Timestamp(1_792_900_001_000);
     let allocations = table.allocations();
-    assert_eq!(reallocate(allocations, &client, at, all.len() as u64).await.unwrap(), 1);
+    assert_eq!(reallocate(allocations, &client, at, all.len() as u64).await.unwrap().links, 1);
     let allocated = allocations.of(LinkId(7)).unwrap();
     let seen: Vec<_> = allocated.decisions[0]
         .variants
@@ -288,6 +288,8 @@ async fn splits_follow_what_is_stored_of_their_variants() {
         .collect();
     assert_eq!(seen, [("a", 298, 0), ("b", 299, 100), ("paused", 0, 0)]);
     assert_eq!((&*allocated.weights, allocated.decisions[0].as_of), (&[500, 9_500, 0][..], all.len() as u64));
+    let revenue: Vec<u64> = allocated.decisions[0].variants.iter().map(|share| share.revenue).collect();
+    assert_eq!(revenue, [0, 150_000, 0], "less what went back");
     // As of an earlier sequence less was known.
     let early = LinkTable::default();
     early.put(table.find("h", "a").unwrap());
@@ -316,7 +318,12 @@ fn sale(click: &Click<'static>, seq: u64, change: i64) -> Effect {
         verdict: None,
         dims: click.dims.clone(),
         properties: Default::default(),
-        change: Change { conversions: change, ..Change::default() },
+        change: Change {
+            conversions: change,
+            revenue: change * 2_000,
+            refunds: change * 500,
+            ..Change::default()
+        },
     }
 }
 

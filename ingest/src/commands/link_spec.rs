@@ -292,7 +292,8 @@ mod tests {
         let spec =
             checked(json!({"slug": "spring", "domain": null, "destination": "HTTPS://Shop.example?id=1",
             "status_code": 302, "title": null, "tags": ["mail", "mail"], "utm": {"source": "news"},
-            "cap_timezone": "UTC", "rules": [], "variants": [], "sticky_days": 7, "allocation": "fixed",
+            "cap_timezone": "UTC", "rules": [], "variants": [], "sticky_days": 7,
+            "allocation": "fixed", "objective": "conversions",
             "fallback": "https://b.example", "starts_at": "2026-01-01T00:00:00Z", "expires_at": null}));
         let spec = spec.unwrap();
         assert_eq!(spec.destination, "https://shop.example/?id=1");

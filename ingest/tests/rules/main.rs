@@ -188,7 +188,7 @@ fn published_shares_reach_the_redirect() {
     let before = ones();
     assert!((60..140).contains(&before), "without results the weights given stand: {before}");
     let link = public.links.find("go.example", "v").unwrap();
-    let arm = |clicks, conversions| Arm { clicks, conversions, paused: false };
+    let arm = |clicks, conversions| Arm { clicks, conversions, ..Arm::default() };
     public.links.allocations().decide(&link, &[arm(1_000, 5), arm(1_000, 90)], Timestamp(1), 1);
     let after = ones();
     assert!(after < 30, "one twentieth is the floor: {after}");

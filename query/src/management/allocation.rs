@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::links::allocation::{RESULTS_WINDOW_MS, thompson};
+use weir_engine::links::allocation::{DECISIONS_MAX, RESULTS_WINDOW_MS, thompson};
 use weir_schemas::ids::LinkId;
 use weir_schemas::link::{Allocation, LinkSpec};
 use weir_schemas::problem::Problem;
@@ -21,8 +21,15 @@ pub(super) async fn one(context: Context, management: Arc<Management>) -> Result
     let link = management.read(move |books| books.link(workspace, id)).await?;
     let link = found(link.filter(|link| own.is_none() || link.spec.partner_id == own), "link")?;
     let allocated = management.books.links().allocations().of(id);
-    let decisions = allocated.map(|allocated| allocated.decisions.clone()).unwrap_or_default();
-    let variants: Vec<Value> = match decisions.front() {
+    let recent = allocated.map(|allocated| allocated.decisions.clone()).unwrap_or_default();
+    // Those that moved a share are journaled; the last one may not have.
+    let mut decisions =
+        management.read(move |books| books.split_decisions(workspace, id, DECISIONS_MAX as u32)).await?;
+    if let Some(last) = recent.front().filter(|last| decisions.first().is_none_or(|known| known.at < last.at))
+    {
+        decisions.insert(0, last.clone());
+    }
+    let variants: Vec<Value> = match recent.front() {
         Some(last) => last.variants.iter().map(|share| json!(share)).collect(),
         None => given(&link.spec),
     };
@@ -30,7 +37,8 @@ pub(super) async fn one(context: Context, management: Arc<Management>) -> Result
         "link_id": id,
         "allocation": link.spec.allocation,
         "variants": variants,
-        "decided_at": decisions.front().map(|last| last.at),
+        "objective": link.spec.objective,
+        "decided_at": recent.front().map(|last| last.at),
         "rules": match link.spec.allocation {
             Allocation::Fixed => Value::Null,
             Allocation::Bandit => json!({

@@ -59,6 +59,7 @@ const COLUMNS: &[(&str, Kind)] = &[
     ("variants", Kind::Json),
     ("sticky_days", Kind::Number),
     ("allocation", Kind::Text),
+    ("objective", Kind::Text),
     ("clicks", Kind::Told),
     ("created_at", Kind::Told),
     ("updated_at", Kind::Told),
