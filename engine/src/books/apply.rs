@@ -49,31 +49,45 @@ pub(super) struct Applying<'a> {
     terms: &'a TermsMemory,
 }
 
-/// Applies `recorded` at `seq` inside the caller's transaction.
+/// How a refused fact is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// By itself: each fact has a savepoint, for which SQLite copies every page that it changes.
+    Fact,
+    /// With the whole batch, which the caller then applies again with [`Undo::Fact`]. Refusals are rare, and applying
+    /// is a pure function.
+    Batch,
+}
+
+/// Applies `recorded` at `seq` inside the caller's transaction. `None`: it is refused, and the batch is to be undone.
 pub(super) fn apply(
     db: &Connection,
     seq: Sequence,
     recorded: &Recorded,
     touched: &mut Vec<Touched>,
     terms: &TermsMemory,
-) -> Result<Outcome, StoreError> {
+    undo: Undo,
+) -> Result<Option<Outcome>, StoreError> {
     let workspace = recorded.workspace;
     if let Some(request) = &recorded.request
         && let Some(outcome) = earlier_answer(db, workspace, request)?
     {
-        return Ok(outcome);
+        return Ok(Some(outcome));
     }
     let (posted, changed) = (Vec::new(), Vec::new());
     let mut tx =
         Applying { db, seq, at: recorded.at, workspace, effects: 0, posted, touched: changed, terms };
     commissions::mature(&mut tx)?;
-    db.prepare_cached("SAVEPOINT fact")?.execute([])?;
+    if undo == Undo::Fact {
+        db.prepare_cached("SAVEPOINT fact")?.execute([])?;
+    }
     let applied = tx.fact(&recorded.fact);
     let outcome = match applied.and_then(|outcome| ledger::assert_balanced(&tx).map(|()| outcome)) {
         Ok(outcome) => {
             touched.append(&mut tx.touched);
             outcome
         }
+        Err(Stop::Refused(_)) if undo == Undo::Batch => return Ok(None),
         Err(Stop::Refused(problem)) => {
             db.prepare_cached("ROLLBACK TO fact")?.execute([])?;
             terms.forget();
@@ -81,7 +95,9 @@ pub(super) fn apply(
         }
         Err(Stop::Failed(error)) => return Err(error),
     };
-    db.prepare_cached("RELEASE fact")?.execute([])?;
+    if undo == Undo::Fact {
+        db.prepare_cached("RELEASE fact")?.execute([])?;
+    }
     audit::note(db, seq, recorded, &outcome)?;
     if let Some(request) = &recorded.request {
         db.prepare_cached("INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
@@ -92,7 +108,7 @@ pub(super) fn apply(
             outcome.body.to_string()
         ])?;
     }
-    Ok(outcome)
+    Ok(Some(outcome))
 }
 
 /// An `Idempotency-Key` is answered once and for ever, refusals included.

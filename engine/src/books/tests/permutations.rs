@@ -11,7 +11,8 @@ use weir_schemas::fact::{DisputeState, Returned};
 use super::deliveries::keys;
 use super::programs::{PARTNER, PROGRAM};
 use super::*;
-use crate::books::{apply, schema};
+use crate::books::apply::{self, Undo};
+use crate::books::schema;
 
 const MONTH: i64 = 30 * DAY_MS;
 
@@ -37,7 +38,10 @@ impl Tree {
             request: None,
             fact,
         };
-        let outcome = apply::apply(&self.db, seq, &recorded, &mut Vec::new(), &Default::default()).unwrap();
+        let outcome =
+            apply::apply(&self.db, seq, &recorded, &mut Vec::new(), &Default::default(), Undo::Fact)
+                .unwrap()
+                .unwrap();
         assert!(outcome.status < 300, "{outcome:?}");
     }
 
