@@ -90,7 +90,8 @@ fn an_export_of_any_length_takes_the_memory_of_a_piece() {
     let before = peak(engine.pid());
     let (rows, bytes) = export(300_000);
     assert_eq!(rows, 300_000);
-    let grown = peak(engine.pid()) - before;
+    // The kernel counts in batches, so a peak may read a little lower than it did.
+    let grown = peak(engine.pid()).saturating_sub(before);
     assert!(bytes > 150 << 20, "{bytes} bytes are worth the name");
     assert!(grown < 32 << 10, "{grown} KiB more for {bytes} bytes");
 }
