@@ -68,11 +68,13 @@ pub(super) async fn one(context: Context, management: Arc<Management>) -> Result
 
 /// `2026-11` as its beginning and its end.
 fn span_of(month: &str) -> Option<(Timestamp, Timestamp)> {
-    if month.len() != 7 || !month.is_ascii() {
+    // Digits alone: numbers are read with a sign before them, too.
+    let is_shaped = |(n, byte): (usize, u8)| if n == 4 { byte == b'-' } else { byte.is_ascii_digit() };
+    if month.len() != 7 || !month.bytes().enumerate().all(is_shaped) {
         return None;
     }
     let (year, number): (i32, u32) = (month.get(..4)?.parse().ok()?, month.get(5..)?.parse().ok()?);
-    if month.as_bytes()[4] != b'-' || !(1970..=9998).contains(&year) || !(1..=12).contains(&number) {
+    if !(1970..=9998).contains(&year) || !(1..=12).contains(&number) {
         return None;
     }
     let (next_year, next) = if number == 12 { (year + 1, 1) } else { (year, number + 1) };
