@@ -493,9 +493,9 @@ test('a partner’s key opens a portal of its own numbers, live, and nothing els
     [`/v1/partners/${other.id}/stats`, false],
     ['/v1/partners', false],
     ['/v1/customers', false],
-    ['/v1/conversions', false],
+    ['/v1/conversions', true], // its own, without the customers
     ['/v1/keys', false],
-    ['/v1/programs', false],
+    ['/v1/programs', true], // those it is in
     [`/v1/commissions?partner_id=${other.id}`, false],
     [`/v1/links?partner_id=${other.id}`, false],
     ['/v1/webhook-endpoints', false],
