@@ -10,9 +10,6 @@ use weir_schemas::time::Timestamp;
 
 use crate::engine::Failure;
 
-/// The workspace of the first start.
-pub(crate) const FIRST_WORKSPACE: WorkspaceId = WorkspaceId(1);
-
 /// A key that was just made; its secret is shown once.
 pub(crate) struct MadeKey {
     pub id: KeyId,
@@ -25,7 +22,7 @@ pub(crate) async fn first_start(
     ids: &NewIds,
     secret: Option<&str>,
 ) -> Result<Option<MadeKey>, Failure> {
-    if books.reads().workspace(FIRST_WORKSPACE)?.is_none() {
+    if books.reads().workspace(WorkspaceId::FIRST)?.is_none() {
         let fact = Fact::WorkspaceCreated {
             name: "Weir".to_owned(),
             currency: Currency::USD,
@@ -34,7 +31,7 @@ pub(crate) async fn first_start(
         };
         submit(books, fact).await?;
     }
-    if !books.reads().keys(FIRST_WORKSPACE)?.is_empty() {
+    if !books.reads().keys(WorkspaceId::FIRST)?.is_empty() {
         return Ok(None);
     }
     let secret = secret.map_or_else(new_secret, str::to_owned);
@@ -58,7 +55,7 @@ pub(crate) async fn make_key(
 pub(crate) async fn submit(books: &Books, fact: Fact) -> Result<Outcome, Failure> {
     let recorded = Recorded {
         at: Timestamp::now(),
-        workspace: FIRST_WORKSPACE,
+        workspace: WorkspaceId::FIRST,
         actor: Actor::System,
         request: None,
         fact,

@@ -21,12 +21,12 @@ use weir_engine::warehouse::{Connection, Endpoint, Locate, Sources, Warehouse, W
 use weir_ingest::commands::NewIds;
 use weir_ingest::commands::keys::new_secret;
 use weir_schemas::fact::Role;
-use weir_schemas::ids::KeyId;
+use weir_schemas::ids::{KeyId, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
 use crate::config::Config;
 use crate::engine::{Engine, Failure, journal_folder, warehouse_progress};
-use crate::first_start::{FIRST_WORKSPACE, MadeKey, first_start};
+use crate::first_start::{MadeKey, first_start};
 
 mod admin;
 mod housekeeping;
@@ -316,7 +316,7 @@ fn sources(engine: &Engine) -> Sources {
 fn operator_key(engine: &Engine) -> String {
     let secret = new_secret();
     let operator =
-        Principal { workspace: FIRST_WORKSPACE, key: KeyId::NONE, role: Role::Admin, partner: None };
+        Principal { workspace: WorkspaceId::FIRST, key: KeyId::NONE, role: Role::Admin, partner: None };
     engine.books.keys().put(&hash_secret(&secret), operator);
     secret
 }

@@ -147,6 +147,11 @@ id!(/** An alert. */ AlertId, "alr_");
 #[serde(transparent)]
 pub struct WorkspaceId(pub u32);
 
+impl WorkspaceId {
+    /// The workspace of the first start: its admins run the engine, and hits of no link are its own.
+    pub const FIRST: Self = Self(1);
+}
+
 /// A click's identity, 128 bits, most significant first: 48 bits Unix milliseconds, 16 bits node, 16 bits lane,
 /// 48 bits lane counter. The counter never repeats on a lane, so the id never repeats; the time leads, so ids
 /// sort by time and the warehouse finds one by its primary key. Printed as `clk_` and 26 base32 characters.

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use weir_ingest::commands::NewIds;
 use weir_ingest::commands::keys::new_secret;
 use weir_schemas::fact::{Fact, Role};
-use weir_schemas::ids::KeyId;
+use weir_schemas::ids::{KeyId, WorkspaceId};
 
 use super::running::Running;
 use crate::config::Config;
 use crate::engine::{Engine, Failure};
-use crate::first_start::{FIRST_WORKSPACE, first_start, make_key, submit};
+use crate::first_start::{first_start, make_key, submit};
 
 pub(super) fn run(matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
     let running = Running::find(&config.data_dir);
@@ -73,7 +73,7 @@ fn list(config: &Config, running: Option<Running>) -> Result<(), Failure> {
         return Ok(());
     }
     offline(config, async |engine| {
-        let keys = engine.books.reads().keys(FIRST_WORKSPACE)?;
+        let keys = engine.books.reads().keys(WorkspaceId::FIRST)?;
         print(&keys.iter().map(|key| json!(key)).collect::<Vec<_>>());
         Ok(())
     })

@@ -8,11 +8,11 @@ use weir_edge::request::Context;
 use weir_edge::route::Router;
 use weir_edge::{problem, response};
 use weir_schemas::fact::Role;
+use weir_schemas::ids::WorkspaceId;
 use weir_schemas::problem::Problem;
 
 use super::Parts;
 use crate::engine::Engine;
-use crate::first_start::FIRST_WORKSPACE;
 
 mod dead_letters;
 mod health;
@@ -41,7 +41,7 @@ pub(super) fn routes(engine: &Arc<Engine>, parts: &Arc<Parts>) -> Router {
 /// 403 for all but the operator.
 fn require_operator(context: &Context) -> Result<(), Problem> {
     let caller = context.require(&[Role::Admin])?;
-    if caller.workspace == FIRST_WORKSPACE {
+    if caller.workspace == WorkspaceId::FIRST {
         return Ok(());
     }
     Err(problem::forbidden("This needs an admin key of the engine's first workspace."))

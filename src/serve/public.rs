@@ -20,7 +20,7 @@ use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
 use super::{Parts, operations};
 use crate::config::{ClickDurability, Config};
 use crate::engine::{Engine, Failure};
-use crate::first_start::FIRST_WORKSPACE;
+use weir_schemas::ids::WorkspaceId;
 
 /// What one webhook endpoint may send per second: far more than any provider does, and what one machine can take.
 const HOOKS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50_000).expect("not zero");
@@ -87,7 +87,7 @@ pub(super) fn start(
         visitor_key: engine.keyring.visitor_key(),
         salt: Arc::clone(&engine.salt),
         node: config.node,
-        workspace: FIRST_WORKSPACE,
+        workspace: WorkspaceId::FIRST,
         cookies: config.privacy_cookies,
         secure: parts.addresses.public_url.starts_with("https://"),
         proxies: proxies(config)?,

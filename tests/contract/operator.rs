@@ -40,6 +40,14 @@ fn workspaces_are_apart_and_the_first_ones_admin_makes_others() {
     ] {
         refused(&theirs(method, path, body.as_ref()), 403, "forbidden");
     }
+    // What its links bring is its own.
+    let link = json!({"slug": "theirs", "destination": "https://shop.example/"});
+    assert_eq!(theirs("POST", "/v1/links", Some(&link)).status, 201);
+    assert_eq!(engine.visit("/theirs", &[]).status, 302);
+    let count = json!({"metrics": ["clicks", "orphan_clicks"], "date_range": "7d"});
+    assert_eq!(theirs("POST", "/v1/query", Some(&count)).json()["rows"], json!([[1, 0]]));
+    assert_eq!(engine.post("/v1/query", count, 200)["rows"], json!([[0, 0]]));
+
     let renamed =
         theirs("PATCH", "/v1/workspace", Some(&json!({"name": "Store", "timezone": "Asia/Kolkata"})));
     assert_eq!((renamed.status, &renamed.json()["name"]), (200, &json!("Store")));
@@ -50,7 +58,7 @@ fn workspaces_are_apart_and_the_first_ones_admin_makes_others() {
     // Each sees what was changed in its own, by whom.
     let audit = theirs("GET", "/v1/admin/audit", None).json();
     let lines = audit["data"].as_array().unwrap();
-    assert_eq!(lines.len(), 1, "{audit}");
+    assert_eq!(lines.len(), 2, "{audit}");
     assert_eq!(
         (&lines[0]["action"], &lines[0]["fields"]),
         (&json!("workspace_updated"), &json!(["name", "timezone"]))

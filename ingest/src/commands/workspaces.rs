@@ -21,8 +21,6 @@ use super::handles::{Commands, admission, answer};
 use super::keys::{derived_secret, hint_of, new_secret};
 use super::link_spec::Errors;
 
-/// Whose admins make workspaces: the engine's first.
-const OPERATOR: WorkspaceId = WorkspaceId(1);
 /// Longest name, in bytes.
 const NAME_MAX: usize = 100;
 
@@ -64,7 +62,7 @@ pub(super) fn routes(commands: &Arc<Commands>) -> Router {
 
 async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
     let caller = context.require(&[Role::Admin])?;
-    if caller.workspace != OPERATOR {
+    if caller.workspace != WorkspaceId::FIRST {
         return Err(problem::forbidden("This needs an admin key of the engine's first workspace."));
     }
     let new: NewWorkspace = context.json(JSON_MAX).await?;

@@ -12,9 +12,6 @@ use weir_schemas::problem::Problem;
 
 use super::{Management, found, ok, page_of, value};
 
-/// Whose admins see every workspace: the engine's first.
-const OPERATOR: WorkspaceId = WorkspaceId(1);
-
 pub(super) async fn own(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let every = &[Role::Admin, Role::Editor, Role::Viewer, Role::Ingest, Role::Partner];
     let workspace = context.require(every)?.workspace;
@@ -24,7 +21,7 @@ pub(super) async fn own(context: Context, management: Arc<Management>) -> Result
 pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(&[Role::Admin])?.workspace;
     let mut data = management.read(|books| books.workspaces()).await?;
-    data.retain(|one| workspace == OPERATOR || one.id == workspace);
+    data.retain(|one| workspace == WorkspaceId::FIRST || one.id == workspace);
     Ok(ok(&Page { data, next_cursor: None }))
 }
 
