@@ -14,7 +14,7 @@ help:
 	@echo "make test            set up and pass every test"
 	@echo "make build           all that run does, except running"
 	@echo "make loadtest        in another terminal: load with an exact oracle"
-	@echo "make bench-panels    the dashboard's panels over ten million clicks"
+	@echo "make bench-panels    the dashboard's panels over ten million clicks, or CLICKS=100000000"
 	@echo "make measure-web     what each page of the dashboard costs a browser"
 	@echo "make soak-web        the dashboard open under load: MINUTES=4 RATE=1000"
 	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx"
@@ -106,7 +106,7 @@ fuzz:
 # ---- measuring
 
 bench-panels: libchdb
-	cargo run --release --locked -q -p weir-benches --bin panels -- run
+	cargo run --release --locked -q -p weir-benches --bin panels -- run --clicks $${CLICKS:-10000000}
 
 # What each page costs a browser, and whether one that stays open stays fast.
 measure-web: data web chromium

@@ -18,8 +18,9 @@ mod latency;
 mod state_rows;
 mod states;
 mod table;
-mod visitors;
+pub(crate) mod visitors;
 
+pub(crate) mod cells;
 pub mod execute;
 pub mod fold;
 pub mod sql;

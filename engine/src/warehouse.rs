@@ -22,10 +22,12 @@ use crate::watermark::Watermark;
 
 mod batch;
 pub mod block;
+pub mod cells;
 mod connection;
 mod dead_letters;
 mod erase;
 mod find_click;
+mod folding;
 mod follower;
 pub mod migrate;
 mod progress;
@@ -106,12 +108,15 @@ struct Shared {
     dead_traffic: AtomicU64,
     started: Timestamp,
     begun: Instant,
-    /// One at a time: two would both find a row missing and store it twice.
+    /// What was stored before is there again: clicks come in order of their sequences from now on.
+    settled: AtomicBool,
+    /// One at a time: two would both find a row missing and store it twice; and no step is folded meanwhile, as these
+    /// clicks are of early sequences.
     trying_again: tokio::sync::Mutex<()>,
     state: Mutex<WarehouseState>,
     stop: AtomicBool,
     give_up_at: Mutex<Option<Instant>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -165,11 +170,12 @@ impl Warehouse {
             dead_traffic: AtomicU64::new(0),
             started: Timestamp::now(),
             begun: Instant::now(),
+            settled: AtomicBool::new(false),
             trying_again: tokio::sync::Mutex::new(()),
             state: Mutex::new(WarehouseState::Starting),
             stop: AtomicBool::new(false),
             give_up_at: Mutex::new(None),
-            thread: Mutex::new(None),
+            threads: Mutex::new(Vec::new()),
         });
         let follower = follower::Follower {
             connection: shared.connection.separate(),
@@ -180,9 +186,13 @@ impl Warehouse {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             block: block::ClickBlock::default(),
         };
-        let thread =
-            std::thread::Builder::new().name("weir-warehouse".to_owned()).spawn(move || follower.run())?;
-        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let folding =
+            folding::Folding { shared: Arc::clone(&shared), connection: shared.connection.separate() };
+        let threads = vec![
+            std::thread::Builder::new().name("weir-warehouse".to_owned()).spawn(move || follower.run())?,
+            std::thread::Builder::new().name("weir-cells".to_owned()).spawn(move || folding.run())?,
+        ];
+        *shared.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         Ok(Self { shared })
     }
 
@@ -285,16 +295,17 @@ impl Warehouse {
         }
     }
 
-    /// Stores what is durable and ends the thread; gives up after `patience` if ClickHouse is away (the
+    /// Stores what is durable and ends the threads; gives up after `patience` if ClickHouse is away (the
     /// journal keeps it).
     pub fn stop(&self, patience: Duration) {
         *self.shared.give_up_at.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Instant::now() + patience);
         self.shared.stop.store(true, Ordering::Release);
         self.shared.durable.nudge();
-        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            thread.join().expect("the warehouse's thread does not panic");
+        let threads =
+            std::mem::take(&mut *self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            thread.join().expect("the warehouse's threads do not panic");
         }
     }
 }

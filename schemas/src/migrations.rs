@@ -31,6 +31,7 @@ pub const ALL: &[Migration] = &[
     },
     Migration { number: 6, name: "signals", sql: include_str!("../sql/0006_signals.sql") },
     Migration { number: 7, name: "views", sql: include_str!("../sql/0007_views.sql") },
+    Migration { number: 8, name: "click_cells", sql: include_str!("../sql/0008_click_cells.sql") },
 ];
 
 impl Migration {

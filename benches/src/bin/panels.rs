@@ -1,8 +1,9 @@
 //! How long the dashboard's panels take over much history: generates clicks (a year of them, a fifth in the last 30
-//! days) and conversions (one in a hundred) in embedded ClickHouse, asks every panel over 30 days and over all
-//! time again and again, and prints the times and the bytes that a click takes as JSON.
+//! days) and conversions (one in a hundred) in embedded ClickHouse, folds the clicks into cells as the engine does, asks
+//! every panel over 30 days and over all time again and again, and prints as JSON the times, how many times longer the
+//! same question takes of single clicks, and the bytes that a click takes.
 //!
-//! `cargo run --release -p weir-benches --bin panels -- run --clicks 10000000`
+//! `make bench-panels` (ten million clicks) or `make bench-panels CLICKS=100000000` (15 minutes and 12 GB on two cores).
 
 #![forbid(unsafe_code)]
 
@@ -12,18 +13,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use clickhouse::Client;
 use serde_json::{Value, json};
 use weir_benches::{COUNTRIES, START, WORKSPACE};
 use weir_embedded::{PASSWORD_VARIABLE, ServeOptions, Supervisor, SupervisorOptions};
-use weir_engine::query::execute::{QueryError, execute};
+use weir_engine::query::execute::{Answered, QueryError, execute};
 use weir_engine::query::plan::Plan;
 use weir_engine::query::reports::{Asked, Scope, attribution, funnel};
+use weir_engine::warehouse::cells::{self, STEP_LENGTH};
 use weir_engine::warehouse::{Connection, Endpoint, migrate};
+use weir_schemas::ids::{LinkId, Sequence};
 use weir_schemas::query::Query;
 use weir_schemas::time::{DAY_MS, Timestamp};
 
 /// Rows of one statement: a part that merges do not have to touch again soon.
 const CHUNK: u64 = 1_000_000;
+/// Clicks come in the order of their times, as a journal has them, except for so many milliseconds.
+const DISORDER_MS: u64 = 2_000;
 /// One conversion in so many clicks.
 const CLICKS_PER_CONVERSION: u64 = 100;
 
@@ -37,6 +43,9 @@ enum Command {
         /// How often every panel is asked.
         #[arg(long, default_value_t = 20)]
         rounds: usize,
+        /// How often every panel is asked of single clicks.
+        #[arg(long, default_value_t = 2)]
+        raw_rounds: usize,
         /// libchdb.so; by default as `weir serve` finds it.
         #[arg(long, env = "WEIR_LIBCHDB")]
         libchdb: Option<PathBuf>,
@@ -63,41 +72,69 @@ fn main() -> Result<(), Box<dyn Error>> {
             let password = std::env::var(PASSWORD_VARIABLE)?;
             Ok(weir_embedded::serve(ServeOptions { libchdb, data_dir, addr, password, tied })?)
         }
-        Command::Run { clicks, rounds, libchdb, folder } => {
+        Command::Run { clicks, rounds, raw_rounds, libchdb, folder } => {
             let libchdb = libchdb.unwrap_or_else(|| ".weir/libchdb-26.7.3/libchdb.so".into());
             if !libchdb.is_file() {
                 return Err(format!("{} is missing: run `make libchdb`", libchdb.display()).into());
             }
             let folder = tempfile::tempdir_in(std::path::absolute(folder)?)?;
-            measure(clicks, rounds.max(1), &std::path::absolute(libchdb)?, folder.path())
+            measure(clicks, (rounds.max(1), raw_rounds.max(1)), &std::path::absolute(libchdb)?, folder.path())
         }
     }
 }
 
-/// What the dashboard asks for: its figures, its series, its tables.
+/// What the dashboard asks for: its figures, its series, its tables, its map.
 fn panels() -> Vec<(&'static str, Value)> {
     let traffic = json!(["clicks", "visitors", "conversions", "conversion_rate"]);
+    let by_day = |metrics: Value, zone: &str| json!({"metrics": metrics, "dimensions": ["time:day"], "timezone": zone});
     let table = |dimension: &str| {
         json!({"metrics": ["clicks", "conversions"], "dimensions": [dimension], "limit": 10,
             "order_by": [["clicks", "desc"]]})
     };
+    let map = json!({"metrics": ["clicks", "visitors", "conversions"], "dimensions": ["country"], "limit": 300,
+        "order_by": [["clicks", "desc"]]});
     vec![
         ("figures", json!({"metrics": traffic})),
         ("money", json!({"metrics": ["revenue", "refunds", "net_revenue", "aov", "epc"]})),
-        ("clicks_by_day", json!({"metrics": ["clicks", "conversions"], "dimensions": ["time:day"]})),
-        ("visitors_by_day", json!({"metrics": ["visitors"], "dimensions": ["time:day"]})),
-        ("revenue_by_day", json!({"metrics": ["revenue"], "dimensions": ["time:day"]})),
+        ("clicks_by_day", by_day(json!(["clicks", "conversions"]), "UTC")),
+        ("visitors_by_day", by_day(json!(["visitors"]), "UTC")),
+        ("visitors_by_day_in_berlin", by_day(json!(["visitors"]), "Europe/Berlin")),
+        ("revenue_by_day", by_day(json!(["revenue"]), "UTC")),
         ("links", table("link")),
         ("countries", table("country")),
+        ("cities", table("city")),
         ("referrers", table("referrer")),
         ("devices", table("device")),
         ("browsers", table("browser")),
         ("campaigns", table("utm_campaign")),
+        ("map", map),
         ("revenue_by_link", json!({"metrics": ["revenue"], "dimensions": ["link"], "limit": 10})),
     ]
 }
 
-fn measure(clicks: u64, rounds: usize, libchdb: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
+/// What a link's own page asks for, which cells of everything cannot answer.
+fn panels_of_a_link() -> Vec<(&'static str, Value)> {
+    let of_link = |mut query: Value| {
+        query["filters"] = json!(["is", "link", [LinkId(7).to_string()]]);
+        query
+    };
+    vec![
+        ("link_figures", of_link(json!({"metrics": ["clicks", "visitors", "conversions"]}))),
+        ("link_clicks_by_day", of_link(json!({"metrics": ["clicks"], "dimensions": ["time:day"]}))),
+        (
+            "link_visitors_by_day",
+            of_link(json!({"metrics": ["clicks", "visitors"], "dimensions": ["time:day"]})),
+        ),
+        ("link_countries", of_link(json!({"metrics": ["clicks"], "dimensions": ["country"], "limit": 10}))),
+    ]
+}
+
+fn measure(
+    clicks: u64,
+    (rounds, raw_rounds): (usize, usize),
+    libchdb: &Path,
+    folder: &Path,
+) -> Result<(), Box<dyn Error>> {
     let supervisor = Supervisor::start(SupervisorOptions {
         program: std::env::current_exe()?,
         libchdb: libchdb.to_owned(),
@@ -119,13 +156,11 @@ fn measure(clicks: u64, rounds: usize, libchdb: &Path, folder: &Path) -> Result<
         let started = Instant::now();
         generate(&client, clicks).await?;
         let generated_s = started.elapsed().as_secs_f64();
-        let bytes: u64 = client
-            .query(
-                "SELECT sum(data_compressed_bytes) FROM system.parts \
-                 WHERE database = 'weir' AND table = 'clicks' AND active",
-            )
-            .fetch_one()
-            .await?;
+        let started = Instant::now();
+        let steps = fold(&client, clicks + clicks / CLICKS_PER_CONVERSION).await?;
+        let folded_s = started.elapsed().as_secs_f64();
+        let bytes = bytes_of(&client, "clicks").await?;
+        let bytes_of_cells = bytes_of(&client, "click_cells").await?;
         let stored: u64 = client.query("SELECT count() FROM clicks").fetch_one().await?;
         if stored != clicks {
             return Err(format!("{stored} clicks are stored, of {clicks}").into());
@@ -134,28 +169,35 @@ fn measure(clicks: u64, rounds: usize, libchdb: &Path, folder: &Path) -> Result<
             "clicks": clicks,
             "conversions": clicks / CLICKS_PER_CONVERSION,
             "generated_s": generated_s,
+            "folded_s": folded_s,
+            "steps": steps,
             "bytes_per_click": bytes as f64 / clicks as f64,
+            "bytes_of_cells_per_click": bytes_of_cells as f64 / clicks as f64,
         });
         for range in ["30d", "all"] {
-            let mut worst = 0.0_f64;
-            for (name, mut query) in panels() {
-                query["date_range"] = json!(range);
-                let query: Query = serde_json::from_value(query)?;
-                let plan = Plan::build(&query, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
-                let mut times = Vec::with_capacity(rounds);
-                for _ in 0..rounds {
-                    let started = Instant::now();
-                    let answered = execute(&client, &plan, u64::MAX >> 1).await?;
-                    times.push(started.elapsed().as_secs_f64() * 1e3);
+            for (group, panels) in [("overview", panels()), ("link", panels_of_a_link())] {
+                let mut worst = 0.0_f64;
+                for (name, mut query) in panels {
+                    query["date_range"] = json!(range);
+                    let query: Query = serde_json::from_value(query)?;
+                    let plan = Plan::build(&query, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
+                    let (mut times, answered) = ask(&client, &plan, rounds).await?;
                     if answered.rows.is_empty() {
                         return Err(format!("{name} has no rows").into());
                     }
+                    let (mut raw, same) = ask(&client, &plan.click_by_click(), raw_rounds).await?;
+                    if (answered.rows, answered.totals) != (same.rows, same.totals) {
+                        return Err(format!("{name}: cells and clicks disagree").into());
+                    }
+                    let (p50, p95) = (percentile(&mut times, 50), percentile(&mut times, 95));
+                    let raw = percentile(&mut raw, 50);
+                    worst = worst.max(p95);
+                    eprintln!("{range} {name}: p50 {p50} ms, p95 {p95} ms, of single clicks {raw} ms");
+                    figures[range][group][name] =
+                        json!({"p50_ms": p50, "p95_ms": p95, "raw_ms": raw, "ratio": (raw / p50 * 10.0).round() / 10.0});
                 }
-                let p95 = percentile(&mut times, 95);
-                worst = worst.max(p95);
-                figures[range][name] = json!({"p50_ms": percentile(&mut times, 50), "p95_ms": p95});
+                figures[range][group]["worst_p95_ms"] = json!(worst);
             }
-            figures[range]["worst_p95_ms"] = json!(worst);
             let asked: Asked = serde_json::from_value(json!({"date_range": range}))?;
             let scope = Scope::build(&asked, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
             // A report that takes longer than a statement may is told as such.
@@ -180,6 +222,33 @@ fn measure(clicks: u64, rounds: usize, libchdb: &Path, folder: &Path) -> Result<
     Ok(())
 }
 
+/// Asks a plan so many times; the times in milliseconds and the answer.
+async fn ask(client: &Client, plan: &Plan, rounds: usize) -> Result<(Vec<f64>, Answered), Box<dyn Error>> {
+    let (mut times, mut answered) = (Vec::with_capacity(rounds), Answered::default());
+    for _ in 0..rounds {
+        let started = Instant::now();
+        answered = execute(client, plan, u64::MAX >> 1).await?;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok((times, answered))
+}
+
+/// Folds as many whole steps as there are; the rest is read click by click, as always.
+async fn fold(client: &Client, stored: Sequence) -> Result<usize, Box<dyn Error>> {
+    let mut steps = 0;
+    while (steps + 1) * STEP_LENGTH <= stored {
+        cells::fold(client, steps + 1, steps * STEP_LENGTH, (steps + 1) * STEP_LENGTH).await?;
+        steps += 1;
+    }
+    Ok(steps as usize)
+}
+
+async fn bytes_of(client: &Client, table: &str) -> Result<u64, Box<dyn Error>> {
+    let sql = "SELECT sum(data_compressed_bytes) FROM system.parts \
+               WHERE database = 'weir' AND table = {table:String} AND active";
+    Ok(client.query(sql).param("table", table).fetch_one().await?)
+}
+
 /// The last click came just now.
 fn now() -> Timestamp {
     Timestamp(START.0)
@@ -192,16 +261,19 @@ fn percentile(times: &mut [f64], percent: usize) -> f64 {
 
 /// Rows that ClickHouse makes of their numbers: 2,000 links, 200 campaigns, 50 countries, a visitor for every fifth
 /// click, the common ones more often than the others. The same in every run.
-async fn generate(client: &clickhouse::Client, clicks: u64) -> Result<(), Box<dyn Error>> {
+async fn generate(client: &Client, clicks: u64) -> Result<(), Box<dyn Error>> {
     let list = |texts: &[&str]| format!("['{}']", texts.join("', '"));
     let countries = list(&COUNTRIES);
     let year = 365 * DAY_MS;
     let month = 30 * DAY_MS;
     // A fifth of the clicks lie in the last 30 days; the same number n is always the same click.
+    let before = clicks / 5 * 4;
     let at = format!(
-        "toInt64({start} - if(n % 5 = 0, sipHash64(n, 1) % {month}, {month} + sipHash64(n, 1) % {rest}))",
+        "toInt64({start} - sipHash64(n, 1) % {DISORDER_MS} - if(n < {before}, \
+         {year} - intDiv(n * {rest}, {before}), {month} - intDiv((n - {before}) * {month}, {recent})))",
         start = START.0,
-        rest = year - month
+        rest = year - month,
+        recent = clicks - before,
     );
     let pick = |salt: u32, length: &str| {
         // The square of an even number in 0..1 comes to the low ones more often.

@@ -108,6 +108,22 @@ impl Buckets {
         format!("transform(roundDown({at}, {since}), {since}, {offsets}, toInt64(0))")
     }
 
+    /// Whether every span of `length` milliseconds that begins at a multiple of it lies in one bucket.
+    pub(super) fn are_made_of(&self, length: i64) -> bool {
+        let width = match self.width {
+            TimeBucket::Minute => MINUTE_MS,
+            TimeBucket::Hour => HOUR_MS,
+            TimeBucket::Day | TimeBucket::Week | TimeBucket::Month => DAY_MS,
+        };
+        let fits = |ms: &i64| ms.rem_euclid(length) == 0;
+        length <= width && self.offsets.iter().all(fits) && self.since[1..].iter().all(fits)
+    }
+
+    /// Whether a day of UTC may lie in one bucket, with whatever offset.
+    pub(super) fn may_hold_days(&self) -> bool {
+        matches!(self.width, TimeBucket::Week | TimeBucket::Month) || self.are_made_of(DAY_MS)
+    }
+
     /// The keys of all buckets from `first` to `last`, at most `most` of them.
     pub(super) fn between(&self, first: i64, last: i64, most: usize) -> Vec<i64> {
         let mut keys = Vec::new();

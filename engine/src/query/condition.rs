@@ -231,6 +231,18 @@ impl Condition {
         }
     }
 
+    /// The fields it speaks of; `None` where it speaks of properties.
+    pub(super) fn fields(&self) -> Option<Vec<Field>> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => {
+                let fields: Option<Vec<Vec<Field>>> = parts.iter().map(Self::fields).collect();
+                Some(fields?.concat())
+            }
+            Self::Not(part) => part.fields(),
+            leaf => leaf.field().map(|field| vec![field]),
+        }
+    }
+
     /// Whether any leaf satisfies `test`.
     pub(super) fn any_leaf(&self, test: &dyn Fn(&Self) -> bool) -> bool {
         match self {

@@ -8,6 +8,7 @@ use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, ComparedRows, Direction, LIMIT_MAX};
 
+use super::cells;
 use super::exchange::{Exchange, PAIRS_MAX, Pair, pairs_statement, too_many_pairs};
 use super::fold::{GROUPS_MAX, several_currencies, too_many_groups};
 use super::latency::LATENCY_ERROR;
@@ -278,9 +279,16 @@ async fn ask(
     mode: Mode,
     rows_read: &mut u64,
 ) -> Result<Vec<StateRow>, QueryError> {
-    let (bytes, read_rows) = fetch(client, &statement(plan, upto, mode)).await?;
-    *rows_read += read_rows;
-    Ok(read(plan, mode, &bytes)?)
+    let mut cover = cells::cover(client, plan, mode, upto).await?;
+    loop {
+        let (bytes, read_rows) = fetch(client, &statement(plan, upto, mode, cover.as_ref())).await?;
+        *rows_read += read_rows;
+        match (read(plan, mode, cover.is_some(), &bytes)?, &mut cover) {
+            (Some(rows), _) => return Ok(rows),
+            (None, Some(cover)) if !cover.complete => cover.complete = true,
+            (None, _) => return Err(BadAnswer(bytes.len()).into()),
+        }
+    }
 }
 
 /// A statement with its parameters and the bounds of its execution, ready to be asked in any format.

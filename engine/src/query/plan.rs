@@ -53,6 +53,8 @@ pub struct Plan {
     /// Amounts are added up without a currency being named: right while there is only one.
     pub(super) one_currency: bool,
     pub(super) zone: TimeZone,
+    /// Whatever is added up beforehand is left aside.
+    pub(super) clicks_only: bool,
     compare: Option<Range>,
     valid_until: Option<Timestamp>,
     pub(super) asked: Query,
@@ -193,6 +195,7 @@ impl Plan {
             one_currency,
             filters: Filters::of(condition.as_ref()),
             zone,
+            clicks_only: false,
             compare,
             valid_until: resolved.valid_until,
             asked: query.clone(),
@@ -209,6 +212,13 @@ impl Plan {
         let who = (self.workspace, self.partner, self.range, self.zone.iana_name());
         let more = (self.compare, self.filled_until, self.other);
         format!("{:?}", (who, rows, self.limit, self.offset, self.total, more))
+    }
+
+    /// The same, answered click by click: what it is without [cells](crate::warehouse::cells), for comparing.
+    #[must_use]
+    pub fn click_by_click(mut self) -> Self {
+        self.clicks_only = true;
+        self
     }
 
     /// The normal form: equal for queries that mean the same.

@@ -11,6 +11,7 @@
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Direction, Field};
 
+use super::cells::{self, Cover};
 use super::condition::{BROWSER, Condition, FieldKind, kind, of_effects_only};
 use super::fold::GROUPS_MAX;
 use super::plan::{OrderBy, Plan};
@@ -81,15 +82,26 @@ pub(super) fn can_order(plan: &Plan) -> bool {
         })
 }
 
-/// The plan's statement over everything up to `upto`.
-pub fn statement(plan: &Plan, upto: Sequence, mode: Mode) -> Statement {
+/// The plan's statement over everything up to `upto`, of single clicks or with what a cover has of them.
+pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&Cover>) -> Statement {
     let mut statement = Statement::default();
     let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
     let mut sources = Vec::new();
+    let mut cells = Vec::new();
     if plan.needs.clicks() {
-        sources.push(clicks(plan, dimensions, upto, Table::Clicks, &mut statement));
+        let read = |also: &str, statement: &mut Statement| {
+            clicks(plan, dimensions, upto, Table::Clicks, also, statement)
+        };
+        match cover {
+            None => sources.push(read("", &mut statement)),
+            Some(cover) => {
+                cells = cover.cells(plan, dimensions, &mut statement);
+                let pieces = cover.clicks(plan, upto);
+                sources.extend(pieces.iter().map(|piece| read(piece, &mut statement)));
+            }
+        }
         if !plan.needs.sums.is_empty() {
-            sources.push(clicks(plan, dimensions, upto, Table::Moved, &mut statement));
+            sources.push(clicks(plan, dimensions, upto, Table::Moved, "", &mut statement));
         }
     }
     if plan.needs.effects() {
@@ -98,13 +110,18 @@ pub fn statement(plan: &Plan, upto: Sequence, mode: Mode) -> Statement {
     if plan.needs.events() {
         sources.push(events(plan, dimensions, upto, &mut statement));
     }
+    let visited = cover.is_some() && plan.needs.visitors;
+    if visited {
+        sources.iter_mut().for_each(|source| *source = cells::beside(source));
+    }
+    sources.extend(cells);
     let keys: Vec<String> = (0..dimensions.len()).map(|index| format!("k{index}")).collect();
-    let columns: Vec<String> = keys.iter().cloned().chain(outer(&plan.needs, mode)).collect();
+    let columns: Vec<String> = keys.iter().cloned().chain(outer(&plan.needs, mode, visited)).collect();
     let mut sql = format!("SELECT {}\nFROM (\n{}\n)", columns.join(", "), sources.join("\nUNION ALL\n"));
     if !keys.is_empty() {
         sql.push_str(&format!("\nGROUP BY {}", keys.join(", ")));
         if mode == Mode::Values {
-            sql.push_str(&format!("\nHAVING {}", exists(&plan.needs)));
+            sql.push_str(&format!("\nHAVING {}", exists(&plan.needs, visited)));
         }
         if mode == Mode::Values && can_order(plan) {
             sql.push_str(&format!("\nORDER BY {}", order(plan).join(", ")));
@@ -117,16 +134,18 @@ pub fn statement(plan: &Plan, upto: Sequence, mode: Mode) -> Statement {
     statement
 }
 
-fn sum_name(sum: Sum) -> String {
+pub(super) fn sum_name(sum: Sum) -> String {
     format!("s{}", sum as usize)
 }
 
 /// The outer columns after the keys. A group comes from at most one row of each source, so arrays are joined,
 /// not summed.
-fn outer(needs: &Needs, mode: Mode) -> Vec<String> {
+fn outer(needs: &Needs, mode: Mode, of_cells: bool) -> Vec<String> {
     let mut columns: Vec<String> =
         needs.sums.iter().map(|sum| format!("sum({0}) AS {0}", sum_name(*sum))).collect();
-    if needs.visitors {
+    if of_cells {
+        columns.extend(cells::outer());
+    } else if needs.visitors {
         // Registers packed as register * 64 + value, sorted: the last of a register is its largest.
         let sorted = "arraySort(groupArrayArray(r))";
         let largest = format!(
@@ -159,10 +178,12 @@ fn outer(needs: &Needs, mode: Mode) -> Vec<String> {
     columns
 }
 
-fn exists(needs: &Needs) -> String {
+fn exists(needs: &Needs, of_cells: bool) -> String {
     let sums = needs.sums.iter().filter(|sum| **sum != Sum::Unconverted);
     let mut terms: Vec<String> = sums.map(|sum| format!("{} != 0", sum_name(*sum))).collect();
-    if needs.visitors {
+    if of_cells {
+        terms.push(cells::VISITED.to_owned());
+    } else if needs.visitors {
         terms.push("visitors_count != 0".to_owned());
     }
     if needs.latency {
@@ -230,17 +251,21 @@ fn hit_terms(plan: &Plan, upto: Sequence, table: Table, statement: &mut Statemen
     terms
 }
 
-/// Hits: as they were recorded, or as late verdicts moved them. The latter tell nobody's visit from
+/// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter tell nobody's visit from
 /// another's, so sets of visitors and latencies stay as they were.
 fn clicks(
     plan: &Plan,
     dimensions: &[Dimension],
     upto: Sequence,
     table: Table,
+    also: &str,
     statement: &mut Statement,
 ) -> String {
     let counted = counted(plan);
     let mut terms = hit_terms(plan, upto, table, statement);
+    if !also.is_empty() {
+        terms.push(also.to_owned());
+    }
     let moved = table == Table::Moved;
     let needs = &plan.needs;
     let mut verdicts = Vec::new();

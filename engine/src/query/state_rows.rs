@@ -76,16 +76,23 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// All rows of an answer.
-pub(super) fn read(plan: &Plan, mode: Mode, bytes: &[u8]) -> Result<Vec<StateRow>, BadAnswer> {
+/// All rows of an answer, `of_cells` in part or of single clicks. `None` where a row's visitors are left undecided: the
+/// statement is to read every set.
+pub(super) fn read(
+    plan: &Plan,
+    mode: Mode,
+    of_cells: bool,
+    bytes: &[u8],
+) -> Result<Option<Vec<StateRow>>, BadAnswer> {
     let mut bytes = Bytes { all: bytes, at: 0 };
     let mut rows = Vec::new();
     while bytes.at < bytes.all.len() {
         let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
         let keys = dimensions.iter().map(|dimension| key(dimension, &mut bytes)).collect::<Result<_, _>>()?;
-        rows.push((keys, states(plan, mode, &mut bytes)?));
+        let Some(states) = states(plan, mode, of_cells, &mut bytes)? else { return Ok(None) };
+        rows.push((keys, states));
     }
-    Ok(rows)
+    Ok(Some(rows))
 }
 
 fn key(dimension: &Dimension, bytes: &mut Bytes<'_>) -> Result<Key, BadAnswer> {
@@ -100,12 +107,28 @@ fn key(dimension: &Dimension, bytes: &mut Bytes<'_>) -> Result<Key, BadAnswer> {
     }
 }
 
-fn states(plan: &Plan, mode: Mode, bytes: &mut Bytes<'_>) -> Result<States, BadAnswer> {
+fn states(
+    plan: &Plan,
+    mode: Mode,
+    of_cells: bool,
+    bytes: &mut Bytes<'_>,
+) -> Result<Option<States>, BadAnswer> {
     let mut states = States::default();
     for sum in &plan.needs.sums {
         states.add(*sum, i128::from_le_bytes(bytes.array()?));
     }
-    if plan.needs.visitors {
+    if plan.needs.visitors && of_cells {
+        let many = bytes.array::<1>()? != [0];
+        let set = bytes.list(Bytes::u64)?;
+        let largest = bytes.u32()?;
+        let packed = bytes.list(Bytes::u32)?;
+        let length = bytes.length()?;
+        let dense = bytes.take(length)?;
+        match Visitors::from_cells(many, set, &packed, dense, largest) {
+            Some(visitors) => states.visitors = visitors,
+            None => return Ok(None),
+        }
+    } else if plan.needs.visitors {
         states.visitors = if mode == Mode::States {
             let set = bytes.list(Bytes::u64)?;
             let registers = bytes.list(Bytes::u32)?;
@@ -130,7 +153,7 @@ fn states(plan: &Plan, mode: Mode, bytes: &mut Bytes<'_>) -> Result<States, BadA
             states.meet(currency.parse::<Currency>().map_err(|_| BadAnswer(bytes.at))?);
         }
     }
-    Ok(states)
+    Ok(Some(states))
 }
 
 const _: () = assert!(HISTOGRAM_LEN == size_of::<Histogram>() / 4);

@@ -64,7 +64,7 @@ fn register(visitor: u64) -> (usize, u8) {
 
 /// `register * 64 + value` of a visitor's column, in SQL. `x ^ (x - 1)` has as many ones as `x` has
 /// trailing zeros, and one more.
-pub(super) fn register_sql(column: &str) -> String {
+pub(crate) fn register_sql(column: &str) -> String {
     let hash = format!("intHash64({column})");
     let guarded = format!("bitOr({hash}, toUInt64({}))", 1_u64 << TAIL_BITS);
     format!(
@@ -103,6 +103,27 @@ impl Visitors {
             raise(&mut registers, unpack(one));
         }
         Self::Sketch(registers)
+    }
+
+    /// From a state row that is partly of cells. `many`: the set was larger than it may be. `largest`: the number of the
+    /// largest cell whose own set was not read. `None` where that leaves open whether the row is exact.
+    pub(super) fn from_cells(
+        many: bool,
+        set: Vec<u64>,
+        packed: &[u32],
+        dense: &[u8],
+        largest: u32,
+    ) -> Option<Self> {
+        if !many && largest == 0 {
+            return Some(Self::Exact(set.into_iter().collect()));
+        }
+        let mut registers = Box::new([0_u8; REGISTERS]);
+        packed.iter().for_each(|one| raise(&mut registers, unpack(*one)));
+        dense.iter().take(REGISTERS).enumerate().for_each(|one| raise(&mut registers, (one.0, *one.1)));
+        // A register is raised by a visitor of its own at least.
+        let met = registers.iter().filter(|value| **value > 0).count();
+        let exceeds = many || largest as usize > VISITORS_EXACT_MAX || met > VISITORS_EXACT_MAX;
+        exceeds.then_some(Self::Sketch(registers))
     }
 
     /// The union.

@@ -7,6 +7,7 @@ use weir_schemas::ids::Sequence;
 use weir_schemas::time::Timestamp;
 
 use super::batch::{Buried, Writer, insert_again};
+use super::cells;
 
 /// Most rows that are listed or tried again at a time.
 pub const DEAD_LETTERS_MAX: usize = 1_000;
@@ -123,6 +124,10 @@ pub(super) async fn retry(
         .iter()
         .map(|row| Buried { source: row.source.clone(), seq: row.seq, payload: bytes_of(&row.payload) })
         .collect();
+    if let Some(first) = buried.iter().filter(|row| row.source == "clicks").map(|row| row.seq).min() {
+        // The steps that were folded without these clicks.
+        cells::forget_beyond(client, first - 1).await?;
+    }
     let results = insert_again(client, writer, &buried).await?;
     let (mut tried, mut traffic) = (TriedAgain::default(), 0);
     let mut stored = Vec::new();

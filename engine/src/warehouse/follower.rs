@@ -73,6 +73,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn run(mut self) {
         self.settle_the_past();
+        self.shared.settled.store(true, Ordering::Release);
         let mut batch = Batch::default();
         let mut range = Range { after: self.progress.now.stored, upto: self.progress.now.stored };
         let mut since: Option<Instant> = None;

@@ -6,6 +6,7 @@ use std::path::Path;
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
 
+use super::cells;
 use super::progress::ProgressFile;
 use crate::journal::{self, JournalError};
 
@@ -35,6 +36,8 @@ pub async fn rebuild(
     // First the progress: if this dies half-way, the follower asks before it inserts and nothing is there twice.
     let mut file = ProgressFile::open(progress)?;
     file.set_back()?;
+    // What is added up of clicks that are stored again is added up again.
+    cells::forget_beyond(client, oldest.map_or(Sequence::MAX, |oldest| oldest - 1)).await?;
     let delete = |table: &str, more: &str| {
         let sql = format!("ALTER TABLE {table} DELETE WHERE node = {node}{more} SETTINGS mutations_sync = 2");
         client.query_raw(&sql).execute()

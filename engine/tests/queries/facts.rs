@@ -25,9 +25,9 @@ pub(crate) enum Entry {
 pub(crate) const WORKSPACE: WorkspaceId = WorkspaceId(1);
 
 /// Texts that a careless statement would stumble over are among them.
-const TEXTS: &[&str] =
+pub(crate) const TEXTS: &[&str] =
     &["", "DE", "de", "AT", "it's", "a\\b", "tab\tnew\nline", "Größe", "{p0:String} ? '; --", "x"];
-const ZONES: &[&str] =
+pub(crate) const ZONES: &[&str] =
     &["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo"];
 const EVENTS: &[&str] = &["lead", "sale", "refund"];
 const BROWSER_EVENTS: &[&str] = &["sale", "signup"];

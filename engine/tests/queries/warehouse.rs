@@ -29,10 +29,10 @@ use crate::facts::{Entry, entries, query};
 use crate::folding::{NOW, Subscriber, add};
 use crate::server::Server;
 
-const NODE: u16 = 1;
+pub(crate) const NODE: u16 = 1;
 
 /// Moves entries to a workspace of their own and numbers them.
-fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
+pub(crate) fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
     for (index, entry) in entries.iter_mut().enumerate() {
         match entry {
             Entry::Click(click) => click.workspace = workspace,
@@ -43,7 +43,7 @@ fn of_workspace(mut entries: Vec<Entry>, workspace: WorkspaceId) -> Vec<Entry> {
     entries
 }
 
-async fn store(client: &Client, entries: &[Entry]) {
+pub(crate) async fn store(client: &Client, entries: &[Entry]) {
     let mut clicks = ClickBlock::default();
     let mut effects = client.insert::<EffectRow<'_>>("effects").await.unwrap();
     let mut events = client.insert::<EventRow<'_>>("events").await.unwrap();
@@ -65,7 +65,7 @@ fn folded(plan: &Arc<Plan>, entries: &[Entry]) -> RowStates {
     states
 }
 
-async fn same(
+pub(crate) async fn same(
     client: &Client,
     query: &Query,
     plan: &Arc<Plan>,

@@ -1,0 +1,109 @@
+//! The thread `weir-cells`: folds what is stored into cells ([`super::cells`]), a step at a time, in order. It begins when
+//! the follower has seen to it that what was stored before is there, and never holds the follower back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clickhouse::Client;
+use weir_schemas::ids::Sequence;
+
+use super::cells::{self, STEP_LENGTH};
+use super::{Connection, Shared};
+
+/// How long the thread sleeps before it looks around.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+/// How long it waits after a failure.
+const BACK_OFF: Duration = Duration::from_secs(5);
+/// What it leaves to others between two steps when there is much to fold.
+const BREATH: Duration = Duration::from_millis(250);
+
+pub(super) struct Folding {
+    pub shared: Arc<Shared>,
+    pub connection: Connection,
+}
+
+impl Folding {
+    pub(super) fn run(self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "clicks are not added up beforehand: there is no runtime");
+                return;
+            }
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                () = self.fold_for_ever() => {}
+                () = self.told_to_stop() => {}
+            }
+        });
+    }
+
+    async fn told_to_stop(&self) {
+        while !self.shared.stop.load(Ordering::Acquire) {
+            tokio::time::sleep(LOOK_AROUND).await;
+        }
+    }
+
+    async fn fold_for_ever(&self) {
+        while !self.shared.settled.load(Ordering::Acquire) {
+            tokio::time::sleep(LOOK_AROUND).await;
+        }
+        let mut settled = false;
+        loop {
+            let stored = self.shared.stored.get();
+            let folded = match self.connection.client() {
+                Ok(client) => {
+                    self.step(&client, stored, &mut settled).await.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match folded {
+                Ok(folded) => {
+                    let behind = stored.saturating_sub(folded);
+                    metrics::gauge!("weir_cells_behind_sequences").set(behind as f64);
+                    let wait = if behind >= STEP_LENGTH { BREATH } else { LOOK_AROUND * 5 };
+                    tokio::time::sleep(wait).await;
+                }
+                Err(error) => {
+                    metrics::counter!("weir_cells_failures_total").increment(1);
+                    tracing::debug!(
+                        error,
+                        "clicks were not added up; they are read one by one until they are"
+                    );
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    /// Folds one step if there is one to fold; gives up to where it is folded.
+    async fn step(
+        &self,
+        client: &Client,
+        stored: Sequence,
+        settled: &mut bool,
+    ) -> Result<Sequence, clickhouse::error::Error> {
+        // Clicks that come late, of an early sequence, must not come into a step that is being folded.
+        let _turn = self.shared.trying_again.lock().await;
+        if !*settled {
+            cells::settle(client, stored).await?;
+            *settled = true;
+        }
+        let folded = cells::end(&cells::steps(client, stored).await?);
+        if stored - folded < STEP_LENGTH {
+            return Ok(folded);
+        }
+        let started = std::time::Instant::now();
+        let done = cells::fold(client, name(), folded, folded + STEP_LENGTH).await?;
+        metrics::counter!("weir_cells_steps_total").increment(1);
+        metrics::histogram!("weir_cells_step_seconds").record(started.elapsed().as_secs_f64());
+        Ok(done.upto)
+    }
+}
+
+/// A try's name: the moment at which it began. No two begin in the same microsecond, as each asks ClickHouse first.
+fn name() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64)
+}

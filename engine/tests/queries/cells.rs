@@ -1,0 +1,247 @@
+//! Clicks added up beforehand: whatever was folded when, and whatever a crash left half done, an answer is the one that
+//! memory gives, cell by cell, and the one that single clicks give.
+
+use std::sync::Arc;
+
+use clickhouse::Client;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use proptest::test_runner::{TestCaseError, TestRunner};
+use serde_json::{Value, json};
+use weir_engine::query::VISITORS_EXACT_MAX;
+use weir_engine::query::execute::{execute, snapshot};
+use weir_engine::query::fold::RowStates;
+use weir_engine::query::plan::Plan;
+use weir_engine::warehouse::cells;
+use weir_schemas::click::{Click, Dims, Verdict};
+use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::query::Query;
+use weir_schemas::time::{DAY_MS, Timestamp};
+
+use crate::facts::{Entry, TEXTS, TIMES, ZONES, entries};
+use crate::folding::NOW;
+use crate::server::Server;
+use crate::warehouse::{NODE, of_workspace, same, store};
+
+/// Questions that cells can answer, for the most part: one field, any time, any zone.
+fn query() -> impl Strategy<Value = Query> {
+    let metrics =
+        subsequence(&["clicks", "visitors", "orphan_clicks", "bot_clicks", "hits", "conversions"][..], 1..5);
+    let field = select(&["", "", "country", "city", "device", "link", "partner", "utm_source"][..]);
+    let time = select(&["", "time:hour", "time:day", "time:day", "time:week", "time:month"][..]);
+    let range = prop_oneof![
+        2 => Just(json!("all")),
+        3 => (select(TIMES), -30..12_i64, 12..90_i64, select(&[0_i64, 0, 1_234_567][..])).prop_map(
+            |(from, a, b, ms)| {
+                let print = |hour: i64| Timestamp(from + hour * 3_600_000 + ms).to_string();
+                json!([print(a), print(b)])
+            }
+        ),
+    ];
+    let filter = prop::option::weighted(0.3, (any::<bool>(), subsequence(TEXTS, 1..4)));
+    (metrics, field, time, range, filter, select(ZONES), any::<[bool; 2]>()).prop_map(
+        |(metrics, field, time, range, filter, timezone, [grouped, total])| {
+            let mut dimensions: Vec<&str> = Vec::new();
+            if !field.is_empty() && grouped {
+                dimensions.push(field);
+            }
+            if !time.is_empty() {
+                dimensions.push(time);
+            }
+            let mut query = json!({"metrics": metrics, "date_range": range, "timezone": timezone,
+                "dimensions": dimensions, "include": {"total": total}});
+            match (filter, field) {
+                (None, _) | (_, "") => {}
+                (Some((is, _)), "link") => {
+                    query["filters"] =
+                        json!([if is { "is" } else { "is_not" }, field, ["lnk_0000000000007"]]);
+                }
+                (Some(_), "partner") => {}
+                (Some((is, texts)), field) => {
+                    query["filters"] = json!([if is { "is" } else { "contains" }, field, texts]);
+                }
+            }
+            serde_json::from_value(query).unwrap()
+        },
+    )
+}
+
+/// What happens to the cells beside the clicks that come.
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    /// A step of so many sequences is folded.
+    Fold(u64),
+    /// A step is folded, and the crash comes before it counts.
+    Crash(u64),
+    /// A restart finds cells lost.
+    Loss,
+    /// Clicks of early sequences come again: what was folded from there on is forgotten.
+    Forget(u64),
+    Restart,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let length = 1..40_u64;
+    prop::collection::vec(
+        prop_oneof![
+            6 => length.clone().prop_map(Deed::Fold),
+            2 => length.clone().prop_map(Deed::Crash),
+            1 => Just(Deed::Loss),
+            1 => length.prop_map(Deed::Forget),
+            1 => Just(Deed::Restart),
+        ],
+        1..5,
+    )
+}
+
+async fn act(client: &Client, deed: Deed, name: u64, stored: u64) {
+    let folded = cells::end(&cells::steps(client, stored).await.unwrap());
+    match deed {
+        Deed::Fold(length) if folded < stored => {
+            cells::fold(client, name, folded, (folded + length).min(stored)).await.unwrap();
+        }
+        Deed::Crash(length) if folded < stored => {
+            cells::fold(client, name, folded, (folded + length).min(stored)).await.unwrap();
+            cells::forget_beyond(client, folded).await.unwrap();
+        }
+        Deed::Loss => {
+            let sql = "ALTER TABLE click_cells DELETE WHERE step = (SELECT max(step) FROM click_steps) \
+                       AND dimension = 'city' SETTINGS mutations_sync = 2";
+            client.query_raw(sql).execute().await.unwrap();
+            cells::settle(client, stored).await.unwrap();
+        }
+        Deed::Forget(upto) => cells::forget_beyond(client, upto).await.unwrap(),
+        Deed::Restart => {
+            assert_eq!(cells::settle(client, stored).await.unwrap(), folded);
+        }
+        Deed::Fold(_) | Deed::Crash(_) => {}
+    }
+}
+
+#[test]
+fn cells_answer_as_memory_and_as_single_clicks_do() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start();
+    let client = runtime.block_on(server.migrated());
+    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+    let facts = (entries(), prop::collection::vec(query(), 6), deeds(), 0..60_usize);
+    let (cases, folded) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u64));
+    let result = TestRunner::new(config).run(&facts, |(entries, queries, deeds, cut)| {
+        let case = cases.replace(cases.get() + 1);
+        let workspace = WorkspaceId(2_000_000 + case);
+        let entries = of_workspace(entries, workspace);
+        let cut = cut.min(entries.len());
+        runtime.block_on(async {
+            store(&client, &entries).await;
+            // Every case's sequences begin at 1.
+            cells::forget_beyond(&client, 0).await.unwrap();
+            for (number, deed) in deeds.into_iter().enumerate() {
+                act(&client, deed, u64::from(case) * 100 + number as u64 + 1, entries.len() as u64).await;
+            }
+            folded.set(folded.get() + cells::end(&cells::steps(&client, u64::MAX).await.unwrap()));
+            for query in queries {
+                let Ok(plan) = Plan::build(&query, workspace, NOW, None) else { continue };
+                let compared = same(&client, &query, &Arc::new(plan), &entries, cut).await;
+                compared.map_err(|error| TestCaseError::fail(format!("{error}\n{query:?}")))?;
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    assert!(folded.get() > 100, "hardly anything was folded: {}", folded.get());
+}
+
+/// 2026-10-26T00:00Z.
+const DAY: i64 = 1_792_972_800_000;
+
+fn click(number: u64, at: i64, visitor: u64, country: &'static str) -> Entry {
+    Entry::Click(Box::new(Click {
+        id: ClickId::new(at, NODE, 0, number),
+        at: Timestamp(at),
+        verdict: Verdict::Counted,
+        bot: false,
+        flags: 0,
+        status: 302,
+        latency_us: 1,
+        workspace: WorkspaceId(1),
+        link: LinkId(7),
+        program: ProgramId::NONE,
+        partner: PartnerId::NONE,
+        visitor,
+        network: 0,
+        asn: 0,
+        dims: Dims { country: country.into(), ..Dims::default() },
+        slug: "a".into(),
+        evidence: "".into(),
+    }))
+}
+
+/// Three days of countries: in each so many visitors a day, the same every day or others.
+const COUNTRIES: &[(&str, u64, bool)] = &[
+    ("AA", 12_000, true), // more in one cell than a set holds
+    ("BB", 3_000, true),  // 9,000: exact, though no cell's few are read
+    ("CC", 6_000, true),  // 18,000: more than a set holds, as the registers tell
+    ("DD", 4_000, true),  // 12,000: more, which the registers leave open
+    ("EE", 2_500, false), // 2,500, three times
+    ("FF", 500, true),    // 1,500
+];
+
+#[tokio::test]
+async fn visitors_are_as_exact_as_without_cells() {
+    let server = Server::start();
+    let client = server.migrated().await;
+    let mut all = Vec::new();
+    for day in 0..3_u64 {
+        for (index, (country, visitors, others)) in COUNTRIES.iter().enumerate() {
+            for n in 0..*visitors {
+                let visitor = (index as u64) << 40 | if *others { day << 32 } else { 0 } | n;
+                // Over the whole day, so that hours have few, several and many.
+                let at = DAY + day as i64 * DAY_MS + (n * 86_399_000 / visitors) as i64;
+                all.push(click(all.len() as u64, at, visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15), country));
+            }
+        }
+    }
+    store(&client, &all).await;
+    let stored = all.len() as u64;
+    // Steps end within days, and some clicks are in none.
+    for (step, (after, upto)) in
+        [(0, 40_000), (40_000, 61_000), (61_000, stored - 2_000)].into_iter().enumerate()
+    {
+        cells::fold(&client, step as u64 + 1, after, upto).await.unwrap();
+    }
+    let plan = |query: Value| {
+        let query: Query = serde_json::from_value(query).unwrap();
+        let plan = Arc::new(Plan::build(&query, WorkspaceId(1), NOW, None).unwrap());
+        (query, plan)
+    };
+    for dimensions in [json!(["country"]), json!(["time:day"]), json!(["time:hour"]), json!([])] {
+        for zone in ["UTC", "Europe/Berlin", "Asia/Kolkata"] {
+            let ask = json!({"metrics": ["visitors", "clicks"], "date_range": "all", "dimensions": dimensions,
+                "timezone": zone, "include": {"total": true}});
+            let (query, plan) = plan(ask);
+            same(&client, &query, &plan, &all, all.len() - 1_000).await.unwrap();
+        }
+    }
+    let (_, by_country) =
+        plan(json!({"metrics": ["visitors"], "date_range": "all", "dimensions": ["country"],
+        "order_by": [["country", "asc"]]}));
+    let answered = execute(&client, &by_country, stored).await.unwrap();
+    let count = |row: usize| answered.rows[row][1].as_u64().unwrap();
+    assert_eq!([count(1), count(4), count(5)], [9_000, 2_500, 1_500], "exact");
+    for (row, truth) in [(0, 36_000.0), (2, 18_000.0), (3, 12_000.0)] {
+        let found = count(row) as f64;
+        assert!(found as usize > VISITORS_EXACT_MAX && (found / truth - 1.0).abs() < 0.04, "{row}: {found}");
+    }
+    // Most of it was not read click by click: a day of cells is one row.
+    let (_, total) = plan(json!({"metrics": ["clicks"], "date_range": "all"}));
+    let read = execute(&client, &total, stored).await.unwrap();
+    let single = execute(&client, &total.as_ref().clone().click_by_click(), stored).await.unwrap();
+    assert_eq!(read.rows, single.rows);
+    assert!(read.rows_read * 3 < single.rows_read, "{} of {}", read.rows_read, single.rows_read);
+    // A subscription goes on from cells as from clicks.
+    let mut states = RowStates::new(Arc::clone(&by_country));
+    states.load(snapshot(&client, &by_country, stored).await.unwrap());
+    assert_eq!(states.rows(), answered.rows);
+}
