@@ -12,7 +12,9 @@ use super::cells::{self, STEP_LENGTH};
 use super::{Connection, Shared};
 
 /// How long the thread sleeps before it looks around.
-const LOOK_AROUND: Duration = Duration::from_millis(200);
+const LOOK_AROUND: Duration = Duration::from_millis(50);
+/// How often it asks whether there is a step to fold.
+const LOOK_FOR_STEPS: Duration = Duration::from_secs(1);
 /// How long it waits after a failure.
 const BACK_OFF: Duration = Duration::from_secs(5);
 /// What it leaves to others between two steps when there is much to fold.
@@ -63,7 +65,7 @@ impl Folding {
                 Ok(folded) => {
                     let behind = stored.saturating_sub(folded);
                     metrics::gauge!("weir_cells_behind_sequences").set(behind as f64);
-                    let wait = if behind >= STEP_LENGTH { BREATH } else { LOOK_AROUND * 5 };
+                    let wait = if behind >= STEP_LENGTH { BREATH } else { LOOK_FOR_STEPS };
                     tokio::time::sleep(wait).await;
                 }
                 Err(error) => {
