@@ -7,9 +7,10 @@
 //!   ≤ folded  |clicks| fine |    days     | fine |clicks|  what no whole cell holds is read click by click
 //! ```
 //!
-//! Fine cells (quarters of an hour; hours where visitors are asked for) also stand for the days that a time zone cuts in
-//! two. Days in which a late verdict took a click away are read click by click where visitors are asked for. So each
-//! click is in exactly one source, and states of all sources merge: the answer is the one that clicks alone would give.
+//! Fine cells (quarters of an hour; hours where visitors are asked for) also stand for the days that a time
+//! zone cuts in two. Days in which a late verdict took a click away are read click by click where visitors
+//! are asked for. So each click is in exactly one source, and states of all sources merge: the answer is the
+//! one that clicks alone would give.
 
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;

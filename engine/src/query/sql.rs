@@ -251,8 +251,8 @@ fn hit_terms(plan: &Plan, upto: Sequence, table: Table, statement: &mut Statemen
     terms
 }
 
-/// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter tell nobody's visit from
-/// another's, so sets of visitors and latencies stay as they were.
+/// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter tell
+/// nobody's visit from another's, so sets of visitors and latencies stay as they were.
 fn clicks(
     plan: &Plan,
     dimensions: &[Dimension],

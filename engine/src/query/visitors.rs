@@ -105,8 +105,9 @@ impl Visitors {
         Self::Sketch(registers)
     }
 
-    /// From a state row that is partly of cells. `many`: the set was larger than it may be. `largest`: the number of the
-    /// largest cell whose own set was not read. `None` where that leaves open whether the row is exact.
+    /// From a state row that is partly of cells. `many`: the set was larger than it may be. `largest`: the
+    /// number of the largest cell whose own set was not read. `None` where that leaves open whether the row
+    /// is exact.
     pub(super) fn from_cells(
         many: bool,
         set: Vec<u64>,

@@ -1,5 +1,6 @@
-//! The thread `weir-cells`: folds what is stored into cells ([`super::cells`]), a step at a time, in order. It begins when
-//! the follower has seen to it that what was stored before is there, and never holds the follower back.
+//! The thread `weir-cells`: folds what is stored into cells ([`super::cells`]), a step at a time, in order.
+//! It begins when the follower has seen to it that what was stored before is there, and never holds the
+//! follower back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
