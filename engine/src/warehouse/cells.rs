@@ -241,8 +241,8 @@ fn listed_statement(step: u64, after: Sequence, upto: Sequence) -> String {
         "INSERT INTO click_cells (step, workspace, dimension, grain, at, text, number, clicks, orphans, bots, hits) \
          SELECT {step}, workspace, [{names}][indexOf([{place}], 0)], '{grain}', cell_at, concat({texts}), {numbers}, \
          countIf(verdict = 'counted'), countIf(verdict = 'orphan'), countIf(verdict = 'bot'), count() \
-         FROM (SELECT workspace, {at} AS cell_at, verdict, {columns} FROM clicks WHERE seq > {after} AND seq <= {upto}) \
-         GROUP BY GROUPING SETS ({sets})",
+         FROM (SELECT workspace, {at} AS cell_at, verdict, {columns} FROM clicks \
+         WHERE seq > {after} AND seq <= {upto}) GROUP BY GROUPING SETS ({sets})",
         grain = Grain::Day.as_str(),
         at = Grain::Day.of_at(),
     )

@@ -123,8 +123,8 @@ fn cells_answer_as_memory_and_as_single_clicks_do() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = Server::start();
     let client = runtime.block_on(server.migrated());
-    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
-    let facts = (entries(), prop::collection::vec(query(), 6), deeds(), 0..60_usize);
+    let config = ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() };
+    let facts = (entries(), prop::collection::vec(query(), 4), deeds(), 0..60_usize);
     let (cases, folded) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u64));
     let result = TestRunner::new(config).run(&facts, |(entries, queries, deeds, cut)| {
         let case = cases.replace(cases.get() + 1);
@@ -150,7 +150,7 @@ fn cells_answer_as_memory_and_as_single_clicks_do() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    assert!(folded.get() > 100, "hardly anything was folded: {}", folded.get());
+    assert!(folded.get() > 50, "hardly anything was folded: {}", folded.get());
 }
 
 /// 2026-10-26T00:00Z.
@@ -216,13 +216,18 @@ async fn visitors_are_as_exact_as_without_cells() {
         let plan = Arc::new(Plan::build(&query, WorkspaceId(1), NOW, None).unwrap());
         (query, plan)
     };
-    for dimensions in [json!(["country"]), json!(["time:day"]), json!(["time:hour"]), json!([])] {
-        for zone in ["UTC", "Europe/Berlin", "Asia/Kolkata"] {
-            let ask = json!({"metrics": ["visitors", "clicks"], "date_range": "all", "dimensions": dimensions,
-                "timezone": zone, "include": {"total": true}});
-            let (query, plan) = plan(ask);
-            same(&client, &query, &plan, &all, all.len() - 1_000).await.unwrap();
-        }
+    let asked = [
+        (json!(["country"]), "UTC"),
+        (json!(["time:day"]), "UTC"),
+        (json!(["time:day"]), "Europe/Berlin"),
+        (json!(["time:hour"]), "Asia/Kolkata"),
+        (json!([]), "America/New_York"),
+    ];
+    for (dimensions, zone) in asked {
+        let ask = json!({"metrics": ["visitors", "clicks"], "date_range": "all", "dimensions": dimensions,
+            "timezone": zone, "include": {"total": true}});
+        let (query, plan) = plan(ask);
+        same(&client, &query, &plan, &all, all.len() - 1_000).await.unwrap();
     }
     let (_, by_country) =
         plan(json!({"metrics": ["visitors"], "date_range": "all", "dimensions": ["country"],
