@@ -121,7 +121,7 @@ impl Engine {
             }
             tracing::info!(applied = books.applied().get(), durable, "the books catch up with the journal");
         }
-        let caps = CapsConfig { file: data.join("caps.json"), journal: journal_folder(data.path()) };
+        let caps = CapsConfig { file: data.join("caps.json"), journal: recorder.traffic() };
         let caps = Caps::start(&caps, recorder.clone(), books.links())?;
         Ok(Self { data, keyring, recorder, lanes, recent, books, caps, geo, salt, redirects })
     }

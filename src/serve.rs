@@ -25,7 +25,7 @@ use weir_schemas::ids::{KeyId, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
 use crate::config::Config;
-use crate::engine::{Engine, Failure, journal_folder, warehouse_progress};
+use crate::engine::{Engine, Failure, warehouse_progress};
 use crate::first_start::{MadeKey, first_start};
 
 mod admin;
@@ -300,7 +300,7 @@ fn sources(engine: &Engine) -> Sources {
     let books = engine.books.clone();
     let reached = books.clone();
     Sources {
-        journal: journal_folder(engine.data.path()),
+        journal: engine.recorder.traffic(),
         durable: engine.recorder.durable().clone(),
         applied: engine.books.applied().clone(),
         effects: Box::new(move |after, upto, limit| {

@@ -101,7 +101,7 @@ fn redirect(c: &mut Criterion) {
         proxies: TrustedProxies::default(),
     };
     let links = links();
-    let caps = CapsConfig { file: folder.path().join("caps.json"), journal: folder.path().join("journal") };
+    let caps = CapsConfig { file: folder.path().join("caps.json"), journal: recorder.traffic() };
     let config = RedirectConfig {
         caps: Caps::start(&caps, recorder.clone(), &links).expect("an empty journal is read"),
         locks: Locks::default(),

@@ -33,7 +33,7 @@ use weir_schemas::hit::{FLAG_DAY, FLAG_PLACE};
 use weir_schemas::ids::LinkId;
 use weir_schemas::time::Timestamp;
 
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Traffic};
 use crate::links::{Cap, LinkTable, Quarter, TrackedLink, quarter};
 use crate::recorder::Recorder;
 use crate::watermark::Watermark;
@@ -145,8 +145,8 @@ impl Quarters {
 pub struct CapsConfig {
     /// `caps.json`.
     pub file: PathBuf,
-    /// The journal's folder.
-    pub journal: PathBuf,
+    /// The journal's traffic.
+    pub journal: Traffic,
 }
 
 /// Why the caps cannot be known.

@@ -13,6 +13,7 @@
 //! crc32c of these u32 frame    = length u32 · crc u32 · body            length: of the body; crc: CRC32C of
 //! length and body body     = sequence u64 · kind u8 · lane u16 · counter u64 · payload
 //! ```
+//! The newest traffic segment may end in zeros, up to the next multiple of 4096 bytes: they are no entry (`output.rs` says why).
 //! `kind` 0 is a checkpoint: the first frame of every traffic segment, holding `lane u16 · counter u64` of
 //! the last hit that was journaled from each lane. It has the sequence before the segment's first and is not
 //! an entry.
@@ -28,24 +29,27 @@
 //! 7. Readers see nothing beyond the durable watermark.
 
 mod frame;
+mod output;
 mod reader;
 mod recovery;
 mod retention;
 mod segment;
+mod tail;
 mod writer;
 
 pub use frame::{ENTRY_BYTES_MAX, FRAME_BYTES};
-pub use reader::JournalReader;
+pub use reader::{JournalReader, Traffic};
 pub use recovery::{Quarantined, RecoveryReport};
 pub use retention::{delete_expired, oldest_traffic};
 pub use segment::Family;
+pub use tail::Tail;
 pub use writer::{Journal, JournalConfig};
 
 use weir_schemas::ids::Sequence;
 
-/// One entry as a reader gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+/// One entry as a reader gives it: with bytes of its own, or (`Entry<&[u8]>`) in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<P = Vec<u8>> {
     /// Its place in the order.
     pub seq: Sequence,
     /// Which family it stands in.
@@ -53,7 +57,14 @@ pub struct Entry {
     /// [`weir_schemas::fact::kind`].
     pub kind: u8,
     /// Its bytes.
-    pub payload: Vec<u8>,
+    pub payload: P,
+}
+
+impl Entry<&[u8]> {
+    /// A copy that borrows nothing.
+    pub fn to_owned(self) -> Entry {
+        Entry { seq: self.seq, family: self.family, kind: self.kind, payload: self.payload.to_vec() }
+    }
 }
 
 /// What can go wrong with the journal.

@@ -15,7 +15,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 use weir_schemas::ids::Sequence;
 
-use crate::journal::{Journal, JournalConfig, JournalError, RecoveryReport};
+use crate::journal::{Journal, JournalConfig, JournalError, RecoveryReport, Traffic};
 use crate::watermark::Watermark;
 
 pub mod lane;
@@ -116,6 +116,7 @@ impl std::fmt::Debug for Recorder {
 struct Shared {
     facts: Sender<Waiting>,
     durable: Watermark,
+    traffic: Traffic,
     /// Where the journal ended when it was opened.
     journal_end: Sequence,
     /// By lane: the last counter that was taken from it and is durable (or could not be read).
@@ -155,6 +156,7 @@ impl Recorder {
         let shared = Arc::new(Shared {
             facts: sender,
             durable: Watermark::new(prepared.durable()),
+            traffic: Traffic::of_writer(&config.journal.folder, prepared.tail()),
             journal_end,
             lane_durable: prepared.lane_watermarks(),
             lanes: prepared.lane_counts(),
@@ -210,6 +212,11 @@ impl Recorder {
     /// Up to where the journal is durable. Followers read no further.
     pub fn durable(&self) -> &Watermark {
         &self.shared.durable
+    }
+
+    /// The journal's traffic, for who follows it.
+    pub fn traffic(&self) -> Traffic {
+        self.shared.traffic.clone()
     }
 
     /// Where the journal ended when it was opened: no follower can have gone further, unless entries were

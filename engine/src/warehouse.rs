@@ -17,7 +17,6 @@ use weir_schemas::fact::ClickFacts;
 use weir_schemas::ids::{ClickId, Sequence, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
-use crate::journal::{Family, JournalReader};
 use crate::watermark::Watermark;
 
 mod batch;
@@ -179,12 +178,11 @@ impl Warehouse {
         });
         let follower = follower::Follower {
             connection: shared.connection.separate(),
-            reader: JournalReader::open(&sources.journal, &[Family::Traffic], stored),
+            reader: sources.journal.behind(stored),
             sources,
             progress,
             shared: Arc::clone(&shared),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-            block: block::ClickBlock::default(),
         };
         let folding =
             folding::Folding { shared: Arc::clone(&shared), connection: shared.connection.separate() };

@@ -49,7 +49,7 @@ fn every_answered_hit_is_in_the_journal_once() {
     let links = LinkTable::default();
     let spec = serde_json::from_value(serde_json::json!({"slug": "a", "destination": "https://a.example/"}));
     links.put(Arc::new(TrackedLink::new(LinkId(7), WorkspaceId(1), Timestamp(0), spec.unwrap())));
-    let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
+    let caps = CapsConfig { file: dir.path().join("caps.json"), journal: recorder.traffic() };
     let others = Service {
         name: "public",
         router: pages(),

@@ -63,6 +63,8 @@ pub(crate) fn shared() -> Arc<Shared> {
         return running;
     }
     let shared = Arc::new(own(|settings| settings));
+    // On a busy machine ClickHouse takes longer to start than a question waits.
+    shared.engine.query(&serde_json::json!({"metrics": ["hits"], "date_range": "7d"}));
     *now = Arc::downgrade(&shared);
     shared
 }

@@ -13,7 +13,7 @@ use clap::Parser;
 use serde_json::json;
 use weir_benches::{NODE, click};
 use weir_embedded::{PASSWORD_VARIABLE, ServeOptions, Supervisor, SupervisorOptions};
-use weir_engine::journal::{Journal, JournalConfig};
+use weir_engine::journal::{Journal, JournalConfig, Traffic};
 use weir_engine::warehouse::{Connection, Endpoint, Sources, Warehouse, WarehouseConfig, migrate};
 use weir_engine::watermark::Watermark;
 
@@ -104,7 +104,7 @@ fn measure(clicks: u64, batch_rows: usize, libchdb: &Path, folder: &Path) -> Res
         batch_age: Duration::from_millis(500),
     };
     let sources = Sources {
-        journal,
+        journal: Traffic::of_files(&journal),
         durable: Watermark::new(clicks),
         applied: Watermark::new(clicks),
         effects: Box::new(|_, _, _| Ok(Vec::new())),

@@ -45,12 +45,12 @@ struct Saved {
 
 impl Tally {
     /// Counts one entry, where it is a counted click.
-    pub(super) fn count(&mut self, entry: &Entry) -> Option<Counted> {
+    pub(super) fn count(&mut self, entry: &Entry<&[u8]>) -> Option<Counted> {
         self.seq = self.seq.max(entry.seq);
         if entry.kind != kind::CLICK {
             return None;
         }
-        let Ok(click) = ClickHead::read(&entry.payload) else {
+        let Ok(click) = ClickHead::read(entry.payload) else {
             // Written by another version; the followers that keep its row say so.
             metrics::counter!("weir_caps_unreadable_total").increment(1);
             return None;

@@ -74,7 +74,7 @@ impl Run {
         let (recorder, mut lanes, _) = Recorder::start(config, refine).unwrap();
         let links = LinkTable::default();
         link.into_iter().for_each(|link| links.put(link));
-        let config = CapsConfig { file: dir.join("caps.json"), journal: dir.join("journal") };
+        let config = CapsConfig { file: dir.join("caps.json"), journal: recorder.traffic() };
         let caps = Caps::start(&config, recorder.clone(), &links).unwrap();
         Self { recorder, lane: lanes.remove(0), caps, links }
     }
@@ -216,7 +216,8 @@ fn a_file_that_cannot_be_read_stops_the_start() {
     let dir = tempfile::tempdir().unwrap();
     for text in ["{", r#"{"version":9,"seq":0,"totals":[],"days":[]}"#] {
         fs_write(dir.path(), text);
-        let config = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
+        let journal = Traffic::of_files(&dir.path().join("journal"));
+        let config = CapsConfig { file: dir.path().join("caps.json"), journal };
         let error = thread::Keeper::open(&config, Watermark::new(1)).err().unwrap();
         assert!(error.to_string().contains("caps.json"), "{error}");
     }

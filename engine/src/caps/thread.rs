@@ -11,7 +11,7 @@ use weir_schemas::time::Timestamp;
 
 use super::tally::Tally;
 use super::{CapsConfig, CapsError, Order, Places};
-use crate::journal::{Family, JournalReader};
+use crate::journal::{JournalReader, Traffic};
 use crate::links::quarter;
 use crate::watermark::Watermark;
 
@@ -19,13 +19,10 @@ use crate::watermark::Watermark;
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// How often the file is written where something was counted.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
-/// Entries and bytes read at once.
-const BATCH_ENTRIES: usize = 4_096;
-const BATCH_BYTES: usize = 4 << 20;
 
 pub(super) struct Keeper {
     file: PathBuf,
-    journal: PathBuf,
+    journal: Traffic,
     reader: JournalReader,
     durable: Watermark,
     tally: Tally,
@@ -64,7 +61,7 @@ impl Keeper {
         let mut keeper = Self {
             file: config.file.clone(),
             journal: config.journal.clone(),
-            reader: JournalReader::open(&config.journal, &[Family::Traffic], tally.seq),
+            reader: config.journal.behind(tally.seq),
             durable,
             saved: Watermark::new(tally.seq),
             tally,
@@ -90,7 +87,7 @@ impl Keeper {
             if let Err(error) = &followed {
                 metrics::counter!("weir_caps_failures_total").increment(1);
                 tracing::error!(%error, "the caps cannot read the journal; they try again");
-                self.reader = JournalReader::open(&self.journal, &[Family::Traffic], self.tally.seq);
+                self.reader = self.journal.behind(self.tally.seq);
             }
             match order {
                 // Without an answer the visitor is asked to come again.
@@ -113,22 +110,18 @@ impl Keeper {
     /// Counts everything up to what is durable.
     fn follow(&mut self) -> Result<(), CapsError> {
         let upto: Sequence = self.durable.get();
-        let mut entries = Vec::new();
-        while self.tally.seq < upto {
-            entries.clear();
-            let passed = self.reader.read_batch(upto, BATCH_ENTRIES, BATCH_BYTES, &mut entries)?;
-            // The followers that keep the rows report damage.
-            let _ = self.reader.take_damage();
-            for entry in &entries {
-                if let Some(counted) = self.tally.count(entry)
-                    && !counted.placed
-                    && let Some(places) = self.places.get(&counted.link)
-                {
-                    places.add_unplaced(1);
-                }
+        let (tally, places) = (&mut self.tally, &self.places);
+        let passed = self.reader.read(upto, usize::MAX, usize::MAX, |entry| {
+            if let Some(counted) = tally.count(&entry)
+                && !counted.placed
+                && let Some(places) = places.get(&counted.link)
+            {
+                places.add_unplaced(1);
             }
-            self.tally.seq = self.tally.seq.max(passed);
-        }
+        })?;
+        // The followers that keep the rows report damage.
+        let _ = self.reader.take_damage();
+        tally.seq = tally.seq.max(passed);
         Ok(())
     }
 

@@ -89,6 +89,12 @@ pub(super) fn whole(bytes: &[u8]) -> Frame<'_> {
     }
 }
 
+/// The frame at the beginning of frames that were written here.
+pub(super) fn first(bytes: &[u8]) -> Frame<'_> {
+    let length = u32::from_le_bytes(bytes[..4].try_into().expect("a frame has its head")) as usize;
+    whole(&bytes[..8 + length])
+}
+
 /// Where the next good frame begins at or after `from`, with a sequence above `after`; `None` where there is none.
 pub(super) fn resynchronise(bytes: &[u8], from: usize, after: Sequence) -> Option<usize> {
     (from..bytes.len().saturating_sub(FRAME_BYTES - 1)).find(|&at| {

@@ -6,25 +6,92 @@ use std::path::{Path, PathBuf};
 
 use weir_schemas::ids::Sequence;
 
-use super::frame::{self, CHECKPOINT, Parsed};
+use super::frame::{self, CHECKPOINT, Frame, Parsed};
 use super::segment::{self, Family, HEADER_BYTES, SegmentFile};
+use super::tail::{Behind, Tail};
 use super::{Entry, JournalError};
 
 /// Bytes read at once; grows for a larger frame.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Of how many entries read from files one is followed by a look whether the tail reaches back to it.
+const TAIL_LOOK: Sequence = 1_024;
+
+/// The traffic of a journal, for who follows it.
+#[derive(Debug, Clone)]
+pub struct Traffic {
+    folder: PathBuf,
+    tail: Option<Tail>,
+}
+
+impl Traffic {
+    /// Of the journal in `folder` that nobody writes to.
+    pub fn of_files(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), tail: None }
+    }
+
+    /// Of the journal in `folder` whose writer has this tail.
+    pub(crate) fn of_writer(folder: &Path, tail: &Tail) -> Self {
+        Self { folder: folder.to_owned(), tail: Some(tail.clone()) }
+    }
+
+    /// A reader that begins behind `after`. It reads from the tail wherever that reaches back far enough, and else from
+    /// the files.
+    pub fn behind(&self, after: Sequence) -> JournalReader {
+        let tail = self.tail.clone().map(|tail| FromTail {
+            tail,
+            reading: false,
+            frames: Vec::new(),
+            start: 0,
+            upto: after,
+        });
+        JournalReader { tail, ..JournalReader::open(&self.folder, &[Family::Traffic], after) }
+    }
+}
 
 /// A follower's position in the journal.
 #[derive(Debug)]
 pub struct JournalReader {
+    folder: PathBuf,
+    /// Of the files; those that are read from the tail have none.
     cursors: Vec<Cursor>,
+    tail: Option<FromTail>,
     passed: Sequence,
+}
+
+/// The position in the tail.
+#[derive(Debug)]
+struct FromTail {
+    tail: Tail,
+    /// Whether it is read from: else the position is so far behind that the files are.
+    reading: bool,
+    /// `frames[start..]` are still to be given; they are all traffic up to `upto`.
+    frames: Vec<u8>,
+    start: usize,
+    upto: Sequence,
+}
+
+/// How much is read at once.
+struct Room {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn is_left(&self) -> bool {
+        self.entries > 0 && self.bytes > 0
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.entries -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 impl JournalReader {
     /// Begins behind `after`.
     pub fn open(folder: &Path, families: &[Family], after: Sequence) -> Self {
         let cursors = families.iter().map(|family| Cursor::new(folder, *family, after)).collect();
-        Self { cursors, passed: after }
+        Self { folder: folder.to_owned(), cursors, tail: None, passed: after }
     }
 
     /// Everything up to here has been read.
@@ -32,9 +99,7 @@ impl JournalReader {
         self.passed
     }
 
-    /// Appends the next entries to `out`: none beyond `upto`, which must be durable, and no more than
-    /// `max_entries` or (beyond the first) `max_bytes`. Gives the sequence up to which everything has been
-    /// read: `upto` where nothing was left.
+    /// Appends the next entries to `out`, as [`Self::read`] gives them.
     pub fn read_batch(
         &mut self,
         upto: Sequence,
@@ -42,12 +107,87 @@ impl JournalReader {
         max_bytes: usize,
         out: &mut Vec<Entry>,
     ) -> Result<Sequence, JournalError> {
-        let mut entries = 0;
-        let mut bytes = 0;
-        while self.passed < upto {
-            if entries >= max_entries || bytes >= max_bytes {
-                return Ok(self.passed);
+        self.read(upto, max_entries, max_bytes, |entry| out.push(entry.to_owned()))
+    }
+
+    /// Gives the next entries to `each`: none beyond `upto`, which must be durable, and no more than
+    /// `max_entries` or (beyond the first) `max_bytes`. Gives the sequence up to which everything has been
+    /// read: `upto` where nothing was left.
+    pub fn read(
+        &mut self,
+        upto: Sequence,
+        max_entries: usize,
+        max_bytes: usize,
+        mut each: impl FnMut(Entry<&[u8]>),
+    ) -> Result<Sequence, JournalError> {
+        let mut room = Room { entries: max_entries, bytes: max_bytes };
+        while self.passed < upto && room.is_left() {
+            if self.is_in_the_tail() {
+                self.read_tail(upto, &mut room, &mut each);
+            } else {
+                self.read_files(upto, &mut room, &mut each)?;
             }
+        }
+        Ok(self.passed)
+    }
+
+    /// Whether to read from the tail; where that has changed, the other side's position is made anew.
+    fn is_in_the_tail(&mut self) -> bool {
+        let Some(from) = &mut self.tail else { return false };
+        if from.reading {
+            return true;
+        }
+        from.reading = from.tail.covers(self.passed);
+        if from.reading {
+            self.cursors.clear();
+            (from.start, from.upto) = (0, self.passed);
+            from.frames.clear();
+        }
+        from.reading
+    }
+
+    fn read_tail(&mut self, upto: Sequence, room: &mut Room, each: &mut impl FnMut(Entry<&[u8]>)) {
+        let from = self.tail.as_mut().expect("asked before");
+        while from.start < from.frames.len() {
+            let frame = frame::first(&from.frames[from.start..]);
+            if frame.seq > upto {
+                self.passed = upto;
+                return;
+            }
+            if frame.seq > self.passed {
+                if !room.is_left() {
+                    return;
+                }
+                room.take(frame.payload.len());
+                self.passed = frame.seq;
+                let Frame { seq, kind, payload, .. } = frame;
+                each(Entry { seq, family: Family::Traffic, kind, payload });
+            }
+            from.start += frame.size();
+        }
+        self.passed = self.passed.max(from.upto.min(upto));
+        if self.passed >= upto {
+            return;
+        }
+        from.start = 0;
+        match from.tail.copy_behind(self.passed, &mut from.frames) {
+            Behind::Copied(last) => from.upto = last,
+            Behind::Nothing => self.passed = upto,
+            Behind::Forgotten => {
+                from.reading = false;
+                self.cursors.push(Cursor::new(&self.folder, Family::Traffic, self.passed));
+            }
+        }
+    }
+
+    /// Reads the files, up to where the tail begins.
+    fn read_files(
+        &mut self,
+        upto: Sequence,
+        room: &mut Room,
+        each: &mut impl FnMut(Entry<&[u8]>),
+    ) -> Result<(), JournalError> {
+        while self.passed < upto && room.is_left() {
             let mut least: Option<(usize, Sequence)> = None;
             for (index, cursor) in self.cursors.iter_mut().enumerate() {
                 if let Some(seq) = cursor.peek(upto)?
@@ -60,13 +200,16 @@ impl JournalReader {
                 self.passed = upto;
                 break;
             };
-            let entry = self.cursors[index].take();
-            entries += 1;
-            bytes += entry.payload.len();
+            self.cursors[index].take(|entry| {
+                room.take(entry.payload.len());
+                each(entry);
+            });
             self.passed = seq;
-            out.push(entry);
+            if self.tail.as_ref().is_some_and(|from| seq.is_multiple_of(TAIL_LOOK) && from.tail.covers(seq)) {
+                break;
+            }
         }
-        Ok(self.passed)
+        Ok(())
     }
 
     /// Damaged stretches that were skipped since the last call, as sentences.
@@ -170,6 +313,7 @@ impl Cursor {
     /// Parses on to the next entry behind `after`. `complete`: `None` looks at the buffer only; otherwise the
     /// file is read, and `Some(true)` says that nothing is written to it any more.
     fn advance(&mut self, upto: Sequence, complete: Option<bool>) -> Result<bool, JournalError> {
+        let mut read_anew = false;
         loop {
             let parsed = frame::parse(&self.buffer[self.start..]);
             if let Parsed::Frame(frame) = parsed {
@@ -183,6 +327,13 @@ impl Cursor {
             }
             let incomplete = parsed == Parsed::Incomplete;
             let Some(complete) = complete else { return Ok(false) };
+            // Zeros stood behind the last entry when this was read; by now there may be more.
+            if !read_anew && self.buffer[self.start..].iter().take(4).all(|byte| *byte == 0) {
+                read_anew = true;
+                self.buffer.truncate(self.start);
+                self.fill()?;
+                continue;
+            }
             if incomplete && self.fill()? {
                 continue;
             }
@@ -194,7 +345,8 @@ impl Cursor {
             if self.resume(upto) {
                 continue;
             }
-            if complete {
+            let zeros = self.buffer[self.start..].iter().all(|byte| *byte == 0);
+            if complete && !zeros {
                 self.report_damage(self.buffer.len() - self.start);
                 self.start = self.buffer.len();
             } else {
@@ -239,14 +391,13 @@ impl Cursor {
         Ok(read > 0)
     }
 
-    /// The peeked entry.
-    fn take(&mut self) -> Entry {
+    /// Gives the peeked entry to `each`.
+    fn take(&mut self, each: impl FnOnce(Entry<&[u8]>)) {
         let (seq, size) = self.peeked.take().expect("peeked before");
         // Its checksum held when it was peeked.
         let frame = frame::whole(&self.buffer[self.start..self.start + size]);
-        let entry = Entry { seq, family: self.family, kind: frame.kind, payload: frame.payload.to_vec() };
+        each(Entry { seq, family: self.family, kind: frame.kind, payload: frame.payload });
         self.start += size;
         self.after = seq;
-        entry
     }
 }

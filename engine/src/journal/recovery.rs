@@ -102,7 +102,11 @@ fn scan(
         let resumed = frame::resynchronise(&bytes, at + 1, last);
         let Some(next) = resumed else {
             if newest {
-                cut(file, at, bytes.len(), &mut recovered.report)?;
+                cut(file, at)?;
+                // Zeros are what a batch that was written around the page cache ends in.
+                if bytes[at..].iter().any(|byte| *byte != 0) {
+                    recovered.report.torn_bytes += (bytes.len() - at) as u64;
+                }
             }
             break;
         };
@@ -128,13 +132,11 @@ fn raise(counters: &mut Vec<u64>, lane: u16, counter: u64) {
     counters[at] = counters[at].max(counter);
 }
 
-fn cut(file: &SegmentFile, at: usize, end: usize, report: &mut RecoveryReport) -> Result<(), JournalError> {
+fn cut(file: &SegmentFile, at: usize) -> Result<(), JournalError> {
     let cut = || -> std::io::Result<()> {
         let segment = OpenOptions::new().write(true).open(&file.path)?;
         segment.set_len(at as u64)?;
         segment.sync_all()
     };
-    cut().map_err(|e| JournalError::failed("cut the torn tail of", &file.path, e))?;
-    report.torn_bytes += (end - at) as u64;
-    Ok(())
+    cut().map_err(|e| JournalError::failed("cut the torn tail of", &file.path, e))
 }

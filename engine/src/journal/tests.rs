@@ -223,6 +223,64 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whoever reads from the tail, from the files, or from both in turns reads the same; `small` tails forget much.
+    #[test]
+    fn a_follower_of_the_tail_reads_as_one_of_the_files_does(
+        small in any::<bool>(),
+        steps in prop::collection::vec((1..9_u64, 0..300_usize, 0..12_usize), 1..60),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(config(dir.path(), 2_000)).unwrap().0;
+        if small {
+            journal.forget_beyond(900);
+        }
+        let mut follower = Traffic::of_writer(dir.path(), journal.tail()).behind(0);
+        let mut read = Vec::new();
+        for (entries, size, room) in steps {
+            for n in 0..entries {
+                let next = journal.last() + 1 + n;
+                if next.is_multiple_of(4) {
+                    journal.put_fact(kind::FACT, b"fact").unwrap();
+                } else {
+                    journal.put_traffic(kind::CLICK, 0, next, &vec![next as u8; size]).unwrap();
+                }
+            }
+            let upto = journal.commit().unwrap();
+            // A step without room is one in which the follower falls behind; it never reads to the very end.
+            let upto = upto - u64::from(size.is_multiple_of(3));
+            follower.read(upto, room, usize::MAX, |entry| read.push(entry.to_owned())).unwrap();
+        }
+        let last = journal.last();
+        follower.read(last, usize::MAX, usize::MAX, |entry| read.push(entry.to_owned())).unwrap();
+        prop_assert_eq!(follower.passed(), last);
+        let mut twin = Vec::new();
+        let mut files = JournalReader::open(dir.path(), &[Family::Traffic], 0);
+        files.read_batch(last, usize::MAX, usize::MAX, &mut twin).unwrap();
+        prop_assert_eq!(read, twin);
+        prop_assert!(follower.take_damage().is_empty());
+    }
+}
+
+#[test]
+fn what_a_dead_writer_left_behind_its_last_entry_is_no_damage() {
+    let (dir, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut journal, _) = open(dir.path());
+    for seq in 1..=5 {
+        journal.put_traffic(kind::CLICK, 0, seq, &payload(seq)).unwrap();
+        journal.commit().unwrap();
+        for file in fs::read_dir(dir.path()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), dead.path().join(file.file_name())).unwrap();
+        }
+        let read: Vec<u64> = read_all(dead.path(), seq).iter().map(|entry| entry.seq).collect();
+        assert_eq!(read, (1..=seq).collect::<Vec<_>>());
+        let (found, report) = open(dead.path());
+        assert_eq!((found.last(), report.torn_bytes, report.quarantined.len()), (seq, 0, 0));
+    }
+}
+
 #[test]
 fn looking_for_room_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use weir_schemas::ids::Sequence;
 
 use super::frame::{CHECKPOINT, ENTRY_BYTES_MAX, Frame, NO_LANE};
+use super::output::Output;
 use super::recovery::{self, Recovered};
 use super::segment::{self, Family, HEADER_BYTES};
+use super::tail::{TAIL_BYTES, Tail};
 use super::{JournalError, RecoveryReport};
 
 /// What must fit before a disk that was full counts as having room.
@@ -31,26 +33,21 @@ pub struct Journal {
     config: JournalConfig,
     next: Sequence,
     /// Entries of the batch so far, by family.
-    facts: Output,
-    traffic: Output,
+    facts: Side,
+    traffic: Side,
     batch_first: Sequence,
     /// The last counter journaled of each lane, by lane number; committed and with the batch.
     counters: Vec<u64>,
     batch_counters: Vec<u64>,
+    tail: Tail,
     failed: bool,
 }
 
+/// What belongs to one family.
 #[derive(Debug)]
-struct Output {
-    open: Option<Open>,
+struct Side {
+    open: Option<Output>,
     batch: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Open {
-    file: File,
-    path: PathBuf,
-    bytes: u64,
 }
 
 impl Journal {
@@ -59,14 +56,15 @@ impl Journal {
         std::fs::create_dir_all(&config.folder)
             .map_err(|e| JournalError::failed("create", &config.folder, e))?;
         let Recovered { last, counters, report } = recovery::recover(&config.folder)?;
-        let output = || Output { open: None, batch: Vec::new() };
+        let side = || Side { open: None, batch: Vec::new() };
         let mut journal = Self {
             next: last + 1,
-            facts: output(),
-            traffic: output(),
+            facts: side(),
+            traffic: side(),
             batch_first: last + 1,
             batch_counters: counters.clone(),
             counters,
+            tail: Tail::new(TAIL_BYTES, last),
             failed: false,
             config,
         };
@@ -79,23 +77,30 @@ impl Journal {
     /// Goes on in the newest segment. What recovery found in it counts as durable from now on, so it is synced here.
     fn reopen(&mut self, family: Family) -> Result<(), JournalError> {
         let Some(newest) = segment::list(&self.config.folder, family)?.pop() else { return Ok(()) };
-        let open = |path: &PathBuf| -> std::io::Result<(File, u64)> {
-            let file = OpenOptions::new().append(true).open(path)?;
-            file.sync_all()?;
-            let bytes = file.metadata()?.len();
-            Ok((file, bytes))
+        let open = || -> std::io::Result<Output> {
+            File::open(&newest.path)?.sync_all()?;
+            Output::open(&newest.path, family)
         };
-        let (file, bytes) =
-            open(&newest.path).map_err(|e| JournalError::failed("reopen", &newest.path, e))?;
-        self.output(family).open = Some(Open { file, path: newest.path, bytes });
+        let open = open().map_err(|e| JournalError::failed("reopen", &newest.path, e))?;
+        self.side(family).open = Some(open);
         Ok(())
     }
 
-    fn output(&mut self, family: Family) -> &mut Output {
+    fn side(&mut self, family: Family) -> &mut Side {
         match family {
             Family::Facts => &mut self.facts,
             Family::Traffic => &mut self.traffic,
         }
+    }
+
+    /// The traffic that was committed lately.
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_beyond(&mut self, bytes: usize) {
+        self.tail = Tail::new(bytes, self.last());
     }
 
     /// The last sequence that is committed.
@@ -154,7 +159,7 @@ impl Journal {
         }
         let seq = self.next;
         self.next += 1;
-        Frame { seq, kind, lane, counter, payload }.write(&mut self.output(family).batch);
+        Frame { seq, kind, lane, counter, payload }.write(&mut self.side(family).batch);
         Ok(seq)
     }
 
@@ -169,9 +174,12 @@ impl Journal {
         match self.try_commit() {
             Ok(()) => {
                 self.batch_first = self.next;
+                if !self.traffic.batch.is_empty() {
+                    self.tail.remember(&self.traffic.batch, self.last());
+                }
                 self.counters.clone_from(&self.batch_counters);
                 for family in Family::ALL {
-                    self.output(family).batch.clear();
+                    self.side(family).batch.clear();
                 }
                 Ok(self.last())
             }
@@ -188,7 +196,7 @@ impl Journal {
         self.next = self.batch_first;
         self.batch_counters.clone_from(&self.counters);
         for family in Family::ALL {
-            self.output(family).batch.clear();
+            self.side(family).batch.clear();
         }
     }
 
@@ -204,18 +212,14 @@ impl Journal {
         // Both families are written before either is synced, and both written parts are taken back if either is full.
         let mut written: Vec<(Family, u64)> = Vec::new();
         for family in Family::ALL {
-            if self.output(family).batch.is_empty() {
+            if self.side(family).batch.is_empty() {
                 continue;
             }
             let result = self.roll_if_needed(family).and_then(|()| {
-                let output = self.output(family);
-                let open = output.open.as_mut().expect("rolled to an open segment");
-                written.push((family, open.bytes));
-                open.file
-                    .write_all(&output.batch)
-                    .map_err(|e| JournalError::failed("write to", &open.path, e))?;
-                open.bytes += output.batch.len() as u64;
-                Ok(())
+                let side = self.side(family);
+                let open = side.open.as_mut().expect("rolled to an open segment");
+                written.push((family, open.bytes()));
+                open.write(&side.batch).map_err(|e| JournalError::failed("write to", &open.path, e))
             });
             if let Err(error) = result {
                 for (family, bytes) in written {
@@ -225,9 +229,9 @@ impl Journal {
             }
         }
         for (family, _) in written {
-            let open = self.output(family).open.as_mut().expect("it was written to");
+            let open = self.side(family).open.as_mut().expect("it was written to");
             metrics::counter!("weir_journal_syncs_total").increment(1);
-            if let Err(source) = open.file.sync_data() {
+            if let Err(source) = open.sync() {
                 // Never "full", never retried: whether the pages are still there is unknown after a failed sync.
                 let path = open.path.display().to_string();
                 return Err(JournalError::Failed { doing: "sync", path, source });
@@ -247,20 +251,21 @@ impl Journal {
     }
 
     fn take_back(&mut self, family: Family, bytes: u64) -> Result<(), JournalError> {
-        let open = self.output(family).open.as_mut().expect("it was written to");
-        open.file.set_len(bytes).map_err(|source| JournalError::Failed {
+        let open = self.side(family).open.as_mut().expect("it was written to");
+        open.take_back(bytes).map_err(|source| JournalError::Failed {
             doing: "take back a batch from",
             path: open.path.display().to_string(),
             source,
-        })?;
-        open.bytes = bytes;
-        Ok(())
+        })
     }
 
     fn roll_if_needed(&mut self, family: Family) -> Result<(), JournalError> {
         let most = self.config.segment_bytes;
-        if self.output(family).open.as_ref().is_some_and(|open| open.bytes < most) {
+        if self.side(family).open.as_ref().is_some_and(|open| open.bytes() < most) {
             return Ok(());
+        }
+        if let Some(open) = &mut self.side(family).open {
+            open.close().map_err(|e| JournalError::failed("close", &open.path, e))?;
         }
         let first = self.batch_first;
         let path = segment::path_of(&self.config.folder, family, first);
@@ -277,20 +282,19 @@ impl Journal {
         }
         debug_assert!(head.len() >= HEADER_BYTES);
         // The folder is synced before the first entry, or a crash could lose the name and keep the acknowledgement.
-        let create = || -> std::io::Result<File> {
+        let create = || -> std::io::Result<Output> {
             let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
             file.write_all(&head)?;
             file.sync_all()?;
-            drop(file);
-            OpenOptions::new().append(true).open(&path)
+            Output::open(&path, family)
         };
-        let file = create().map_err(|source| {
+        let open = create().map_err(|source| {
             // A half-made segment must not stay behind: the next try makes it anew.
             let _ = std::fs::remove_file(&path);
             JournalError::failed("create", &path, source)
         })?;
         segment::sync_folder(&self.config.folder)?;
-        self.output(family).open = Some(Open { file, path, bytes: head.len() as u64 });
+        self.side(family).open = Some(open);
         Ok(())
     }
 
@@ -318,11 +322,11 @@ mod tests {
         // A pipe takes what is written and cannot be synced.
         let (_reader, writer) = std::io::pipe().unwrap();
         let open = journal.facts.open.as_mut().unwrap();
-        let good = std::mem::replace(&mut open.file, File::from(OwnedFd::from(writer)));
+        let good = open.replace_file(File::from(OwnedFd::from(writer)));
         journal.put_fact(kind::FACT, b"lost").unwrap();
         assert!(matches!(journal.commit(), Err(JournalError::Failed { doing: "sync", .. })));
         // Not even where the disk seems to be well again.
-        journal.facts.open.as_mut().unwrap().file = good;
+        journal.facts.open.as_mut().unwrap().replace_file(good);
         journal.put_fact(kind::FACT, b"again").unwrap();
         assert!(matches!(journal.commit(), Err(JournalError::Failed { .. })));
         assert_eq!(journal.last(), 1);

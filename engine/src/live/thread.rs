@@ -23,7 +23,7 @@ use super::tail::Tail;
 use super::topic::{Kept, REFRESH, State, Subscriber, Topic};
 use super::{Command, SUBSCRIPTION_ID_MAX, SUBSCRIPTIONS_MAX, TOPICS_MAX, Watcher, frames};
 use crate::fx::FxTables;
-use crate::journal::{Entry, Family, JournalReader};
+use crate::journal::{Entry, JournalReader};
 use crate::query::fold::RowStates;
 use crate::query::plan::Plan;
 use crate::warehouse::Sources;
@@ -263,7 +263,7 @@ impl Worker {
         if self.reader.is_none() {
             let now = self.sources.durable.get().min(self.sources.applied.get());
             self.seen.advance(now);
-            let reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], self.seen.get());
+            let reader = self.sources.journal.behind(self.seen.get());
             self.reader = Some(reader);
         }
     }
@@ -415,7 +415,7 @@ impl Worker {
         let effects = match (self.sources.effects)(from, passed, usize::MAX) {
             Ok(effects) => effects,
             Err(error) => {
-                self.reader = Some(JournalReader::open(&self.sources.journal, &[Family::Traffic], from));
+                self.reader = Some(self.sources.journal.behind(from));
                 return Err(error);
             }
         };
@@ -617,7 +617,7 @@ fn add_between(
     if upto <= after {
         return Ok(());
     }
-    let mut reader = JournalReader::open(&sources.journal, &[Family::Traffic], after);
+    let mut reader = sources.journal.behind(after);
     let mut entries = Vec::new();
     let mut from = after;
     while from < upto {

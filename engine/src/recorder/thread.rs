@@ -11,7 +11,7 @@ use weir_schemas::ids::Sequence;
 
 use super::lane::{self, Lane, LaneCounts, LaneReader};
 use super::{RecordError, RecorderConfig, Refine, Shared, Waiting};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Tail};
 use crate::watermark::Watermark;
 
 /// Bytes of hits and facts after which a batch is committed although more is there.
@@ -128,6 +128,10 @@ pub(super) fn prepare(
 impl Prepared {
     pub(super) fn durable(&self) -> Sequence {
         self.journal.last()
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        self.journal.tail()
     }
 
     pub(super) fn lane_watermarks(&self) -> Vec<Watermark> {

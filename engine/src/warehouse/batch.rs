@@ -17,9 +17,22 @@ use super::progress::Range;
 use super::rows::{DeadLetterRow, EffectRow, EventRow};
 use crate::journal::Entry;
 
-/// The rows of a range. Clicks and browser events stay the journal's bytes until they are inserted.
+/// The rows of a range, as they are gathered for one insert per table.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    clicks: ClickBlock,
+    clicks_token: TokenHasher,
+    /// Browser events stay the journal's bytes until they are inserted.
+    events: Vec<Entry>,
+    pub effects: Vec<Effect>,
+    /// Clicks whose bytes cannot be read.
+    unreadable: usize,
+}
+
+/// The rows of a range whose insert went wrong, each for itself: what is there already is left out, what can never be
+/// stored is put aside.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
     /// Clicks and events, in the journal's order.
     pub traffic: Vec<Entry>,
     pub effects: Vec<Effect>,
@@ -62,24 +75,77 @@ impl Item<'_> {
 
 impl Batch {
     pub(super) fn len(&self) -> usize {
-        self.traffic.len() + self.effects.len()
+        self.clicks.rows() + self.events.len() + self.effects.len() + self.unreadable
     }
 
+    /// Empties it and keeps its memory.
     pub(super) fn clear(&mut self) {
-        self.traffic.clear();
+        self.clicks.clear();
+        self.clicks_token = TokenHasher::default();
+        self.events.clear();
         self.effects.clear();
+        self.unreadable = 0;
+    }
+
+    /// Adds an entry of `node`'s traffic.
+    pub(super) fn add(&mut self, node: u16, entry: Entry<&[u8]>) {
+        if entry.kind == kind::EVENT {
+            self.events.push(entry.to_owned());
+            return;
+        }
+        // What is of no known kind was written by a later version; as a click it cannot be read.
+        match Click::read(entry.payload) {
+            Ok(click) => {
+                self.clicks.push(node, entry.seq, &click);
+                self.clicks_token.add(entry.seq, 0);
+            }
+            Err(_) => self.unreadable += 1,
+        }
+    }
+
+    /// Inserts the rows, none of which may be there. `None`: they must be looked at one by one. After an error some of
+    /// them may be there.
+    pub(super) async fn insert(
+        &mut self,
+        client: &Client,
+        writer: Writer,
+    ) -> Result<Option<Inserted>, ClickHouseError> {
+        if self.unreadable > 0 {
+            return Ok(None);
+        }
+        self.clicks.insert(&settings(client, writer, "clicks", &self.clicks_token)).await?;
+        let events: Vec<Item<'_>> = self.events.iter().map(|e| Item::Event(e.seq, &e.payload)).collect();
+        if !events.is_empty() {
+            insert_events(client, writer, &events).await?;
+        }
+        let effects: Vec<Item<'_>> = self.effects.iter().map(Item::Effect).collect();
+        if !effects.is_empty() {
+            insert_effects(client, writer, &effects).await?;
+        }
+        Ok(Some(Inserted {
+            clicks: self.clicks.rows() as u64,
+            events: events.len() as u64,
+            effects: effects.len() as u64,
+            ..Inserted::default()
+        }))
+    }
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.traffic.len() + self.effects.len()
     }
 
     /// Inserts the rows. `ambiguous`: an earlier try may have succeeded, in whole or in part, so what is
     /// there is asked first.
     pub(super) async fn insert(
         &self,
-        block: &mut ClickBlock,
         client: &Client,
         writer: Writer,
         range: Range,
         ambiguous: bool,
     ) -> Result<Inserted, ClickHouseError> {
+        let block = &mut ClickBlock::default();
         let mut inserted = Inserted::default();
         // What is of no known kind was written by a later version; as a click it cannot be read, and is buried.
         let (events, clicks): (Vec<&Entry>, Vec<&Entry>) =
@@ -264,20 +330,42 @@ pub(super) struct Buried {
     pub payload: Vec<u8>,
 }
 
-/// The token is of the rows themselves: another selection of the same range must never be taken for a repeat.
-fn token(writer: Writer, table: &str, items: &[Item<'_>]) -> String {
-    let mut hasher = SipHasher13::new();
-    for item in items {
-        let (seq, sub) = item.identity();
-        hasher.write_u64(seq);
-        hasher.write_u16(sub);
-    }
-    let (first, last) = (items[0].identity().0, items[items.len() - 1].identity().0);
-    let Writer { node, generation } = writer;
-    format!("{table}-{node}-{generation}-{first}-{last}-{:016x}", hasher.finish())
+/// Makes an insert's token, which is of the rows themselves: another selection of the same range must never be taken
+/// for a repeat.
+#[derive(Debug, Default)]
+struct TokenHasher {
+    first: Sequence,
+    last: Sequence,
+    hasher: SipHasher13,
 }
 
-fn settings(client: &Client, writer: Writer, table: &str, items: &[Item<'_>]) -> Client {
+impl TokenHasher {
+    fn of(items: &[Item<'_>]) -> Self {
+        let mut token = Self::default();
+        for item in items {
+            let (seq, sub) = item.identity();
+            token.add(seq, sub);
+        }
+        token
+    }
+
+    fn add(&mut self, seq: Sequence, sub: u16) {
+        if self.first == 0 {
+            self.first = seq;
+        }
+        self.last = seq;
+        self.hasher.write_u64(seq);
+        self.hasher.write_u16(sub);
+    }
+
+    fn token(&self, writer: Writer, table: &str) -> String {
+        let Writer { node, generation } = writer;
+        let Self { first, last, hasher } = self;
+        format!("{table}-{node}-{generation}-{first}-{last}-{:016x}", hasher.finish())
+    }
+}
+
+fn settings(client: &Client, writer: Writer, table: &str, token: &TokenHasher) -> Client {
     client
         .clone()
         // The schema is this binary's own (migrations are checked at the start): asking for it per batch
@@ -285,7 +373,7 @@ fn settings(client: &Client, writer: Writer, table: &str, items: &[Item<'_>]) ->
         .with_validation(false)
         .with_setting("async_insert", "0")
         .with_setting("insert_deduplicate", "1")
-        .with_setting("insert_deduplication_token", token(writer, table, items))
+        .with_setting("insert_deduplication_token", token.token(writer, table))
 }
 
 async fn insert_clicks(
@@ -294,7 +382,7 @@ async fn insert_clicks(
     writer: Writer,
     items: &[Item<'_>],
 ) -> Result<(), ClickHouseError> {
-    let client = settings(client, writer, "clicks", items);
+    let client = settings(client, writer, "clicks", &TokenHasher::of(items));
     block.clear();
     for item in items {
         let Item::Click(seq, bytes) = item else { unreachable!("only clicks go to clicks") };
@@ -306,7 +394,7 @@ async fn insert_clicks(
 }
 
 async fn insert_events(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
-    let client = settings(client, writer, "events", items);
+    let client = settings(client, writer, "events", &TokenHasher::of(items));
     let mut insert = client.insert::<EventRow<'_>>("events").await?;
     for item in items {
         let Item::Event(seq, bytes) = item else { unreachable!("only events go to events") };
@@ -318,7 +406,7 @@ async fn insert_events(client: &Client, writer: Writer, items: &[Item<'_>]) -> R
 }
 
 async fn insert_effects(client: &Client, writer: Writer, items: &[Item<'_>]) -> Result<(), ClickHouseError> {
-    let client = settings(client, writer, "effects", items);
+    let client = settings(client, writer, "effects", &TokenHasher::of(items));
     let mut insert = client.insert::<EffectRow<'_>>("effects").await?;
     for item in items {
         let Item::Effect(effect) = item else { unreachable!("only effects go to effects") };

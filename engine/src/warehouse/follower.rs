@@ -1,20 +1,19 @@
 //! The follower's thread, `weir-warehouse`: reads ranges, stores them, moves its watermark. While ClickHouse
 //! is away it waits and the journal grows; nothing else notices.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use clickhouse::Client;
 use weir_schemas::effect::Effect;
 use weir_schemas::ids::{Sequence, WorkspaceId};
 use weir_schemas::program::MilestoneReached;
 
-use super::batch::{self, Batch, Counts, Inserted, Writer};
-use super::block::ClickBlock;
+use super::batch::{self, Batch, Counts, Inserted, Rows, Writer};
 use super::progress::{ProgressFile, Range, Stored};
 use super::{Connection, Shared, WarehouseState};
-use crate::journal::{Family, JournalReader};
+use crate::journal::{JournalReader, Traffic};
 use crate::watermark::Watermark;
 
 /// Bytes of traffic in a batch, whatever its rows.
@@ -41,8 +40,8 @@ pub type MilestonesOf =
 
 /// From where the follower reads.
 pub struct Sources {
-    /// The journal's folder.
-    pub journal: PathBuf,
+    /// The journal's traffic.
+    pub journal: Traffic,
     /// Up to where the journal is durable.
     pub durable: Watermark,
     /// Up to where the books have applied it.
@@ -66,8 +65,6 @@ pub(super) struct Follower {
     pub shared: Arc<Shared>,
     pub connection: Connection,
     pub runtime: tokio::runtime::Runtime,
-    /// The clicks of the last batch: its memory serves the next.
-    pub block: ClickBlock,
 }
 
 impl Follower {
@@ -81,7 +78,7 @@ impl Follower {
         loop {
             let stopping = self.shared.stop.load(Ordering::Acquire);
             let upto = self.sources.durable.get().min(self.sources.applied.get());
-            self.read(upto, &mut range, &mut batch);
+            let whole = self.read(upto, &mut range, &mut batch);
             if range.upto > range.after && since.is_none() {
                 since = Some(Instant::now());
             }
@@ -89,8 +86,8 @@ impl Follower {
             let full = batch.len() >= self.shared.batch_rows;
             let old = since.is_some_and(|since| since.elapsed() >= self.shared.batch_age);
             let asked = wanted && last_store.elapsed() >= FLUSH_PACE;
-            if range.upto > range.after && (full || old || asked || stopping) {
-                if !self.store(&batch, range, false) {
+            if whole && range.upto > range.after && (full || old || asked || stopping) {
+                if !self.store(&mut batch, range) {
                     return;
                 }
                 batch.clear();
@@ -118,40 +115,42 @@ impl Follower {
         }
     }
 
-    /// Extends the batch up to `upto` or until it is full.
-    fn read(&mut self, upto: Sequence, range: &mut Range, batch: &mut Batch) {
+    /// Extends the batch up to `upto` or until it is full; tells whether everything of its range is in it.
+    fn read(&mut self, upto: Sequence, range: &mut Range, batch: &mut Batch) -> bool {
         if upto <= range.upto || batch.len() >= self.shared.batch_rows {
-            return;
+            return true;
         }
+        let (node, before) = (self.shared.node, batch.len());
         let upto = upto.min(range.upto + RANGE_MAX);
-        let before = batch.traffic.len();
         let room = self.shared.batch_rows - batch.len();
-        let passed = match self.reader.read_batch(upto, room, BATCH_BYTES_MAX, &mut batch.traffic) {
-            Ok(passed) => passed,
-            Err(error) => {
-                tracing::error!(%error, "the warehouse cannot read the journal");
-                batch.traffic.truncate(before);
-                std::thread::sleep(BACK_OFF_MAX);
-                self.reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], range.upto);
-                return;
-            }
-        };
+        let read = self.reader.read(upto, room, BATCH_BYTES_MAX, |entry| batch.add(node, entry));
         for damage in self.reader.take_damage() {
             tracing::error!(damage, "the journal is damaged; what follows was kept");
             metrics::counter!("weir_journal_damage_total").increment(1);
         }
-        match (self.sources.effects)(range.upto, passed, usize::MAX) {
-            Ok(mut effects) => batch.effects.append(&mut effects),
-            Err(error) => {
-                tracing::error!(error, "the warehouse cannot read the books");
-                batch.traffic.truncate(before);
-                self.reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], range.upto);
-                std::thread::sleep(LOOK_AROUND);
-                return;
+        // What was read is in the batch, also where the next could not be.
+        let passed = self.reader.passed();
+        self.shared.read_traffic.fetch_add((batch.len() - before) as u64, Ordering::AcqRel);
+        if let Err(error) = read {
+            tracing::error!(%error, "the warehouse cannot read the journal");
+            std::thread::sleep(BACK_OFF_MAX);
+            self.reader = self.sources.journal.behind(passed);
+        }
+        loop {
+            match (self.sources.effects)(range.upto, passed, usize::MAX) {
+                Ok(mut effects) => {
+                    batch.effects.append(&mut effects);
+                    range.upto = passed;
+                    return true;
+                }
+                Err(error) => tracing::error!(error, "the warehouse cannot read the books"),
+            }
+            std::thread::sleep(LOOK_AROUND);
+            if self.shared.stop.load(Ordering::Acquire) {
+                // The next start reads it again.
+                return false;
             }
         }
-        self.shared.read_traffic.fetch_add((batch.traffic.len() - before) as u64, Ordering::AcqRel);
-        range.upto = passed;
     }
 
     /// What the last run began or stored last is asked for, and what is missing is stored.
@@ -167,31 +166,29 @@ impl Follower {
                 continue;
             }
             tracing::warn!(?stored, ?counts, "the warehouse has lost rows; they are stored again");
-            let Some(batch) = self.read_again(stored.range) else { continue };
+            let Some(rows) = self.read_again(stored.range) else { continue };
             if let Err(error) = self.progress.next_generation() {
                 tracing::error!(%error, "the progress cannot be saved; lost rows stay lost until the next start");
                 continue;
             }
-            if batch.len() > 0 && !self.attempt_until_done(&batch, stored.range, true).1 {
+            if rows.len() > 0 && self.insert_rows_until_done(&rows, stored.range, true).is_none() {
                 return;
             }
         }
         if let Some(range) = self.progress.now.intent
-            && let Some(batch) = self.read_again(range)
+            && let Some(rows) = self.read_again(range)
         {
-            self.shared.read_traffic.fetch_add(batch.traffic.len() as u64, Ordering::AcqRel);
-            if !self.store(&batch, range, true) {
-                return;
-            }
+            self.shared.read_traffic.fetch_add(rows.traffic.len() as u64, Ordering::AcqRel);
+            let Some(inserted) = self.insert_rows_until_done(&rows, range, true) else { return };
+            self.finish(range, inserted);
         }
-        self.reader =
-            JournalReader::open(&self.sources.journal, &[Family::Traffic], self.progress.now.stored);
+        self.reader = self.sources.journal.behind(self.progress.now.stored);
     }
 
-    fn read_again(&self, range: Range) -> Option<Batch> {
-        let mut batch = Batch::default();
-        let mut reader = JournalReader::open(&self.sources.journal, &[Family::Traffic], range.after);
-        let read = reader.read_batch(range.upto, usize::MAX, usize::MAX, &mut batch.traffic);
+    fn read_again(&self, range: Range) -> Option<Rows> {
+        let mut rows = Rows::default();
+        let mut reader = self.sources.journal.behind(range.after);
+        let read = reader.read_batch(range.upto, usize::MAX, usize::MAX, &mut rows.traffic);
         while self.sources.applied.wait_reached(range.upto, LOOK_AROUND) < range.upto {
             if self.shared.stop.load(Ordering::Acquire) {
                 return None;
@@ -199,8 +196,8 @@ impl Follower {
         }
         match (read, (self.sources.effects)(range.after, range.upto, usize::MAX)) {
             (Ok(_), Ok(effects)) => {
-                batch.effects = effects;
-                Some(batch)
+                rows.effects = effects;
+                Some(rows)
             }
             (read, effects) => {
                 let effects = effects.err();
@@ -234,25 +231,46 @@ impl Follower {
     }
 
     /// Stores a batch, however long it takes. `false`: the engine stops and ClickHouse is away.
-    fn store(&mut self, batch: &Batch, range: Range, ambiguous: bool) -> bool {
-        if batch.len() > 0
-            && self.progress.now.intent != Some(range)
+    fn store(&mut self, batch: &mut Batch, range: Range) -> bool {
+        if batch.len() == 0 {
+            self.finish(range, Inserted::default());
+            return true;
+        }
+        if self.progress.now.intent != Some(range)
             && let Err(error) = self.progress.begin(range)
         {
             tracing::warn!(%error, "the warehouse's progress cannot be saved; it is asked for at the next start");
         }
-        let ambiguous = ambiguous || range.after < self.progress.now.ask_until;
-        let inserted = if batch.len() == 0 {
-            Inserted::default()
-        } else {
-            let (inserted, done) = self.attempt_until_done(batch, range, ambiguous);
-            if !done {
+        let mut ambiguous = range.after < self.progress.now.ask_until;
+        if !ambiguous {
+            let writer = self.writer();
+            match self.attempt(async |client| batch.insert(&client, writer).await) {
+                Some(Some(inserted)) => {
+                    self.finish(range, inserted);
+                    return true;
+                }
+                Some(None) => {}
+                // Whatever failed may have been done all the same.
+                None => ambiguous = true,
+            }
+        }
+        let rows = loop {
+            if let Some(rows) = self.read_again(range) {
+                break rows;
+            }
+            if !self.pause(BACK_OFF_MIN) {
                 return false;
             }
-            inserted
         };
+        let Some(inserted) = self.insert_rows_until_done(&rows, range, ambiguous) else { return false };
+        self.finish(range, inserted);
+        true
+    }
+
+    /// Moves the watermark over what was stored.
+    fn finish(&mut self, range: Range, inserted: Inserted) {
         // Saved before it is shown: what the engine forgets may only be asked for again.
-        let saved = if batch.len() == 0 {
+        let saved = if inserted == Inserted::default() {
             self.progress.now.stored = range.upto;
             self.progress.now.intent = None;
             Ok(())
@@ -273,50 +291,70 @@ impl Follower {
         metrics::counter!("weir_warehouse_dead_lettered_rows_total")
             .increment(inserted.dead_traffic + inserted.dead_effects);
         shared.stored.advance(range.upto);
-        true
     }
 
-    fn attempt_until_done(&mut self, batch: &Batch, range: Range, mut ambiguous: bool) -> (Inserted, bool) {
-        let mut pause = BACK_OFF_MIN;
-        let writer = Writer { node: self.shared.node, generation: self.progress.now.generation };
+    fn writer(&self) -> Writer {
+        Writer { node: self.shared.node, generation: self.progress.now.generation }
+    }
+
+    /// Tries until the rows are stored or put aside. `None`: the engine stops and ClickHouse is away.
+    fn insert_rows_until_done(&mut self, rows: &Rows, range: Range, mut ambiguous: bool) -> Option<Inserted> {
+        let (mut pause, writer) = (BACK_OFF_MIN, self.writer());
         loop {
-            let started = Instant::now();
-            let result = match self.connection.client() {
-                Err(error) => Err(error.to_string()),
-                Ok(client) => {
-                    let insert = batch.insert(&mut self.block, &client, writer, range, ambiguous);
-                    let timed = async { tokio::time::timeout(INSERT_TIMEOUT, insert).await };
-                    // Whatever failed may have been done all the same.
-                    ambiguous = true;
-                    match self.runtime.block_on(timed) {
-                        Ok(result) => result.map_err(|error| error.to_string()),
-                        Err(_) => Err(format!("no answer within {INSERT_TIMEOUT:?}")),
-                    }
-                }
-            };
-            match result {
-                Ok(inserted) => {
-                    metrics::histogram!("weir_warehouse_batch_seconds")
-                        .record(started.elapsed().as_secs_f64());
-                    self.shared.set_state(WarehouseState::Storing);
-                    return (inserted, true);
-                }
-                Err(error) => {
-                    metrics::counter!("weir_warehouse_failures_total").increment(1);
-                    if self.shared.set_state(WarehouseState::Away(error.clone())) {
-                        tracing::warn!(error, "the warehouse is away; the journal keeps what comes");
-                    }
-                }
+            let insert = async |client: Client| rows.insert(&client, writer, range, ambiguous).await;
+            if let Some(inserted) = self.attempt(insert) {
+                return Some(inserted);
             }
-            let end = Instant::now() + pause;
-            while Instant::now() < end {
-                if self.shared.stop.load(Ordering::Acquire) && self.shared.gives_up() {
-                    return (Inserted::default(), false);
-                }
-                std::thread::sleep(Duration::from_millis(20));
+            ambiguous = true;
+            if !self.pause(pause) {
+                return None;
             }
             pause = (pause * 2).min(BACK_OFF_MAX);
         }
+    }
+
+    /// Tries an insert once. `None`: it failed, and may have been done all the same.
+    fn attempt<T>(
+        &mut self,
+        insert: impl AsyncFnOnce(Client) -> Result<T, clickhouse::error::Error>,
+    ) -> Option<T> {
+        let started = Instant::now();
+        let result = match self.connection.client() {
+            Err(error) => Err(error.to_string()),
+            Ok(client) => {
+                let timed = async { tokio::time::timeout(INSERT_TIMEOUT, insert(client)).await };
+                match self.runtime.block_on(timed) {
+                    Ok(result) => result.map_err(|error| error.to_string()),
+                    Err(_) => Err(format!("no answer within {INSERT_TIMEOUT:?}")),
+                }
+            }
+        };
+        match result {
+            Ok(done) => {
+                metrics::histogram!("weir_warehouse_batch_seconds").record(started.elapsed().as_secs_f64());
+                self.shared.set_state(WarehouseState::Storing);
+                Some(done)
+            }
+            Err(error) => {
+                metrics::counter!("weir_warehouse_failures_total").increment(1);
+                if self.shared.set_state(WarehouseState::Away(error.clone())) {
+                    tracing::warn!(error, "the warehouse is away; the journal keeps what comes");
+                }
+                None
+            }
+        }
+    }
+
+    /// Waits. `false`: the engine stops, and has waited for ClickHouse for long enough.
+    fn pause(&self, pause: Duration) -> bool {
+        let end = Instant::now() + pause;
+        while Instant::now() < end {
+            if self.shared.stop.load(Ordering::Acquire) && self.shared.gives_up() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
     }
 }
 

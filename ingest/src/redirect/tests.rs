@@ -42,7 +42,7 @@ fn edge(cookies: bool) -> Edge {
         Ok(weir_schemas::fact::kind::CLICK)
     });
     let (recorder, mut lanes, _) = Recorder::start(config, refine).unwrap();
-    let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
+    let caps = CapsConfig { file: dir.path().join("caps.json"), journal: recorder.traffic() };
     let others = Service {
         name: "public",
         router: pages().merge(

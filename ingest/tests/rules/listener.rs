@@ -86,7 +86,7 @@ impl Public {
             proxies: trusted(),
         };
         let links = LinkTable::default();
-        let caps = CapsConfig { file: dir.path().join("caps.json"), journal: dir.path().join("journal") };
+        let caps = CapsConfig { file: dir.path().join("caps.json"), journal: recorder.traffic() };
         let config = Arc::new(RedirectConfig {
             caps: Caps::start(&caps, recorder.clone(), &links).unwrap(),
             locks: Locks::default(),

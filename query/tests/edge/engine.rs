@@ -71,7 +71,7 @@ impl Engine {
         };
         let effects_of = books.clone();
         let sources = Sources {
-            journal: path("journal"),
+            journal: recorder.traffic(),
             durable: recorder.durable().clone(),
             applied: books.applied().clone(),
             effects: Box::new(move |after, upto, limit| {
