@@ -13,7 +13,9 @@
 //! crc32c of these u32 frame    = length u32 · crc u32 · body            length: of the body; crc: CRC32C of
 //! length and body body     = sequence u64 · kind u8 · lane u16 · counter u64 · payload
 //! ```
-//! The newest traffic segment may end in zeros, up to the next multiple of 4096 bytes: they are no entry (`output.rs` says why).
+//! The newest traffic segment may end in zeros, up to the next multiple of 4096 bytes: they are no entry
+//! (`output.rs` says why).
+//!
 //! `kind` 0 is a checkpoint: the first frame of every traffic segment, holding `lane u16 · counter u64` of
 //! the last hit that was journaled from each lane. It has the sequence before the segment's first and is not
 //! an entry.

@@ -157,7 +157,8 @@ mod tests {
                 }
                 Behind::Nothing => prop_assert!(twin.iter().all(|(last, _)| *last <= after)),
                 Behind::Copied(upto) => {
-                    let all: Vec<u8> = twin.iter().filter(|(last, _)| *last > after).flat_map(|(_, f)| f.clone()).collect();
+                    let behind = twin.iter().filter(|(last, _)| *last > after);
+                    let all: Vec<u8> = behind.flat_map(|(_, frames)| frames.clone()).collect();
                     prop_assert_eq!(&out, &all);
                     prop_assert_eq!(upto, twin.last().unwrap().0);
                     prop_assert!(tail.covers(after));
