@@ -54,6 +54,8 @@ pub struct Config {
     pub lane_bytes: u64,
     /// Least time between syncs of clicks alone.
     pub recorder_pace: Duration,
+    /// Facts that are durable and not yet booked from which on webhooks wait.
+    pub books_backlog: u64,
     /// Bytes of a journal segment.
     pub segment_bytes: u64,
     /// How long traffic stays in the journal at least.
@@ -217,6 +219,7 @@ impl Values {
             },
             lane_bytes: self.within("recorder.lane_bytes", 16 << 20, 1 << 16, 1 << 32)?,
             recorder_pace: Duration::from_millis(self.within("recorder.pace_ms", 5, 1, 1_000)?),
+            books_backlog: self.within("books.backlog_max", 40_000, 1, 10_000_000)?,
             segment_bytes: self.within("journal.segment_bytes", 64 << 20, 1 << 20, 1 << 32)?,
             traffic_retention: Duration::from_secs(
                 3_600 * self.within("journal.traffic_retention_hours", 48_u64, 1, 24 * 365)?,

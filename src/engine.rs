@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_engine::books::{Books, BooksConfig};
+use weir_engine::books::{BacklogLimits, Books, BooksConfig};
 use weir_engine::caps::{Caps, CapsConfig};
 use weir_engine::clicks::{RECENT_BYTES, RecentClicks, recent_clicks};
 use weir_engine::data_dir::DataDir;
@@ -51,6 +51,10 @@ pub(crate) fn books_file(data: &Path) -> PathBuf {
     data.join("books.db")
 }
 
+pub(crate) fn keyring_file(data: &Path) -> PathBuf {
+    data.join("keyring.db")
+}
+
 pub(crate) fn warehouse_progress(data: &Path) -> PathBuf {
     data.join("warehouse.json")
 }
@@ -58,7 +62,7 @@ pub(crate) fn warehouse_progress(data: &Path) -> PathBuf {
 impl Engine {
     pub(crate) fn start(config: &Config) -> Result<Self, Failure> {
         let data = DataDir::take(&config.data_dir)?;
-        let keyring = Arc::new(Keyring::open(&data.join("keyring.db"))?);
+        let keyring = Arc::new(Keyring::open(&keyring_file(data.path()))?);
         let geo = open_geo(config)?;
         let salt: SaltOfTheDay = {
             let keyring = Arc::clone(&keyring);
@@ -107,7 +111,11 @@ impl Engine {
             tracing::error!(?damage, "the journal is damaged in the middle; what follows was kept");
         }
         let books = Books::start(
-            BooksConfig { path: books_file(data.path()), journal: journal_folder(data.path()) },
+            BooksConfig {
+                path: books_file(data.path()),
+                journal: journal_folder(data.path()),
+                backlog: BacklogLimits { facts: config.books_backlog, ..BacklogLimits::default() },
+            },
             recorder.clone(),
             Arc::clone(&keyring),
         )?;

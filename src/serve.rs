@@ -119,6 +119,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         status,
         outbound: outbound.handle(),
         recorder: engine.recorder.clone(),
+        books: engine.books.clone(),
         warehouse,
         live,
         sessions,
@@ -179,6 +180,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
 /// What the listeners share beside the engine itself.
 pub(crate) struct Parts {
     pub recorder: weir_engine::recorder::Recorder,
+    pub books: weir_engine::books::Books,
     pub warehouse: Warehouse,
     pub live: Live,
     pub sessions: Arc<Sessions>,

@@ -124,6 +124,8 @@ struct Shared {
     lanes: Vec<lane::LaneCounts>,
     recovered: AtomicU64,
     journaled: AtomicU64,
+    /// Facts of this run.
+    facts_journaled: AtomicU64,
     refused: AtomicU64,
     full: AtomicBool,
     failed: AtomicBool,
@@ -162,6 +164,7 @@ impl Recorder {
             lanes: prepared.lane_counts(),
             recovered: AtomicU64::new(prepared.recovered),
             journaled: AtomicU64::new(prepared.recovered - prepared.refused),
+            facts_journaled: AtomicU64::new(0),
             refused: AtomicU64::new(prepared.refused),
             full: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -217,6 +220,11 @@ impl Recorder {
     /// The journal's traffic, for who follows it.
     pub fn traffic(&self) -> Traffic {
         self.shared.traffic.clone()
+    }
+
+    /// Facts of this run that are durable.
+    pub fn facts_journaled(&self) -> u64 {
+        self.shared.facts_journaled.load(Ordering::Acquire)
     }
 
     /// Where the journal ended when it was opened: no follower can have gone further, unless entries were

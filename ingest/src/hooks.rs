@@ -12,7 +12,7 @@ use weir_edge::problem::{self, unavailable};
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json as json_response};
 use weir_edge::route::Router;
-use weir_engine::books::Books;
+use weir_engine::books::{Books, SubmitError};
 use weir_engine::endpoints::{Endpoint, EndpointTable};
 use weir_engine::keyring::Keyring;
 use weir_schemas::fact::{Actor, ClickClaim, Fact, Payment, Recorded, Sealed};
@@ -137,10 +137,10 @@ impl Hooks {
         };
         let actor = Actor::Endpoint(endpoint.id);
         let recorded = Recorded { at: now, workspace: endpoint.workspace, actor, request: None, fact };
-        self.books
-            .submit_durable(recorded)
-            .await
-            .map_err(|error| NotReceived { reason: "storage", problem: not_recorded(&error) })?;
+        self.books.submit_durable(recorded).await.map_err(|error| NotReceived {
+            reason: if error == SubmitError::BooksBehind { "books_behind" } else { "storage" },
+            problem: not_recorded(&error),
+        })?;
         metrics::counter!("weir_hooks_received_total", "provider" => provider.as_str()).increment(1);
         Ok(json_response(StatusCode::OK, &json!({ "received": true })))
     }

@@ -57,6 +57,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("durability.clicks", "process|power", "What an answered click survives [process]"),
     option("recorder.lane_bytes", "BYTES", "Size of each lane [16777216]"),
     option("recorder.pace_ms", "MS", "Least time between syncs of clicks alone [5]"),
+    option(
+        "books.backlog_max",
+        "FACTS",
+        "Facts not yet booked from which on webhooks wait for their turn [40000]",
+    ),
     option("journal.segment_bytes", "BYTES", "Size of a journal segment [67108864]"),
     option("journal.traffic_retention_hours", "HOURS", "How long clicks stay in the journal at least [48]"),
     option("warehouse.batch_rows", "ROWS", "Most rows in a warehouse batch [50000]"),

@@ -95,6 +95,7 @@ pub(super) fn export(parts: &Parts) {
     metrics::counter!("weir_clicks_dropped_total", "reason" => "unreadable").absolute(recorded.refused);
     metrics::gauge!("weir_clicks_waiting").set(waiting as f64);
     metrics::gauge!("weir_journal_durable_sequence").set(parts.recorder.durable().get() as f64);
+    metrics::gauge!("weir_books_waiting_facts").set(parts.books.behind() as f64);
     metrics::gauge!("weir_warehouse_stored_sequence").set(parts.warehouse.stored().get() as f64);
     metrics::gauge!("weir_live_seen_sequence").set(parts.live.seen() as f64);
     let writing = parts.recorder.health() == StorageHealth::Writing;

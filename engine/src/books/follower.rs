@@ -9,6 +9,7 @@ use std::time::Duration;
 use weir_schemas::fact::kind;
 use weir_schemas::ids::Sequence;
 
+use super::backlog::Backlog;
 use super::outcome::StoreError;
 use super::store::{Fact, Store};
 use super::tables::Tables;
@@ -31,6 +32,9 @@ pub(super) struct Follower {
     pub(super) tables: Tables,
     pub(super) durable: Watermark,
     pub(super) applied: Watermark,
+    pub(super) backlog: Arc<Backlog>,
+    /// Where the journal ended at the start: facts up to there are none of this run's backlog.
+    pub(super) old: Sequence,
     pub(super) waiting: Arc<Waiting>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) failing: Arc<AtomicBool>,
@@ -108,6 +112,7 @@ impl Follower {
                 return Err(error.into());
             }
             metrics::counter!("weir_books_facts_total").increment(facts.len() as u64);
+            self.backlog.note_applied(facts.iter().filter(|(seq, _)| *seq > self.old).count() as u64);
             self.applied.advance(passed);
             for ((seq, _), outcome) in facts.iter().zip(outcomes) {
                 self.waiting.resolve(*seq, outcome);

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use weir_schemas::fact::{Recorded, kind};
 use weir_schemas::ids::Sequence;
 
+use super::backlog::{Backlog, BacklogLimits};
 use super::follower::Follower;
 use super::outcome::{Outcome, StoreError};
 use super::reads::{ReadError, Reads};
@@ -32,6 +33,8 @@ pub struct BooksConfig {
     pub path: PathBuf,
     /// The journal's folder.
     pub journal: PathBuf,
+    /// How far behind the journal they may be before webhooks wait.
+    pub backlog: BacklogLimits,
 }
 
 /// Why the books do not start.
@@ -67,6 +70,9 @@ pub enum SubmitError {
     /// Too many facts wait: try again soon (503 with `Retry-After`).
     #[error("too many facts are waiting")]
     Busy,
+    /// The books are so far behind that webhooks do not get their turn in time (503 with `Retry-After`).
+    #[error("the books are behind: too many facts wait to be booked")]
+    BooksBehind,
     /// The fact is larger than an entry may be (413).
     #[error("the fact is too large")]
     TooLarge,
@@ -103,6 +109,7 @@ struct Shared {
     postbacks: PostbackTable,
     fx: FxTables,
     applied: Watermark,
+    backlog: Arc<Backlog>,
     waiting: Arc<Waiting>,
     stop: Arc<AtomicBool>,
     failing: Arc<AtomicBool>,
@@ -135,6 +142,7 @@ impl Books {
             postbacks: tables.postbacks.clone(),
             fx: tables.fx.clone(),
             applied: Watermark::new(applied),
+            backlog: Arc::new(Backlog::new(config.backlog)),
             waiting: Arc::default(),
             stop: Arc::default(),
             failing: Arc::default(),
@@ -147,6 +155,8 @@ impl Books {
             tables,
             durable: shared.recorder.durable().clone(),
             applied: shared.applied.clone(),
+            backlog: Arc::clone(&shared.backlog),
+            old: durable,
             waiting: Arc::clone(&shared.waiting),
             stop: Arc::clone(&shared.stop),
             failing: Arc::clone(&shared.failing),
@@ -169,8 +179,9 @@ impl Books {
         outcome.await.map_err(|_| if stopped() { SubmitError::Stopped } else { SubmitError::StorageFailed })
     }
 
-    /// Journals a fact durably and does not wait for the books (webhooks).
+    /// Journals a fact durably and does not wait for the books (webhooks), unless these are too far behind.
     pub async fn submit_durable(&self, recorded: Recorded) -> Result<Sequence, SubmitError> {
+        self.shared.backlog.turn(&self.shared.recorder, &self.shared.applied).await?;
         Ok(self.shared.recorder.record_durably(kind::FACT, payload(&recorded)).await?)
     }
 
@@ -178,6 +189,11 @@ impl Books {
     /// between.
     pub fn applied(&self) -> &Watermark {
         &self.shared.applied
+    }
+
+    /// How many facts are durable and not applied.
+    pub fn behind(&self) -> u64 {
+        self.shared.backlog.facts(&self.shared.recorder)
     }
 
     /// Typed reads of what is applied.

@@ -227,6 +227,10 @@ pub fn not_recorded(error: &SubmitError) -> Problem {
         let detail = "The request is larger than one journal entry may be.";
         return Problem::new(413, "body_too_large", "The body is too large", detail);
     }
+    if *error == SubmitError::BooksBehind {
+        let detail = "Too many deliveries wait to be booked: this one was not recorded, send it again.";
+        return unavailable("books_behind", detail);
+    }
     tracing::error!(%error, "a fact was not recorded");
     unavailable("storage_unavailable", format!("The request was not recorded: {error}."))
 }

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use weir_engine::books::BacklogLimits;
 use weir_ingest::hooks::HOOK_BODY_MAX;
 use weir_schemas::ids::{EndpointId, WorkspaceId};
 use weir_schemas::time::Timestamp;
@@ -103,6 +106,18 @@ fn without_storage_the_provider_is_asked_to_come_again() {
     let answer = deliver(&edge, &path, CHECKOUT.as_bytes());
     assert!(answer.head.contains("retry-after"), "{}", answer.head);
     answer.expect(503);
+}
+
+#[test]
+fn while_the_books_are_behind_the_provider_is_asked_to_come_again() {
+    let edge = Edge::start_as(None, BacklogLimits { facts: 0, patience: Duration::ZERO });
+    // Commands are not held up by their own kind.
+    let (path, id) = endpoint(&edge);
+    let answer = deliver(&edge, &path, CHECKOUT.as_bytes());
+    assert!(answer.head.contains("retry-after"), "{}", answer.head);
+    let problem = answer.expect(503);
+    assert!(problem["type"].as_str().unwrap().ends_with("/books_behind"), "{problem}");
+    assert_eq!(outcomes(&edge, id), Vec::<Value>::new());
 }
 
 #[test]

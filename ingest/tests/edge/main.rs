@@ -19,7 +19,7 @@ use weir_edge::listener::{Limits, Listener, serve};
 use weir_edge::peer::TrustedProxies;
 use weir_edge::plain::AllToHyper;
 use weir_edge::service::Service;
-use weir_engine::books::{Books, BooksConfig};
+use weir_engine::books::{BacklogLimits, Books, BooksConfig};
 use weir_engine::clicks::{RecentClicksWriter, recent_clicks};
 use weir_engine::journal::JournalConfig;
 use weir_engine::keyring::Keyring;
@@ -77,10 +77,16 @@ impl Edge {
 
     /// `per_second`: how often one webhook endpoint may be called.
     pub fn start_with(per_second: Option<u32>) -> Self {
+        Self::start_as(per_second, BacklogLimits::default())
+    }
+
+    /// `backlog`: how far the books may be behind before webhooks wait.
+    pub fn start_as(per_second: Option<u32>, backlog: BacklogLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let recorder = start_recorder(dir.path());
         let keyring = Arc::new(Keyring::open(&dir.path().join("keyring.db")).unwrap());
-        let config = BooksConfig { path: dir.path().join("books.db"), journal: dir.path().join("journal") };
+        let config =
+            BooksConfig { path: dir.path().join("books.db"), journal: dir.path().join("journal"), backlog };
         let books = Books::start(config, recorder.clone(), Arc::clone(&keyring)).unwrap();
         let ids = Arc::new(NewIds::new(0));
         let at = Timestamp::now();

@@ -60,7 +60,8 @@ impl Engine {
         });
         let (recorder, mut lanes, _) = Recorder::start(config, as_it_is).unwrap();
         let keyring = Arc::new(Keyring::open(&path("keyring.db")).unwrap());
-        let books = BooksConfig { path: path("books.db"), journal: path("journal") };
+        let books =
+            BooksConfig { path: path("books.db"), journal: path("journal"), backlog: Default::default() };
         let books = Books::start(books, recorder.clone(), Arc::clone(&keyring)).unwrap();
         server.migrated().await;
         let endpoint = Endpoint {

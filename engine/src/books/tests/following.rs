@@ -24,6 +24,10 @@ struct Engine {
 }
 
 fn start(dir: &Path) -> Engine {
+    start_with(dir, BacklogLimits::default())
+}
+
+fn start_with(dir: &Path, backlog: BacklogLimits) -> Engine {
     let config = RecorderConfig {
         journal: JournalConfig { folder: dir.join("journal"), node: 0, segment_bytes: 20_000 },
         lanes_folder: dir.join("lanes"),
@@ -37,7 +41,7 @@ fn start(dir: &Path) -> Engine {
     });
     let (recorder, lanes, _) = Recorder::start(config, refine).unwrap();
     let keyring = Arc::new(Keyring::open(&dir.join("keyring.db")).unwrap());
-    let config = BooksConfig { path: dir.join("books.db"), journal: dir.join("journal") };
+    let config = BooksConfig { path: dir.join("books.db"), journal: dir.join("journal"), backlog };
     let books = Books::start(config, recorder.clone(), Arc::clone(&keyring)).unwrap();
     let durable = recorder.durable().get();
     assert!(books.applied().wait_reached(durable, DEADLINE) >= durable);
@@ -161,6 +165,52 @@ async fn many_at_once_are_all_answered_and_a_replay_gives_the_same_books() {
     engine.stop();
 }
 
+/// Facts 100, 101, 102, durable while somebody else holds the books' file, and who holds it.
+async fn three_behind(dir: &Path, books: &Books) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(dir.join("books.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for n in 100..103 {
+        books.submit_durable(recorded(link(n, &format!("s{n}")))).await.unwrap();
+    }
+    assert_eq!(books.behind(), 3);
+    other
+}
+
+#[tokio::test]
+async fn a_webhook_waits_for_its_turn_while_the_books_are_behind_and_is_refused_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = |patience| BacklogLimits { facts: 3, patience };
+    let engine = start_with(dir.path(), limits(Duration::from_millis(20)));
+    let other = three_behind(dir.path(), &engine.books).await;
+    let refused = engine.books.submit_durable(recorded(link(103, "x"))).await;
+    assert_eq!(refused, Err(SubmitError::BooksBehind));
+    assert_eq!(engine.recorder.facts_journaled(), 3, "it was not recorded");
+    other.execute_batch("ROLLBACK").unwrap();
+    engine.books.applied().reached(engine.recorder.durable().get()).await;
+    assert_eq!(engine.books.behind(), 0);
+    engine.books.submit_durable(recorded(link(104, "y"))).await.unwrap();
+    engine.stop();
+
+    let dir = tempfile::tempdir().unwrap();
+    let engine = start_with(dir.path(), limits(DEADLINE));
+    let other = three_behind(dir.path(), &engine.books).await;
+    let books = engine.books.clone();
+    let waiting = tokio::spawn(async move { books.submit_durable(recorded(link(103, "x"))).await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!waiting.is_finished() && engine.recorder.facts_journaled() == 3, "it waits");
+    other.execute_batch("ROLLBACK").unwrap();
+    let seq = waiting.await.unwrap().unwrap();
+    engine.books.applied().reached(seq).await;
+    assert!(engine.books.links().find("any", "x").is_some());
+    engine.stop();
+    // What an earlier run left behind is nobody's turn to wait for.
+    let engine = start_with(dir.path(), limits(DEADLINE));
+    assert_eq!(engine.books.behind(), 0);
+    engine.stop();
+}
+
 #[test]
 fn books_ahead_of_their_journal_do_not_start() {
     let dir = tempfile::tempdir().unwrap();
@@ -176,7 +226,11 @@ fn books_ahead_of_their_journal_do_not_start() {
     let (recorder, _, _) =
         Recorder::start(config, Box::new(|_, _, _, _| Ok(weir_schemas::fact::kind::CLICK))).unwrap();
     let keyring = Arc::new(Keyring::open(&dir.path().join("keyring.db")).unwrap());
-    let config = BooksConfig { path: dir.path().join("books.db"), journal: dir.path().join("journal") };
+    let config = BooksConfig {
+        path: dir.path().join("books.db"),
+        journal: dir.path().join("journal"),
+        backlog: Default::default(),
+    };
     let refused = Books::start(config, recorder.clone(), keyring);
     assert!(matches!(refused, Err(BooksError::Ahead { applied: 9, durable: 0 })), "{refused:?}");
     recorder.stop();
