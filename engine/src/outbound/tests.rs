@@ -1,13 +1,24 @@
-//! The store against crashes and failures.
+//! The store against crashes and failures, and the sender against an endpoint that takes nothing.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use weir_schemas::ids::{OutboundEndpointId, WorkspaceId};
+use weir_schemas::fact::{Actor, ClickClaim, Fact, Recorded};
+use weir_schemas::ids::{ConversionId, OutboundEndpointId, WorkspaceId};
+use weir_schemas::money::Currency;
 use weir_schemas::outbound::OutboundSpec;
 use weir_schemas::time::Timestamp;
 
-use super::Tried;
 use super::store::Store;
-use crate::books::{OutboundTarget, OutboxRow};
+use super::{MessageState, Outbound, OutboundConfig, Post, Tried};
+use crate::books::{Books, BooksConfig, OUTBOUND_CONTEXT, OutboundTarget, OutboxRow};
+use crate::journal::JournalConfig;
+use crate::keyring::Keyring;
+use crate::recorder::lane::LANE_BYTES_MIN;
+use crate::recorder::{Recorder, RecorderConfig};
 
 fn target(id: u64) -> OutboundTarget {
     OutboundTarget {
@@ -77,4 +88,84 @@ fn messages_wait_in_order_and_once() {
     store.clean(std::slice::from_ref(&all)).unwrap();
     assert!(sequences(&one).is_empty(), "a deleted endpoint's messages go");
     assert_eq!(sequences(&all).len(), 3);
+}
+
+fn books(dir: &Path, keyring: &Arc<Keyring>) -> (Recorder, Books) {
+    let config = RecorderConfig {
+        journal: JournalConfig { folder: dir.join("journal"), node: 0, segment_bytes: 20_000 },
+        lanes_folder: dir.join("lanes"),
+        lanes: 0,
+        lane_bytes: LANE_BYTES_MIN,
+        pace: Duration::from_millis(1),
+    };
+    let refine = Box::new(|_, _, _: &[u8], _: &mut Vec<u8>| Ok(weir_schemas::fact::kind::CLICK));
+    let (recorder, _, _) = Recorder::start(config, refine).unwrap();
+    let (path, journal) = (dir.join("books.db"), dir.join("journal"));
+    let config = BooksConfig { path, journal, backlog: Default::default() };
+    let books = Books::start(config, recorder.clone(), Arc::clone(keyring)).unwrap();
+    (recorder, books)
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_is_turned_off_after_its_last_try_and_goes_on_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let keyring = Arc::new(Keyring::open(&dir.path().join("keyring.db")).unwrap());
+    let (recorder, books) = books(dir.path(), &keyring);
+    let record = async |fact: Fact| {
+        let (at, workspace) = (Timestamp::now(), WorkspaceId(1));
+        let recorded = Recorded { at, workspace, actor: Actor::System, request: None, fact };
+        assert!(books.submit(recorded).await.unwrap().status < 300);
+    };
+    let (name, timezone) = ("shop".to_owned(), "UTC".to_owned());
+    record(Fact::WorkspaceCreated { name, currency: Currency::EUR, timezone, key: None }).await;
+    let id = OutboundEndpointId(7);
+    let spec = OutboundSpec { events: vec![], ..target(7).spec };
+    let secret = keyring.seal(OUTBOUND_CONTEXT, b"key");
+    record(Fact::OutboundCreated { id, spec, secret }).await;
+    for n in 0..2 {
+        let sale = json!({"event": "sale", "order_id": format!("A-{n}"), "amount": {"amount": 7, "currency": "EUR"}});
+        let (id, conversion) = (ConversionId(100 + n), serde_json::from_value(sale).unwrap());
+        record(Fact::Conversion { id, conversion, person: None, click: ClickClaim::None }).await;
+    }
+
+    let (tries, well) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let post: Post = {
+        let (tries, well) = (Arc::clone(&tries), Arc::clone(&well));
+        Arc::new(move |_, headers, _| {
+            tries.lock().unwrap().push(headers[0].1.clone());
+            let well = well.load(Ordering::Acquire);
+            let (status, error) = if well { (200, None) } else { (500, Some("answered 500".to_owned())) };
+            Box::pin(async move { Tried { status: Some(status), error, excerpt: String::new() } })
+        })
+    };
+    let path = dir.path().join("outbound.db");
+    let config = OutboundConfig { path, public_url: "https://go.example".into(), post, haste: 1_000_000_000 };
+    let outbound = Outbound::start(config, books.clone(), Arc::clone(&keyring)).unwrap();
+    let until = async |what: &str, holds: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < end, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let endpoint = || books.reads().outbound(WorkspaceId(1)).unwrap().remove(0).spec;
+    until("it is turned off", &|| !endpoint().enabled).await;
+    let told = tries.lock().unwrap().clone();
+    assert_eq!(told.len(), 11, "the first try and one after each of ten pauses");
+    assert!(told.iter().all(|message| *message == told[0]), "those behind it wait: {told:?}");
+    assert!(endpoint().disabled_reason.is_some_and(|reason| reason.contains("11 tries")));
+
+    well.store(true, Ordering::Release);
+    let patch = json!({"enabled": true}).as_object().cloned().unwrap();
+    record(Fact::OutboundUpdated { id, patch, secret: None }).await;
+    let delivered = || {
+        let messages = outbound.handle().messages(id, i64::MAX, 10).unwrap();
+        messages.iter().filter(|(_, message)| message.state == MessageState::Delivered).count()
+    };
+    until("both are delivered", &|| delivered() == 2).await;
+    let told = tries.lock().unwrap()[11..].to_vec();
+    assert_eq!((told.len(), &told[0]), (2, &tries.lock().unwrap()[0]), "it goes on where it stopped");
+    outbound.stop();
+    recorder.stop();
+    books.stop();
 }
