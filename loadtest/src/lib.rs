@@ -8,6 +8,7 @@ pub mod connection;
 pub mod deliveries;
 pub mod demo;
 pub mod oracle;
+pub mod payment_to_screen;
 pub mod schedule;
 pub mod stripe;
 pub mod target;

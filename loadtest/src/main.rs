@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use weir_loadtest::click_to_sale::{self, Plan};
 use weir_loadtest::deliveries;
 use weir_loadtest::demo::{self, Demo};
+use weir_loadtest::payment_to_screen;
 use weir_loadtest::target::{LoadError, Target};
 use weir_loadtest::visitors::Crowd;
 
@@ -64,6 +65,12 @@ enum Scenario {
         #[arg(long, default_value_t = 64)]
         connections: u64,
     },
+    /// How long after its webhook a sale is seen on a live subscription.
+    PaymentToScreen {
+        /// Sales, one after another.
+        #[arg(long, default_value_t = 200)]
+        sales: u32,
+    },
     /// Ordinary traffic that makes the dashboard move.
     Demo {
         /// Mean visits per second.
@@ -79,6 +86,8 @@ enum Scenario {
 const SECONDS_MAX: u64 = 8 * 3_600;
 /// Most deliveries of one run.
 const DELIVERIES_MAX: u64 = 5_000_000;
+/// Most sales that are watched one by one.
+const SALES_MAX: u32 = 10_000;
 /// How long the engine may take until its answer agrees.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -122,6 +131,13 @@ async fn run(args: Args) -> Result<bool, LoadError> {
             let plan =
                 deliveries::Plan { target, events, copies: copies.max(1), connections, patience: PATIENCE };
             deliver_and_compare(&plan).await
+        }
+        Scenario::PaymentToScreen { sales } => {
+            let plan = payment_to_screen::Plan { target, sales: sales.clamp(1, SALES_MAX) };
+            let outcome = payment_to_screen::run(&plan).await?;
+            println!("webhook to 200     {}", outcome.answered.summary());
+            println!("webhook to screen  {}", outcome.shown.summary());
+            Ok(true)
         }
         Scenario::Demo { rate, seconds } => {
             let mut random = StdRng::from_rng(&mut rand::rng());
