@@ -98,10 +98,11 @@ test-browser: data web chromium
 	cargo build --locked --bin weir
 	cd $(WEB) && npm run --silent e2e
 
-# The same target as in `make test`, for as long as wanted: what payment providers send, damaged and signed.
+# The same targets as in `make test`, one for each provider, for as long as wanted in all: what payment providers send,
+# damaged and signed.
 fuzz:
 	WEIR_FUZZ_SECONDS=$${WEIR_FUZZ_SECONDS:-600} WEIR_FUZZ_SEED=$${WEIR_FUZZ_SEED:-$$(date +%s)} \
-		cargo test --locked -p weir-ingest --lib providers::fuzz -- --nocapture
+		cargo test --locked -p weir-ingest --lib providers::fuzz -- --nocapture --test-threads=1
 
 # ---- measuring
 

@@ -118,10 +118,31 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("hooks").about("Webhooks, for those who integrate them").subcommand_required(true).subcommand(
                 Command::new("sign")
-                    .about("Signs a sample as its provider would, and sends it where --endpoint is given")
+                    .about("Signs a sample as its provider would, and sends it")
                     .arg(Arg::new("provider").long("provider").required(true).help("stripe, razorpay, …"))
-                    .arg(Arg::new("secret").long("secret").required(true).help("The endpoint's signing secret"))
-                    .arg(Arg::new("endpoint").long("endpoint").value_name("URL").help("http://…/hooks/whk_…"))
+                    .arg(Arg::new("secret").long("secret").help(
+                        "The endpoint's signing secret [that of the engine which runs on the data folder]",
+                    ))
+                    .arg(Arg::new("endpoint").long("endpoint").value_name("URL").help(
+                        "http://…/hooks/whk_… [with a secret: none, the signature is printed; \
+                         else this engine's newest endpoint of the provider]",
+                    ))
+                    .arg(
+                        Arg::new("set")
+                            .long("set")
+                            .value_name("NAME=VALUE")
+                            .action(clap::ArgAction::Append)
+                            .help(
+                                "Puts a value into the place {{NAME}} of the sample; \
+                                 {{now}} and {{now_iso}} are filled in",
+                            ),
+                    )
+                    .arg(
+                        Arg::new("key")
+                            .long("key")
+                            .value_name("FILE")
+                            .help("paypal: the private key of the endpoint's certificate"),
+                    )
                     .arg(Arg::new("file").required(true).help("The body, or - for standard input")),
             ),
         )

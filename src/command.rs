@@ -22,7 +22,7 @@ pub fn run(name: &str, matches: &ArgMatches, config: &Config) -> Result<(), Fail
         "key" => key::run(matches, config),
         "replay" => replay::run(matches, config),
         "doctor" => doctor::run(matches, config),
-        "hooks" => hooks::run(matches),
+        "hooks" => hooks::run(matches, config),
         "export" => export::run(matches, config),
         other => unreachable!("clap knows no subcommand {other}"),
     }

@@ -16,6 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Where it is and what opens it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Running {
+    public: SocketAddr,
     admin: SocketAddr,
     operator_key: String,
 }
@@ -34,6 +35,11 @@ impl Running {
         // The file of an engine that was killed is still there: only an answer counts.
         let health = running.ask("GET", "/healthz", None).ok()?;
         (health.status == 200).then_some(running)
+    }
+
+    /// Its public listener.
+    pub(super) fn public(&self) -> SocketAddr {
+        self.public
     }
 
     /// Sends a request; a body makes it JSON.

@@ -1,11 +1,10 @@
-//! Customers: profile, list, merge, and erasure, which is proved by searching every file that the engine has.
+//! Customers: profile, list, merge, what another rule would have credited them to. Erasure is `erasure.rs`.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::engine::{Settings, deliver, text_of, wait_for};
+use super::engine::{text_of, wait_for};
 use super::{Shared, own, shared};
 
 fn sell(shared: &Shared, order: &str, customer: &str, more: Value) -> Value {
@@ -13,70 +12,6 @@ fn sell(shared: &Shared, order: &str, customer: &str, more: Value) -> Value {
         "amount": {"amount": 1_000, "currency": "EUR"}});
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     shared.post("/v1/conversions", body, 201)
-}
-
-/// The files under `folder` that hold one of `words`.
-fn holding(folder: &Path, words: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder").map_while(Result::ok) {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(holding(&path, words));
-        } else if let Ok(bytes) = fs::read(&path)
-            && words.iter().any(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes()))
-        {
-            found.push(path.display().to_string());
-        }
-    }
-    found
-}
-
-#[test]
-fn an_erased_customer_is_in_no_file_and_the_amounts_stay() {
-    let shared = own(|settings| settings);
-    let person = json!({"customer": {"email": "ada.lovelace@engine.example", "name": "Ada Lovelace"},
-        "properties": {"plan": "gold"}});
-    sell(&shared, "A-1", "u1", person);
-    let hook = shared.engine.make_stripe_endpoint();
-    let mut event: Value =
-        serde_json::from_str(&weir_loadtest::stripe::checkout("B-1", 500, "eur", "x")).expect("JSON");
-    event["data"]["object"]["customer_details"] =
-        json!({"email": "ada.lovelace@engine.example", "name": "Ada Lovelace"});
-    deliver(&mut shared.engine.visitor(), &hook, &event.to_string()).expect("an answer");
-    let stripe = wait_for("the webhook is booked", || {
-        let answer = shared.engine.api("GET", "/v1/customers/cus_B-1", None);
-        (answer.status == 200).then(|| answer.json())
-    });
-    assert_eq!(stripe["email"], "ada.lovelace@engine.example");
-    let profile = shared.get("/v1/customers/u1");
-    assert_eq!(
-        (&profile["email"], &profile["name"]),
-        (&json!("ada.lovelace@engine.example"), &json!("Ada Lovelace"))
-    );
-    assert_eq!(profile["lifetime_value"], json!([{"amount": 1_000, "currency": "EUR"}]));
-    let gold =
-        json!({"metrics": ["revenue"], "date_range": "7d", "filters": ["is", "property:plan", ["gold"]]});
-    assert_eq!(shared.engine.query(&gold)["rows"][0][0], 1_000);
-
-    for customer in ["u1", "cus_B-1"] {
-        shared.engine.call("DELETE", &format!("/v1/customers/{customer}"), None, 204);
-        let after = shared.get(&format!("/v1/customers/{customer}"));
-        assert_eq!((&after["email"], &after["name"]), (&Value::Null, &Value::Null));
-        assert!(after["erased_at"].is_string() && after["touches"].as_array().is_some_and(Vec::is_empty));
-    }
-    wait_for("the warehouse's rows are rewritten", || {
-        (shared.engine.query(&gold)["rows"][0][0] == 0).then_some(())
-    });
-    let all = json!({"metrics": ["revenue"], "date_range": "7d"});
-    assert_eq!(shared.engine.query(&all)["rows"][0][0], 1_500, "amounts stay");
-    // After a restart, so that every log is closed.
-    let Shared { engine, _data } = shared;
-    let data = engine.data.clone();
-    engine.stop();
-    assert_eq!(holding(&data, &["ada.lovelace", "Ada Lovelace"]), Vec::<String>::new());
-    let again = Shared { engine: Settings::new(&data).start(), _data };
-    assert_eq!(again.engine.query(&all)["rows"][0][0], 1_500);
-    assert_eq!(again.get("/v1/customers/u1")["email"], Value::Null);
 }
 
 #[test]

@@ -292,6 +292,25 @@ impl Reads {
         })
     }
 
+    /// The sealed secrets of a live webhook endpoint of `provider`: of this one, else of the newest.
+    pub fn sealed_endpoint(
+        &self,
+        provider: &str,
+        id: Option<EndpointId>,
+    ) -> Result<Option<(EndpointId, Vec<Sealed>)>, ReadError> {
+        self.read(|db| {
+            let found: Option<(i64, String)> = db
+                .prepare_cached(
+                    "SELECT id, secrets FROM endpoints
+                     WHERE provider = ?1 AND id = coalesce(?2, id) AND deleted_at IS NULL ORDER BY id DESC LIMIT 1",
+                )?
+                .query_row(params![provider, id.map(|id| id.0 as i64)], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((id, secrets)) = found else { return Ok(None) };
+            Ok(Some((EndpointId(id as u64), serde_json::from_str(&secrets)?)))
+        })
+    }
+
     /// Every workspace of the engine, the first one first.
     pub fn workspaces(&self) -> Result<Vec<Workspace>, ReadError> {
         self.read(|db| {

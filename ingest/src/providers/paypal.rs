@@ -59,6 +59,26 @@ pub fn verify(secrets: &[String], settings: &Settings, incoming: Incoming<'_>) -
     if matches { Ok(()) } else { Err(Refusal::SignatureMismatch) }
 }
 
+/// The headers of a delivery as PayPal makes them, signed with a key of one's own.
+pub fn sign(
+    private_key: &[u8],
+    webhook: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Vec<(&'static str, String)>, String> {
+    let sum = crc32(body);
+    let id = format!("{:016x}-{sum:08x}", now.0);
+    let time = now.to_string();
+    let signature = certificate::sign(private_key, format!("{id}|{time}|{webhook}|{sum}").as_bytes())?;
+    Ok(vec![
+        ("paypal-transmission-id", id),
+        ("paypal-transmission-time", time),
+        ("paypal-transmission-sig", signature),
+        ("paypal-cert-url", "https://api.paypal.com/v1/notifications/certs/CERT-of-your-own".to_owned()),
+        ("paypal-auth-algo", "SHA256withRSA".to_owned()),
+    ])
+}
+
 /// Whether a certificate's address is one of PayPal's hosts over TLS.
 fn is_paypals(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };

@@ -9,19 +9,36 @@ use weir_edge::idempotency::{hex, sha256_hex};
 use weir_schemas::time::{SECOND_MS, Timestamp};
 
 use super::signature::base64;
-use super::{Provider, fondy};
+use super::{Provider, fondy, paypal};
 
 /// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// The headers that carry the signature.
     pub headers: Vec<(&'static str, String)>,
+    /// What the provider sends, as it names it.
+    pub content_type: &'static str,
+    /// What follows the endpoint's URL, for a provider whose secret stands there.
+    pub suffix: String,
     /// The body; a provider that signs inside it has changed it.
     pub body: Vec<u8>,
 }
 
-/// Signs `body` at `now` with `secret`. The error says why this provider's deliveries cannot be made here.
-pub fn sign(provider: Provider, secret: &str, body: &[u8], now: Timestamp) -> Result<Signed, String> {
+/// What signs.
+#[derive(Debug, Clone, Copy)]
+pub struct Signer<'a> {
+    /// The endpoint's secret.
+    pub secret: &'a str,
+    /// The private key (RSA, PKCS #8, PEM or DER) of the endpoint's certificate, for a provider that signs with one.
+    pub private_key: Option<&'a [u8]>,
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Signs `body` at `now`. The error says what is missing or wrong.
+pub fn sign(provider: Provider, signer: Signer<'_>, body: &[u8], now: Timestamp) -> Result<Signed, String> {
+    let secret = signer.secret;
     let time = now.0.div_euclid(SECOND_MS);
     let mac = |key: &[u8], parts: &[&[u8]]| -> Vec<u8> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -58,18 +75,20 @@ pub fn sign(provider: Provider, secret: &str, body: &[u8], now: Timestamp) -> Re
         Provider::WooCommerce => vec![("x-wc-webhook-signature", STANDARD.encode(plain(&[body])))],
         Provider::Fondy => {
             let body = fondy::sign(secret, body).map_err(|refusal| refusal.to_string())?;
-            return Ok(Signed { headers: Vec::new(), body });
+            return Ok(Signed { headers: Vec::new(), content_type: JSON, suffix: String::new(), body });
         }
         Provider::Gumroad => {
-            return Err(
-                "gumroad signs nothing: its secret stands in the URL, after the endpoint's id".to_owned()
-            );
+            let suffix = format!("/{secret}");
+            return Ok(Signed { headers: Vec::new(), content_type: FORM, suffix, body: body.to_vec() });
         }
         Provider::PayPal => {
-            return Err("paypal signs with a private key that nobody else has".to_owned());
+            let key = signer.private_key.ok_or(
+                "paypal signs with a private key: give one of your own, and the endpoint its certificate",
+            )?;
+            paypal::sign(key, secret, body, now)?
         }
     };
-    Ok(Signed { headers, body: body.to_vec() })
+    Ok(Signed { headers, content_type: JSON, suffix: String::new(), body: body.to_vec() })
 }
 
 #[cfg(test)]
@@ -86,21 +105,25 @@ mod tests {
         let secret = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0".to_owned();
         let body: &[u8] =
             br#"{"order_status":"created","payment_id":7,"id":"e1","type":"x","data":{"object":{}}}"#;
-        let mut signing = 0;
         for provider in Provider::ALL.iter().copied() {
-            let Ok(signed) = sign(provider, &secret, body, now) else { continue };
-            signing += 1;
+            let key: &[u8] = include_bytes!("../../tests/webhooks/paypal/test_key.pk8");
+            let signer = Signer { secret: &secret, private_key: Some(key) };
+            let signed = sign(provider, signer, body, now).unwrap();
             let mut headers = HeaderMap::new();
             for (name, value) in &signed.headers {
                 headers.insert(*name, value.parse().unwrap());
             }
             let signature = Some(Scheme::default());
+            let certificate = include_str!("../../tests/webhooks/paypal/cert.pem").to_owned();
             let settings = match provider {
                 Provider::Generic => Settings { signature, ..Settings::default() },
+                Provider::PayPal => Settings { certificate: Some(certificate), ..Settings::default() },
                 _ => Settings::default(),
             };
+            let segment = signed.suffix.trim_start_matches('/').to_owned();
             let received = |secret: &str, body: &[u8], now: Timestamp| {
-                provider.receive(&[secret.to_owned()], &settings, Incoming::new(&headers, body, now))
+                let incoming = Incoming { segment: &segment, ..Incoming::new(&headers, body, now) };
+                provider.receive(&[secret.to_owned()], &settings, incoming)
             };
             // It may mean nothing to the provider's decoder; its signature is believed.
             let believed = received(&secret, &signed.body, now);
@@ -111,6 +134,7 @@ mod tests {
             let other = received("whsec_b3RoZXI=", &signed.body, now);
             assert_eq!(other, Err(Refusal::SignatureMismatch), "{provider:?}");
         }
-        assert_eq!(signing, Provider::ALL.len() - 2);
+        let without = Signer { secret: &secret, private_key: None };
+        assert!(sign(Provider::PayPal, without, body, now).is_err());
     }
 }

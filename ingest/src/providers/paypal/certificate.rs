@@ -3,10 +3,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+const BEGIN_KEY: &str = "-----BEGIN PRIVATE KEY-----";
+const END_KEY: &str = "-----END PRIVATE KEY-----";
 /// Most certificates of one endpoint.
 const CERTIFICATES_MAX: usize = 4;
 
@@ -49,6 +52,20 @@ pub(super) fn keys(pem: &str) -> Result<Vec<Vec<u8>>, BadCertificate> {
 /// Whether `signature` over `message` is made with `key` (RSASSA-PKCS1-v1_5, SHA-256, 2,048 bits or more).
 pub(super) fn verifies(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key).verify(message, signature).is_ok()
+}
+
+/// The signature of `message` in base64, with a private key in PKCS #8: DER, or PEM around it.
+pub(super) fn sign(private_key: &[u8], message: &[u8]) -> Result<String, String> {
+    let pem = std::str::from_utf8(private_key).ok().and_then(|text| {
+        let (inside, _) = text.split_once(BEGIN_KEY)?.1.split_once(END_KEY)?;
+        STANDARD.decode(inside.split_ascii_whitespace().collect::<String>()).ok()
+    });
+    let key = RsaKeyPair::from_pkcs8(pem.as_deref().unwrap_or(private_key));
+    let key = key.map_err(|error| format!("the private key is no RSA key in PKCS #8: {error}"))?;
+    let mut signature = vec![0; key.public().modulus_len()];
+    let signed = key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature);
+    signed.map_err(|_| "the private key cannot sign")?;
+    Ok(STANDARD.encode(signature))
 }
 
 /// Certificate → TBSCertificate → SubjectPublicKeyInfo → subjectPublicKey.
