@@ -120,7 +120,7 @@ soak-web: data web chromium
 
 # The books against their naive twin over 100,000 random operations, with crashes and replays on the way.
 books-twin:
-	WEIR_BOOKS_OPERATIONS=100000 cargo test --release --locked -p weir-engine --lib books::tests::payouts::random
+	WEIR_BOOKS_OPERATIONS=100000 cargo test --release --locked -p weir-engine --lib books::tests::twin -- --nocapture
 
 # What the books apply in a second, a balance behind a million entries, and ten million random postings that add up.
 bench-ledger:

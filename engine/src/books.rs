@@ -34,6 +34,7 @@ mod handle;
 mod leaderboard;
 mod ledger;
 mod links;
+mod memory;
 mod milestones;
 mod orders;
 mod outbound;
@@ -58,6 +59,8 @@ mod store;
 mod suspicion;
 mod tables;
 mod terms_memory;
+mod tiers;
+mod uplift;
 mod waiting;
 mod wallets;
 
@@ -97,6 +100,8 @@ pub use splits::SPLIT_DECISIONS_MAX;
 pub use statements::STATEMENT_LINES_MAX;
 pub use store::{Fact, Store};
 pub use suspicion::ClickVerdict;
+pub use tiers::{PartnerTier, TierChange};
+pub use uplift::{Buyers, CashbackUplift, Uplift};
 
 #[cfg(test)]
 mod tests;

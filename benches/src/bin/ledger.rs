@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// 2026-11-01, noon.
 const BEGIN: i64 = 1_793_534_400_000;
 /// Facts of one transaction, as the follower has it.
-const BATCH: usize = 512;
+const BATCH: usize = 2_048;
 const PROGRAM: ProgramId = ProgramId(5);
 const WORKSPACE: WorkspaceId = WorkspaceId(1);
 

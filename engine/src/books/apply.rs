@@ -15,8 +15,8 @@ use weir_schemas::problem::Problem;
 use weir_schemas::program::ProgramSpec;
 use weir_schemas::time::Timestamp;
 
+use super::memory::Memory;
 use super::outcome::{Applied, Outcome, Stop, StoreError};
-use super::terms_memory::TermsMemory;
 use super::{
     access, alerts, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment,
     fx, ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved,
@@ -46,7 +46,7 @@ pub(super) struct Applying<'a> {
     /// The sums of its ledger entries so far; to be zero at its end.
     pub(super) posted: Vec<(Currency, i64)>,
     pub(super) touched: Vec<Touched>,
-    terms: &'a TermsMemory,
+    pub(super) memory: &'a Memory,
 }
 
 /// How a refused fact is undone.
@@ -65,7 +65,7 @@ pub(super) fn apply(
     seq: Sequence,
     recorded: &Recorded,
     touched: &mut Vec<Touched>,
-    terms: &TermsMemory,
+    memory: &Memory,
     undo: Undo,
 ) -> Result<Option<Outcome>, StoreError> {
     let workspace = recorded.workspace;
@@ -76,21 +76,28 @@ pub(super) fn apply(
     }
     let (posted, changed) = (Vec::new(), Vec::new());
     let mut tx =
-        Applying { db, seq, at: recorded.at, workspace, effects: 0, posted, touched: changed, terms };
+        Applying { db, seq, at: recorded.at, workspace, effects: 0, posted, touched: changed, memory };
     commissions::mature(&mut tx)?;
     if undo == Undo::Fact {
+        // What is rolled back is forgotten whole; what came before it is to stay.
+        memory.write_back(db)?;
         db.prepare_cached("SAVEPOINT fact")?.execute([])?;
     }
+    let before = (db.total_changes(), memory.changes());
     let applied = tx.fact(&recorded.fact);
     let outcome = match applied.and_then(|outcome| ledger::assert_balanced(&tx).map(|()| outcome)) {
         Ok(outcome) => {
             touched.append(&mut tx.touched);
             outcome
         }
+        // Most are refused before they have written anything.
+        Err(Stop::Refused(problem)) if before == (db.total_changes(), memory.changes()) => {
+            Outcome::refused(&problem)
+        }
         Err(Stop::Refused(_)) if undo == Undo::Batch => return Ok(None),
         Err(Stop::Refused(problem)) => {
             db.prepare_cached("ROLLBACK TO fact")?.execute([])?;
-            terms.forget();
+            memory.forget();
             Outcome::refused(&problem)
         }
         Err(Stop::Failed(error)) => return Err(error),
@@ -280,22 +287,26 @@ impl Applying<'_> {
         program: ProgramId,
         at: Timestamp,
     ) -> Result<Option<(u32, Arc<ProgramSpec>)>, StoreError> {
-        self.terms.at(self.db, self.workspace, program, at)
+        self.memory.terms.at(self.db, self.workspace, program, at)
     }
 
     /// A program was made or changed.
     pub(super) fn terms_changed(&self) {
-        self.terms.forget();
+        self.memory.terms.forget();
     }
 
     /// `id`, or the next one that `table` does not hold: ids are drawn by their callers and practically never
     /// meet.
     pub(super) fn free_id(&self, table: &'static str, id: u64) -> Applied<u64> {
         let mut id = id.max(1);
+        if self.memory.is_beyond(self.db, table, id)? {
+            return Ok(id);
+        }
         let mut statement = self.db.prepare_cached(&format!("SELECT 1 FROM {table} WHERE id = ?1"))?;
         while statement.exists([id as i64])? {
             id += 1;
         }
+        self.memory.is_beyond(self.db, table, id)?;
         Ok(id)
     }
 }

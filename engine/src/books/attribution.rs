@@ -26,7 +26,7 @@ use weir_schemas::time::{DAY_MS, MINUTE_MS, Timestamp};
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes, read_click};
 use super::outcome::Applied;
-use super::partners::{self, CodeKind};
+use super::partners::CodeKind;
 use super::{clicks, commissions, effects};
 
 /// The workspace's window: a click counts for this long where no program says otherwise.
@@ -75,16 +75,27 @@ struct Decision {
     candidates: Vec<Candidate>,
 }
 
-/// Writes down what a conversion claims. `claims` is stored as it came, refusals included.
+/// What a conversion claims to be credited by.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    rule: AttributionRule,
+    /// Nothing where it was refused.
+    pub(super) click: Option<ClickId>,
+    refused: Option<String>,
+}
+
+/// Writes down what a conversion claims. It is stored as it came, refusals included.
 pub(super) fn claim(
     tx: &mut Applying<'_>,
     conversion: ConversionId,
     claim: &ClickClaim,
-) -> Applied<Option<ClickId>> {
+) -> Applied<Option<Claim>> {
     let noted = clicks::note(tx, claim)?;
-    let (by, click, refused) = match (noted, claim) {
-        (Some((by, click)), _) => (rule_of(by), Some(click), None),
-        (None, ClickClaim::Refused { reason }) => (AttributionRule::Wclid, None, Some(reason)),
+    let claim = match (noted, claim) {
+        (Some((by, click)), _) => Claim { rule: rule_of(by), click: Some(click), refused: None },
+        (None, ClickClaim::Refused { reason }) => {
+            Claim { rule: AttributionRule::Wclid, click: None, refused: Some(reason.clone()) }
+        }
         (None, _) => return Ok(None),
     };
     tx.db
@@ -94,11 +105,11 @@ pub(super) fn claim(
         )?
         .execute(params![
             conversion.0 as i64,
-            serde_json::to_string(&by)?,
-            click.map(click_bytes),
-            refused
+            serde_json::to_string(&claim.rule)?,
+            claim.click.map(click_bytes),
+            claim.refused
         ])?;
-    Ok(click)
+    Ok(Some(claim))
 }
 
 fn rule_of(by: ClaimedBy) -> AttributionRule {
@@ -138,7 +149,7 @@ pub(super) fn reconsider(tx: &mut Applying<'_>, id: ConversionId) -> Applied<Con
     if before.merged_into.is_some() {
         return Ok(before);
     }
-    let decision = decide(tx, &before)?;
+    let decision = decide(tx, &before, claims(tx, id)?, true)?;
     let credited = |row: &ConversionRow| (row.rule, row.click, row.program, row.partner);
     let was = credited(&before);
     let now = credit(tx, before, &decision)?;
@@ -151,29 +162,34 @@ pub(super) fn reconsider(tx: &mut Applying<'_>, id: ConversionId) -> Applied<Con
     Ok(now)
 }
 
-/// As [`reconsider`], for a conversion that was just made: nothing was booked for it yet.
-pub(super) fn credit_new(tx: &mut Applying<'_>, id: ConversionId) -> Applied<ConversionRow> {
-    let new = ConversionRow::find(tx.db, id)?.expect("just stored");
-    let decision = decide(tx, &new)?;
-    let now = credit(tx, new, &decision)?;
-    if let (Some(_), Some(subscription)) = (now.rule, &now.subscription) {
-        revisit_subscription(tx, subscription, id, now.occurred_at)?;
+/// As [`reconsider`], for a conversion that is not stored yet, with all that it claims. Gives it as it is to be
+/// stored, and the candidates. `is_known`: its customer is, and may have touches.
+pub(super) fn credit_new(
+    tx: &Applying<'_>,
+    new: ConversionRow,
+    claim: Option<&Claim>,
+    is_known: bool,
+) -> Applied<(ConversionRow, String)> {
+    let decision = decide(tx, &new, claim.cloned().into_iter().collect(), is_known)?;
+    Ok((decision.credited(new), serde_json::to_string(&decision.candidates)?))
+}
+
+/// After a new conversion was stored.
+pub(super) fn credited_new(tx: &mut Applying<'_>, new: &ConversionRow) -> Applied<()> {
+    if is_signup(&new.event) {
+        commissions::count_signup(tx, new, (new.program, new.partner), 1)?;
     }
-    Ok(now)
+    if let (Some(_), Some(subscription)) = (new.rule, &new.subscription) {
+        revisit_subscription(tx, subscription, new.id, new.occurred_at)?;
+    }
+    Ok(())
 }
 
 /// Stores a decision and moves the conversion's numbers to where they belong by it.
 fn credit(tx: &mut Applying<'_>, before: ConversionRow, decision: &Decision) -> Applied<ConversionRow> {
-    let credit = decision.credit;
-    let rule = credit.map(|credit| serde_json::to_string(&credit.rule)).transpose()?;
     let was = (before.program, before.partner);
-    let now = ConversionRow {
-        rule: credit.map(|credit| credit.rule),
-        click: credit.and_then(|credit| credit.click),
-        program: credit.map_or(before.own_program, |credit| credit.program),
-        partner: credit.map_or(PartnerId::NONE, |credit| credit.partner),
-        ..before
-    };
+    let now = decision.credited(before);
+    let rule = now.rule.map(|rule| serde_json::to_string(&rule)).transpose()?;
     tx.db
         .prepare_cached(
             "UPDATE conversions SET rule = ?2, click = ?3, candidates = ?4, program = ?5, partner = ?6
@@ -223,21 +239,27 @@ pub(super) fn revisit_subscription(
     for id in later {
         let row = ConversionRow::find(tx.db, ConversionId(id as u64))?.expect("just selected");
         // Not by way of `reconsider` itself: one of them must not set off the others again.
-        let decision = decide(tx, &row)?;
+        let decision = decide(tx, &row, claims(tx, row.id)?, true)?;
         let now = credit(tx, row, &decision)?;
         commissions::resettle(tx, &now)?;
     }
     Ok(())
 }
 
-fn decide(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Decision> {
+/// Decides by `claims` and by what the tables say; `is_known`: the customer may have touches.
+fn decide(
+    tx: &Applying<'_>,
+    conversion: &ConversionRow,
+    claims: Vec<Claim>,
+    is_known: bool,
+) -> Applied<Decision> {
     let mut decision = Decision::default();
-    claimed_directly(tx, conversion, &mut decision)?;
+    claimed_directly(tx, conversion, claims, &mut decision)?;
     let named = named_partner(tx, conversion, &mut decision)?;
     if let Some(subscription) = &conversion.subscription {
         by_subscription(tx, conversion, subscription, &mut decision)?;
     }
-    if let Some(customer) = conversion.customer {
+    if let Some(customer) = conversion.customer.filter(|_| is_known) {
         // Whoever pays again for what a click once brought stays bound to it, however long ago that was.
         let windowed = conversion.event != "renewal";
         for click in touches(tx, customer, "DESC")? {
@@ -250,7 +272,7 @@ fn decide(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Decision> {
     {
         credit.partner = named;
         if credit.program == ProgramId::NONE {
-            credit.program = partners::program_of(tx.db, tx.workspace, named)?;
+            credit.program = tx.memory.partners.program(tx.db, tx.workspace, named)?;
         }
     }
     Ok(decision)
@@ -267,17 +289,27 @@ fn touches(tx: &Applying<'_>, customer: CustomerId, order: &str) -> Applied<Vec<
     Ok(touches.into_iter().flatten().collect())
 }
 
-fn claimed_directly(tx: &Applying<'_>, conversion: &ConversionRow, decision: &mut Decision) -> Applied<()> {
-    type Claim = (String, Option<ClickId>, Option<String>);
-    let claims: Vec<Claim> = tx
-        .db
-        .prepare_cached(
-            "SELECT claimed_by, click, refused FROM claims WHERE conversion = ?1 ORDER BY click DESC, n",
-        )?
-        .query_map([conversion.id.0 as i64], |row| Ok((row.get(0)?, read_click(row, 1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
-    for (by, click, refused) in claims {
-        let rule: AttributionRule = serde_json::from_str(&by)?;
+/// What a stored conversion claims, the latest click first.
+fn claims(tx: &Applying<'_>, conversion: ConversionId) -> Applied<Vec<Claim>> {
+    let mut statement = tx.db.prepare_cached(
+        "SELECT claimed_by, click, refused FROM claims WHERE conversion = ?1 ORDER BY click DESC, n",
+    )?;
+    let mut rows = statement.query([conversion.0 as i64])?;
+    let mut claims = Vec::new();
+    while let Some(row) = rows.next()? {
+        let rule = serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?;
+        claims.push(Claim { rule, click: read_click(row, 1)?, refused: row.get(2)? });
+    }
+    Ok(claims)
+}
+
+fn claimed_directly(
+    tx: &Applying<'_>,
+    conversion: &ConversionRow,
+    claims: Vec<Claim>,
+    decision: &mut Decision,
+) -> Applied<()> {
+    for Claim { rule, click, refused } in claims {
         match click {
             Some(click) => decision.consider(tx, conversion, rule, click, true)?,
             None => decision.candidates.push(Candidate {
@@ -306,7 +338,7 @@ fn named_partner(
         (AttributionRule::PartnerCode, CodeKind::Code, &conversion.partner_code),
     ] {
         let Some(code) = code else { continue };
-        let partner = partners::holder(tx.db, tx.workspace, kind, code)?;
+        let partner = tx.memory.partners.holder(tx.db, tx.workspace, kind, code)?;
         let refused = match partner {
             None => Some(format!("No partner has `{code}`.")),
             Some(_) if decision.credit.is_some() => Some(TAKEN.to_owned()),
@@ -317,7 +349,7 @@ fn named_partner(
             if refused.is_none() {
                 let program = match conversion.own_program.some() {
                     Some(program) => program,
-                    None => partners::program_of(tx.db, tx.workspace, partner)?,
+                    None => tx.memory.partners.program(tx.db, tx.workspace, partner)?,
                 };
                 decision.credit = Some(Credited { rule, click: None, program, partner });
             }
@@ -475,7 +507,7 @@ fn judge(
     let (link, partner, of_link) = claimed.as_ref().map_or_else(Default::default, clicks::Claimed::terms);
     let program = match of_link.some().or(conversion.own_program.some()) {
         Some(program) => program,
-        None => partners::program_of(tx.db, tx.workspace, partner)?,
+        None => tx.memory.partners.program(tx.db, tx.workspace, partner)?,
     };
     let age = conversion.occurred_at.0 - click.unix_ms();
     let tolerance = if rule == AttributionRule::Customer { 0 } else { CLOCK_TOLERANCE_MS };
@@ -506,6 +538,18 @@ pub(super) fn was_in_question(candidate: &Candidate) -> bool {
 const TAKEN: &str = "An earlier rule or a later click took the credit.";
 
 impl Decision {
+    /// The conversion as it stands by this decision.
+    fn credited(&self, before: ConversionRow) -> ConversionRow {
+        let credit = self.credit;
+        ConversionRow {
+            rule: credit.map(|credit| credit.rule),
+            click: credit.and_then(|credit| credit.click),
+            program: credit.map_or(before.own_program, |credit| credit.program),
+            partner: credit.map_or(PartnerId::NONE, |credit| credit.partner),
+            ..before
+        }
+    }
+
     fn consider(
         &mut self,
         tx: &Applying<'_>,

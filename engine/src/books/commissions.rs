@@ -1,6 +1,7 @@
 //! What is earned by a conversion: partners' commissions and referrals, customers' cashback and welcome gifts. Each is
 //! an *earning*: a row that says at which rate of which version it was made, what it is worth now, and how far it is on
-//! its way; and the ledger entries that put its money where the row says.
+//! its way; and the ledger entries that put its money where the row says. One long file, because each way in which an
+//! earning changes ends in the same few steps.
 //!
 //! [`settle`] makes the earnings of a conversion what they should be now (its credit, what went back of it) and books
 //! the differences: so a refund, a lost credit or a won dispute are all one way, and any order of arrival ends in the
@@ -15,7 +16,7 @@ use rusqlite::params;
 use weir_schemas::commission::{CommissionKind, CommissionStatus, Verdict};
 use weir_schemas::conversion::CommissionLine;
 use weir_schemas::effect::Change;
-use weir_schemas::ids::{CommissionId, ConversionId, CustomerId, PartnerId, ProgramId};
+use weir_schemas::ids::{CommissionId, ConversionId, CustomerId, PartnerId, PayoutId, ProgramId};
 use weir_schemas::money::Money;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
@@ -63,15 +64,32 @@ pub(super) struct Gone {
 }
 
 /// Makes the earnings of a conversion what they should be, with `gone` of its money. Gives what that changes of what
-/// partners earn; the caller writes the effect. `fresh`: it was just made, so it has none yet.
-pub(super) fn settle(
+/// partners earn; the caller writes the effect.
+pub(super) fn settle(tx: &mut Applying<'_>, conversion: &ConversionRow, gone: Gone) -> Applied<i64> {
+    let known = Earning::of_conversion(tx.db, conversion.workspace, conversion.id)?;
+    Ok(settle_from(tx, conversion, gone, known)?.change)
+}
+
+/// As [`settle`], for a conversion that was just made.
+pub(super) fn settle_new(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<Settled> {
+    settle_from(tx, conversion, Gone::default(), Vec::new())
+}
+
+/// What settling did.
+pub(super) struct Settled {
+    /// What partners earn more or less.
+    pub(super) change: i64,
+    /// All that the conversion earns now, in the order in which it was made; nothing where that is to be read.
+    pub(super) earnings: Option<Vec<Earning>>,
+}
+
+fn settle_from(
     tx: &mut Applying<'_>,
     conversion: &ConversionRow,
     gone: Gone,
-    fresh: bool,
-) -> Applied<i64> {
-    let mut known =
-        if fresh { Vec::new() } else { Earning::of_conversion(tx.db, conversion.workspace, conversion.id)? };
+    mut known: Vec<Earning>,
+) -> Applied<Settled> {
+    let mut earnings = known.is_empty().then(Vec::new);
     let mut change = 0;
     // What was taken for a sale may turn out to be a renewal, which may earn nothing.
     let ended = conversion.event == "renewal" && !known.is_empty() && has_ended(tx, conversion)?;
@@ -104,20 +122,26 @@ pub(super) fn settle(
             limit(tx, &mut now)?;
             count(tx, &now, 1)?;
         }
-        change += revalue(tx, &before, now, gone, is_new)?;
+        let (now, more) = revalue(tx, &before, now, gone, is_new)?;
+        change += more;
+        if let Some(earnings) = &mut earnings {
+            earnings.push(now);
+        }
         if counts && kind == CommissionKind::Commission {
             let (partner, at) = (PartnerId(owner), conversion.occurred_at);
-            milestones::check(tx, conversion.program, partner, at, conversion.id)?;
+            if milestones::check(tx, conversion.program, partner, at, conversion.id)? {
+                earnings = None;
+            }
         }
     }
     for before in known {
         if before.live && before.kind != CommissionKind::Bonus {
             let now = Earning { live: false, reason: Some(CREDIT_MOVED.to_owned()), ..before.clone() };
             count(tx, &now, -1)?;
-            change += revalue(tx, &before, now, gone, false)?;
+            change += revalue(tx, &before, now, gone, false)?.1;
         }
     }
-    Ok(change)
+    Ok(Settled { change, earnings })
 }
 
 /// What an earning is worth before anything goes back, and what its program's caps leave of that now.
@@ -145,7 +169,7 @@ pub(super) fn settle_at(
     at: Timestamp,
     event: &str,
 ) -> Applied<()> {
-    let commission = settle(tx, conversion, gone, false)?;
+    let commission = settle(tx, conversion, gone)?;
     effects::emit(tx, conversion, at, event, Change { commission, ..Change::default() })
 }
 
@@ -162,7 +186,7 @@ pub(super) fn resettle(tx: &mut Applying<'_>, conversion: &ConversionRow) -> App
 /// whole by the caller.
 pub(super) fn retract(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applied<()> {
     let nobodys = ConversionRow { partner: PartnerId::NONE, customer: None, ..gone.clone() };
-    settle(tx, &nobodys, Gone::default(), false)?;
+    settle(tx, &nobodys, Gone::default())?;
     Ok(())
 }
 
@@ -229,15 +253,15 @@ pub(super) fn count_signup(
     Ok(())
 }
 
-/// Computes an earning anew on what is left of its sale, stores it and books the difference. Gives what partners earn
-/// more or less by it.
+/// Computes an earning anew on what is left of its sale, stores it and books the difference. Gives it as it is then,
+/// and what partners earn more or less by it.
 fn revalue(
     tx: &mut Applying<'_>,
     before: &Earning,
     mut now: Earning,
     gone: Gone,
     is_new: bool,
-) -> Applied<i64> {
+) -> Applied<(Earning, i64)> {
     let left = (now.sale.amount - gone.returned).max(0);
     // What is in a payout or was paid is not held any more; what is lost of it lowers the next.
     now.disputed = gone.disputed && now.kind != CommissionKind::Bonus && now.live;
@@ -259,7 +283,7 @@ fn revalue(
         now.reason = None;
     }
     if now == *before {
-        return Ok(0);
+        return Ok((now, 0));
     }
     let held = |earning: &Earning| earning.status == CommissionStatus::Held;
     let what = match now.parts.earned.cmp(&before.parts.earned) {
@@ -277,7 +301,8 @@ fn revalue(
     } else {
         now.update(tx)?;
     }
-    Ok(if now.kind.is_partners() { now.parts.earned - before.parts.earned } else { 0 })
+    let more = if now.kind.is_partners() { now.parts.earned - before.parts.earned } else { 0 };
+    Ok((now, more))
 }
 
 /// How far an earning is, from all that its row says and the time.
@@ -309,7 +334,7 @@ fn explain(now: &mut Earning) {
 }
 
 /// Moves an earning's money from where it was to where it is now.
-fn place(tx: &mut Applying<'_>, before: &Earning, now: &Earning, what: &str) -> Applied<()> {
+fn place(tx: &mut Applying<'_>, before: &Earning, now: &Earning, what: &'static str) -> Applied<()> {
     let about = About { what, conversion: now.conversion, commission: now.id, payout: 0 };
     let currency = now.sale.currency;
     let (earned, fee) = (now.parts.earned - before.parts.earned, now.parts.fee - before.parts.fee);
@@ -328,6 +353,10 @@ fn place(tx: &mut Applying<'_>, before: &Earning, now: &Earning, what: &str) -> 
 
 /// Approves what is beyond its hold by the fact's own time.
 pub(super) fn mature(tx: &mut Applying<'_>) -> Result<(), StoreError> {
+    if !tx.memory.may_be_due(tx.db, tx.workspace, tx.at.0)? {
+        return Ok(());
+    }
+    tx.memory.due_changed(tx.workspace);
     let due: Vec<i64> = tx
         .db
         .prepare_cached(
@@ -382,7 +411,7 @@ pub(super) fn judge(
     };
     let conversion = ConversionRow::find(tx.db, before.conversion)?.expect("earnings have a conversion");
     let gone = gone_of(tx, &conversion)?;
-    let commission = revalue(tx, &before, now.clone(), gone, false)?;
+    let (_, commission) = revalue(tx, &before, now.clone(), gone, false)?;
     if before.kind == CommissionKind::Bonus {
         effects::emit_bonus(tx, &now, commission)?;
     } else {
@@ -439,29 +468,54 @@ pub(super) fn release_partner(tx: &mut Applying<'_>, partner: PartnerId) -> Appl
     Ok(())
 }
 
+/// A payout came back: what was in it is where it would be without.
+pub(super) fn look_again(tx: &mut Applying<'_>, payout: PayoutId) -> Applied<()> {
+    let items: Vec<i64> = tx
+        .db
+        .prepare_cached("SELECT earning FROM payout_items WHERE payout = ?1 ORDER BY earning")?
+        .query_map([payout.0 as i64], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in items {
+        let before = Earning::find(tx.db, tx.workspace, id)?.expect("payouts hold earnings");
+        let mut now = before.clone();
+        now.status = status(&now, tx.at);
+        explain(&mut now);
+        if now.status != before.status {
+            now.changed_at = tx.at;
+            place(tx, &before, &now, if now.status == CommissionStatus::Held { "hold" } else { "release" })?;
+            now.update(tx)?;
+        }
+    }
+    Ok(())
+}
+
 /// What partners earn by a conversion, as its answer lists it.
 pub(super) fn lines(
     db: &rusqlite::Connection,
     conversion: &ConversionRow,
 ) -> Result<Vec<CommissionLine>, StoreError> {
     let earnings = Earning::of_conversion(db, conversion.workspace, conversion.id)?;
+    Ok(lines_of(&earnings))
+}
+
+/// Of all that a conversion earns, what partners do.
+pub(super) fn lines_of(earnings: &[Earning]) -> Vec<CommissionLine> {
     let partners = earnings
-        .into_iter()
+        .iter()
         .filter(|earning| earning.kind.is_partners() && (earning.original > 0 || earning.capped > 0));
-    Ok(partners
-        .map(|earning| {
-            let currency = earning.sale.currency;
-            CommissionLine {
-                id: CommissionId(earning.id as u64),
-                kind: earning.kind,
-                partner_id: PartnerId(earning.owner),
-                amount: Money { amount: earning.parts.earned, currency },
-                platform_fee: Money { amount: earning.parts.fee, currency },
-                tier: earning.tier,
-                status: earning.status,
-            }
-        })
-        .collect())
+    let line = |earning: &Earning| {
+        let currency = earning.sale.currency;
+        CommissionLine {
+            id: CommissionId(earning.id as u64),
+            kind: earning.kind,
+            partner_id: PartnerId(earning.owner),
+            amount: Money { amount: earning.parts.earned, currency },
+            platform_fee: Money { amount: earning.parts.fee, currency },
+            tier: earning.tier.clone(),
+            status: earning.status,
+        }
+    };
+    partners.map(line).collect()
 }
 
 impl Earning {

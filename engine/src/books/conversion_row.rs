@@ -1,12 +1,13 @@
 //! A conversion's row, and the API's object made of it.
 
 use rusqlite::{Connection, Row, params};
-use weir_schemas::conversion::{Attribution, AttributionRule, Conversion};
+use weir_schemas::conversion::{Attribution, AttributionRule, CommissionLine, Conversion};
 use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::money::{Currency, Money};
 use weir_schemas::time::Timestamp;
 
-use super::outcome::StoreError;
+use super::apply::Applying;
+use super::outcome::{Applied, StoreError};
 
 /// The columns that [`ConversionRow::read`] reads, of [`TABLES`].
 pub(super) const COLUMNS: &str = "c.id, c.ord, c.event, c.customer, c.subscription, c.amount, c.currency, \
@@ -87,6 +88,40 @@ impl ConversionRow {
         })
     }
 
+    /// Stores it, with the candidates for its credit.
+    pub(super) fn insert(&self, tx: &Applying<'_>, candidates: &str) -> Applied<()> {
+        tx.db
+            .prepare_cached(
+                "INSERT INTO conversions VALUES
+                 (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, NULL, ?17, ?18, ?19,
+                  ?20, ?21)",
+            )?
+            .execute(params![
+                self.id.0 as i64,
+                tx.seq as i64,
+                self.workspace.0,
+                self.order,
+                self.event,
+                self.customer.map(|customer| customer.0 as i64),
+                self.subscription,
+                self.amount.map(|money| money.amount),
+                self.amount.as_ref().map(|money| money.currency.as_str()),
+                self.provider,
+                self.occurred_at.0,
+                self.created_at.0,
+                self.rule.map(|rule| serde_json::to_string(&rule)).transpose()?,
+                self.click.map(click_bytes),
+                candidates,
+                self.properties,
+                self.program.0 as i64,
+                self.partner.0 as i64,
+                self.own_program.0 as i64,
+                self.coupon,
+                self.partner_code
+            ])?;
+        Ok(())
+    }
+
     /// Whether it brings revenue.
     pub(super) fn pays(&self) -> bool {
         pays(&self.event)
@@ -132,6 +167,16 @@ impl ConversionRow {
             (Some(paid), _) => Some(Money { amount: 0, currency: paid.currency }),
             (None, _) => None,
         };
+        self.answer_with(db, refunded, super::commissions::lines(db, self)?)
+    }
+
+    /// As the API answers it, with what went back of it and what partners earn by it.
+    pub(super) fn answer_with(
+        &self,
+        db: &Connection,
+        refunded: Option<Money>,
+        commissions: Vec<CommissionLine>,
+    ) -> Result<Conversion, StoreError> {
         Ok(Conversion {
             id: self.id,
             event: self.event.clone(),
@@ -145,7 +190,7 @@ impl ConversionRow {
             occurred_at: self.occurred_at,
             created_at: self.created_at,
             attribution: self.attribution(db)?,
-            commissions: super::commissions::lines(db, self)?,
+            commissions,
             properties: serde_json::from_str(&self.properties)?,
         })
     }

@@ -1,18 +1,17 @@
 //! Conversions, as the API reports them and as payments make them. The identity of a conversion is its order
 //! and event: a repeat answers as the first did.
 
-use rusqlite::params;
 use serde_json::{Map, Value};
-use weir_schemas::conversion::NewConversion;
+use weir_schemas::conversion::{Conversion, NewConversion};
 use weir_schemas::effect::Change;
 use weir_schemas::fact::{ClickClaim, Sealed};
-use weir_schemas::ids::{ConversionId, CustomerId, ProgramId};
+use weir_schemas::ids::{ConversionId, PartnerId, ProgramId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
-use super::commissions::Gone;
+use super::commissions::Earning;
 use super::conversion_row::{ConversionRow, pays};
 use super::outcome::{Applied, Outcome};
 use super::{attribution, commissions, customers, effects, ledger, orders, outbound};
@@ -23,9 +22,10 @@ pub(super) const API: &str = "api";
 /// A conversion that is certainly new.
 pub(super) struct New<'a> {
     pub(super) id: ConversionId,
-    pub(super) order: Option<i64>,
+    /// The order and the name under which it is sold.
+    pub(super) order: Option<(orders::Named, String)>,
     pub(super) event: &'a str,
-    pub(super) customer: Option<CustomerId>,
+    pub(super) customer: Option<&'a customers::Known>,
     pub(super) subscription: Option<&'a str>,
     pub(super) amount: Option<Money>,
     pub(super) provider: &'a str,
@@ -65,7 +65,8 @@ pub(super) fn report_as(
     }
     let mut order = None;
     if let Some(name) = &new.order_id {
-        if let Some(known) = orders::find(tx, name)? {
+        let known = orders::find(tx, name)?;
+        if let Some(known) = known {
             if let Some(first) = ConversionRow::of_order(tx.db, known, &new.event)? {
                 return repeat(tx, &first, new);
             }
@@ -77,9 +78,12 @@ pub(super) fn report_as(
                 return Err(Problem::field("amount.currency", detail).into());
             }
         }
-        let known = orders::ensure(tx, std::slice::from_ref(name))?;
-        orders::sold_as(tx, known, name)?;
-        order = Some(known);
+        let known = match known {
+            Some(id) => orders::Named { id, fresh: false },
+            None => orders::Named { id: orders::begin(tx, std::slice::from_ref(name))?, fresh: true },
+        };
+        let name = orders::sold_as(tx, &known, name)?;
+        order = Some((known, name));
     }
     if let (true, Some(money)) = (pays(&new.event), new.amount)
         && !ledger::has_room(tx, money.currency)?
@@ -94,7 +98,7 @@ pub(super) fn report_as(
         id,
         order,
         event: &new.event,
-        customer,
+        customer: customer.as_ref(),
         subscription: new.subscription_id.as_deref(),
         amount: new.amount,
         provider,
@@ -105,8 +109,8 @@ pub(super) fn report_as(
         coupon: new.coupon.as_deref().filter(|code| !code.is_empty()),
         partner_code: new.partner_code.as_deref().filter(|code| !code.is_empty()),
     };
-    let row = create(tx, &new)?;
-    Ok(Outcome::new(201, &row.answer(tx.db)?)?)
+    let made = create(tx, &new)?;
+    Ok(Outcome::new(201, &made.answer(tx)?)?)
 }
 
 /// A repeat of an order and event: the same again, or a contradiction.
@@ -122,40 +126,51 @@ fn repeat(tx: &mut Applying<'_>, first: &ConversionRow, new: &NewConversion) -> 
     Ok(Outcome::new(200, &first.answer(tx.db)?)?.repeated())
 }
 
-/// Stores a new conversion, credits it and counts it.
-pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<ConversionRow> {
+/// A conversion that was just made.
+pub(super) struct Made {
+    pub(super) row: ConversionRow,
+    /// What it earns, where nothing but its sale came of it: no order that was known, no milestone.
+    earnings: Option<Vec<Earning>>,
+}
+
+impl Made {
+    /// As the API answers it.
+    fn answer(&self, tx: &Applying<'_>) -> Applied<Conversion> {
+        let Some(earnings) = &self.earnings else { return Ok(self.row.answer(tx.db)?) };
+        let refunded = self.row.amount.map(|paid| Money { amount: 0, currency: paid.currency });
+        let lines = commissions::lines_of(earnings);
+        Ok(self.row.answer_with(tx.db, refunded, lines)?)
+    }
+}
+
+/// Credits a new conversion, stores it and counts it.
+pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Made> {
     let id = ConversionId(tx.free_id("conversions", new.id.0)?);
-    let first_of_order = match new.order {
-        Some(order) if pays(new.event) => ConversionRow::paying(tx.db, order)?.is_none(),
+    let fresh_order = new.order.as_ref().is_none_or(|(order, _)| order.fresh);
+    let first_of_order = match &new.order {
+        Some((order, _)) if pays(new.event) => {
+            order.fresh || ConversionRow::paying(tx.db, order.id)?.is_none()
+        }
         _ => false,
     };
-    tx.db
-        .prepare_cached(
-            "INSERT INTO conversions VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, NULL, '[]', ?13, NULL,
-              0, 0, ?14, ?15, ?16)",
-        )?
-        .execute(params![
-            id.0 as i64,
-            tx.seq as i64,
-            tx.workspace.0,
-            new.order,
-            new.event,
-            new.customer.map(|customer| customer.0 as i64),
-            new.subscription,
-            new.amount.map(|money| money.amount),
-            new.amount.map(|money| money.currency.as_str().to_owned()),
-            new.provider,
-            new.occurred_at.0,
-            tx.at.0,
-            serde_json::to_string(new.properties)?,
-            new.program.0 as i64,
-            new.coupon,
-            new.partner_code
-        ])?;
-    let click = attribution::claim(tx, id, new.click)?;
-    let row = attribution::credit_new(tx, id)?;
-    let mut change = Change { new_customers: i64::from(customers::is_new(tx, &row)?), ..Change::default() };
+    let claim = attribution::claim(tx, id, new.click)?;
+    let click = claim.as_ref().and_then(|claim| claim.click);
+    // Of a customer made just now only this conversion can tell a touch.
+    let is_known =
+        new.customer.is_some_and(|customer| !customer.fresh || claim.is_some() || new.subscription.is_some());
+    let (row, candidates) = attribution::credit_new(tx, blank(tx, id, new)?, claim.as_ref(), is_known)?;
+    row.insert(tx, &candidates)?;
+    attribution::credited_new(tx, &row)?;
+    let new_customer = match new.customer {
+        Some(customer) if customer.fresh => {
+            customers::is_first(tx, customer.id, id)?;
+            true
+        }
+        Some(_) => customers::is_new(tx, &row)?,
+        None => false,
+    };
+    let mut change = Change { new_customers: i64::from(new_customer), ..Change::default() };
+    let mut earnings = None;
     match new.event {
         "lead" => change.leads = 1,
         event if pays(event) => {
@@ -163,18 +178,48 @@ pub(super) fn create(tx: &mut Applying<'_>, new: &New<'_>) -> Applied<Conversion
             change.orders = i64::from(first_of_order);
             change.revenue = new.amount.map_or(0, |money| money.amount);
             // On the whole sale: what went back of it already is taken off under its own date.
-            change.commission = commissions::settle(tx, &row, Gone::default(), true)?;
+            let settled = commissions::settle_new(tx, &row)?;
+            change.commission = settled.change;
+            earnings = settled.earnings.filter(|_| fresh_order);
         }
         _ => change.events = 1,
     }
     effects::emit(tx, &row, new.occurred_at, new.event, change)?;
-    outbound::conversion_created(tx, id)?;
-    if let (Some(order), true) = (new.order, pays(new.event)) {
+    outbound::conversion_created(tx, &row)?;
+    if let (Some((order, _)), true) = (&new.order, pays(new.event)) {
         orders::pay(tx, order, new.amount)?;
     }
     // Only now: a touch has the customer's conversions looked at again, of which this is one.
     if let (Some(customer), Some(click)) = (new.customer, click) {
-        attribution::touch(tx, customer, click)?;
+        attribution::touch(tx, customer.id, click)?;
+        earnings = None;
     }
-    Ok(row)
+    Ok(Made { row, earnings })
+}
+
+/// The row of a conversion that nobody is credited with yet.
+fn blank(tx: &Applying<'_>, id: ConversionId, new: &New<'_>) -> Applied<ConversionRow> {
+    Ok(ConversionRow {
+        id,
+        workspace: tx.workspace,
+        order: new.order.as_ref().map(|(order, _)| order.id),
+        order_name: new.order.as_ref().map(|(_, name)| name.clone()),
+        event: new.event.to_owned(),
+        customer: new.customer.map(|customer| customer.id),
+        customer_name: new.customer.map(|customer| customer.name.clone()),
+        subscription: new.subscription.map(str::to_owned),
+        amount: new.amount,
+        provider: new.provider.to_owned(),
+        occurred_at: new.occurred_at,
+        created_at: tx.at,
+        rule: None,
+        click: None,
+        properties: serde_json::to_string(new.properties)?,
+        merged_into: None,
+        program: new.program,
+        partner: PartnerId::NONE,
+        own_program: new.program,
+        coupon: new.coupon.map(str::to_owned),
+        partner_code: new.partner_code.map(str::to_owned),
+    })
 }

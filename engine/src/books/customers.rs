@@ -12,21 +12,38 @@ use super::conversion_row::ConversionRow;
 use super::outcome::{Applied, Outcome};
 use super::{attribution, effects};
 
+/// A customer whom a fact names.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) id: CustomerId,
+    /// The name under which they are known: another one where they were merged.
+    pub(super) name: String,
+    /// Made just now: nothing is known of them.
+    pub(super) fresh: bool,
+}
+
 /// The customer of this name, made where there is none; a person replaces the one before.
-pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> Applied<CustomerId> {
-    let known: Option<i64> = tx
+pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> Applied<Known> {
+    let known: Option<(i64, Option<i64>)> = tx
         .db
-        .prepare_cached("SELECT coalesce(merged_into, id) FROM customers WHERE workspace = ?1 AND name = ?2")?
-        .query_row(params![tx.workspace.0, name], |row| row.get(0))
+        .prepare_cached("SELECT id, merged_into FROM customers WHERE workspace = ?1 AND name = ?2")?
+        .query_row(params![tx.workspace.0, name], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let id = match known {
-        Some(id) => id,
+    let (id, name, fresh) = match known {
+        Some((id, None)) => (id, name.to_owned(), false),
+        Some((_, Some(into))) => {
+            let name = tx
+                .db
+                .prepare_cached("SELECT name FROM customers WHERE id = ?1")?
+                .query_row([into], |row| row.get(0))?;
+            (into, name, false)
+        }
         None => {
             let id = tx.free_id("customers", compose(tx.at.0, 0, tx.seq))? as i64;
             tx.db
-                .prepare_cached("INSERT INTO customers VALUES (?1, ?2, ?3, NULL, NULL, ?4, NULL, NULL)")?
-                .execute(params![id, tx.workspace.0, name, tx.at.0])?;
-            id
+                .prepare_cached("INSERT INTO customers VALUES (?1, ?2, ?3, ?4, NULL, ?5, NULL, NULL)")?
+                .execute(params![id, tx.workspace.0, name, person.map(|person| &person.0), tx.at.0])?;
+            return Ok(Known { id: CustomerId(id as u64), name: name.to_owned(), fresh: true });
         }
     };
     if let Some(person) = person {
@@ -34,29 +51,40 @@ pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> 
             .prepare_cached("UPDATE customers SET person = ?2 WHERE id = ?1")?
             .execute(params![id, person.0])?;
     }
-    Ok(CustomerId(id as u64))
+    Ok(Known { id: CustomerId(id as u64), name, fresh })
 }
 
 /// Whether this is the first conversion of its customer by the time it happened, which it is counted as from now on.
 /// One that was counted as the first and turns out to be later is not any more.
 pub(super) fn is_new(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<bool> {
     let Some(customer) = conversion.customer else { return Ok(false) };
-    let first: Option<i64> = tx
+    let first: Option<(i64, i64)> = tx
         .db
-        .prepare_cached("SELECT first_conversion FROM customers WHERE id = ?1")?
-        .query_row([customer.0 as i64], |row| row.get(0))?;
-    if let Some(first) = first {
-        let first = ConversionRow::find(tx.db, ConversionId(first as u64))?.expect("conversions stay");
-        if first.id == conversion.id || first.occurred_at <= conversion.occurred_at {
+        .prepare_cached(
+            "SELECT f.id, f.occurred_at FROM customers c JOIN conversions f ON f.id = c.first_conversion
+             WHERE c.id = ?1",
+        )?
+        .query_row([customer.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((first, at)) = first {
+        let first = ConversionId(first as u64);
+        if first == conversion.id || at <= conversion.occurred_at.0 {
             return Ok(false);
         }
+        let first = ConversionRow::find(tx.db, first)?.expect("conversions stay");
         let change = Change { new_customers: -1, ..Change::default() };
         effects::emit(tx, &first, first.occurred_at, &first.event, change)?;
     }
+    is_first(tx, customer, conversion.id)?;
+    Ok(true)
+}
+
+/// From now on this conversion is its customer's first.
+pub(super) fn is_first(tx: &Applying<'_>, customer: CustomerId, conversion: ConversionId) -> Applied<()> {
     tx.db
         .prepare_cached("UPDATE customers SET first_conversion = ?2 WHERE id = ?1")?
-        .execute(params![customer.0 as i64, conversion.id.0 as i64])?;
-    Ok(true)
+        .execute(params![customer.0 as i64, conversion.0 as i64])?;
+    Ok(())
 }
 
 /// Counts the customer of a conversion that was counted without one.

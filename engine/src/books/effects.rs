@@ -63,7 +63,7 @@ fn blank(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Effect> {
         effect.asn = credit.asn;
         effect.dims = credit.dims;
     }
-    effect.dims.signal = suspicion::signal(tx.db, conversion, &effect.dims.signal)?.into();
+    effect.dims.signal = suspicion::signal(tx, conversion, &effect.dims.signal)?.into();
     Ok(effect)
 }
 
@@ -144,7 +144,7 @@ fn post(tx: &mut Applying<'_>, effect: &Effect) -> Applied<()> {
         return Ok(());
     }
     let clearing = format!("clearing:{}", effect.provider);
-    let about = |what| About { what, conversion: effect.conversion, ..About::default() };
+    let about = |what: &'static str| About { what, conversion: effect.conversion, ..About::default() };
     let returned = if effect.event == CHARGEBACK { CHARGEBACK } else { REFUND };
     for (account, amount, what) in [
         (clearing.as_str(), -revenue, "sale"),

@@ -80,6 +80,7 @@ pub(super) fn create(
         key,
         tx.at.0
     ])?;
+    tx.memory.listeners.asked_anew();
     Ok(Outcome::new(201, &Fulfilment { id, spec: spec.clone(), created_at: tx.at })?)
 }
 
@@ -94,11 +95,15 @@ pub(super) fn delete(tx: &mut Applying<'_>, id: FulfilmentId) -> Applied<Outcome
     if changed == 0 {
         return Err(Problem::not_found("fulfilment").into());
     }
+    tx.memory.listeners.asked_anew();
     Ok(Outcome::no_content())
 }
 
 /// The first live fulfilment that fits the conversion mints its link.
 pub(super) fn mint(tx: &mut Applying<'_>, conversion: &ConversionRow) -> Applied<Option<Minted>> {
+    if !tx.memory.listeners.mints(tx.db, tx.workspace)? {
+        return Ok(None);
+    }
     let rows: Vec<(i64, String, String)> = tx
         .db
         .prepare_cached(

@@ -1,7 +1,8 @@
 //! The ledger: double entry. An account belongs to one owner and has one kind and one currency; its balance is the sum
 //! of its entries, each of which also says the balance after it. What an owner has is positive. The entries of one
 //! fact add up to zero in every currency, or the fact is refused. Nothing is ever changed or deleted: a correction is
-//! an entry of the opposite sign.
+//! an entry of the opposite sign. The writer keeps balances in memory and writes each once in a batch
+//! ([`accounts`]).
 //!
 //! | Owner | Kinds |
 //! |---|---|
@@ -10,7 +11,6 @@
 //! | partner | `pending`, `approved` (negative where more went back than is due), `held`, `processing`, `paid` |
 //! | customer | `cashback_pending`, `cashback_available`, `cashback_claimed` |
 
-use rusqlite::params;
 use weir_schemas::ids::{ConversionId, CustomerId, PartnerId};
 use weir_schemas::ledger::Owner;
 use weir_schemas::money::Currency;
@@ -20,8 +20,10 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::outcome::Applied;
 
+mod accounts;
 mod reads;
 
+pub(super) use accounts::Accounts;
 pub use reads::AccountFilter;
 
 /// Which account of a currency.
@@ -53,9 +55,9 @@ impl<'a> Account<'a> {
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct About<'a> {
+pub(super) struct About {
     /// `sale`, `commission`, …
-    pub(super) what: &'a str,
+    pub(super) what: &'static str,
     pub(super) conversion: ConversionId,
     /// The id of a commission, 0 where none is concerned.
     pub(super) commission: i64,
@@ -69,43 +71,14 @@ pub(super) fn post(
     account: Account<'_>,
     currency: Currency,
     amount: i64,
-    about: About<'_>,
+    about: About,
 ) -> Applied<()> {
     if amount == 0 {
         return Ok(());
     }
-    let (id, balance): (i64, i64) = tx
-        .db
-        .prepare_cached(
-            "INSERT INTO accounts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, 1)
-             ON CONFLICT (workspace, owner, owner_id, kind, currency)
-             DO UPDATE SET balance = balance + excluded.balance, entries = entries + 1
-             RETURNING id, balance",
-        )?
-        .query_row(
-            params![
-                tx.workspace.0,
-                account.owner.as_str(),
-                account.id as i64,
-                account.kind,
-                currency.as_str(),
-                amount
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-    tx.db.prepare_cached("INSERT INTO entries VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(
-        params![
-            tx.seq as i64,
-            id,
-            amount,
-            balance,
-            about.what,
-            about.conversion.0 as i64,
-            about.commission,
-            about.payout,
-            tx.at.0
-        ],
-    )?;
+    let account = (tx.workspace, account, currency);
+    tx.memory.accounts.borrow_mut().post(tx.db, account, amount, about, (tx.seq, tx.at))?;
+    tx.memory.changed();
     match tx.posted.iter_mut().find(|(posted, _)| *posted == currency) {
         Some((_, sum)) => *sum += amount,
         None => tx.posted.push((currency, amount)),
@@ -130,14 +103,9 @@ const REVENUE_MAX: i64 = i64::MAX / 4;
 
 /// Whether the workspace's sums in this currency can take more.
 pub(super) fn has_room(tx: &Applying<'_>, currency: Currency) -> Applied<bool> {
-    let revenue: i64 = tx
-        .db
-        .prepare_cached(
-            "SELECT coalesce((SELECT balance FROM accounts WHERE workspace = ?1 AND owner = 'merchant'
-                                  AND owner_id = 0 AND kind = 'revenue' AND currency = ?2), 0)",
-        )?
-        .query_row(params![tx.workspace.0, currency.as_str()], |row| row.get(0))?;
-    Ok(revenue < REVENUE_MAX)
+    let mut accounts = tx.memory.accounts.borrow_mut();
+    let revenue = accounts.balance(tx.db, tx.workspace, Account::merchant("revenue"), currency)?;
+    Ok(revenue.unwrap_or_default() < REVENUE_MAX)
 }
 
 pub(super) fn read_time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {

@@ -34,22 +34,23 @@ pub struct MilestoneFilter {
     pub partners_only: bool,
 }
 
-/// Something was counted for a partner: tells what that reaches.
+/// Something was counted for a partner: tells what that reaches. Gives whether it reached anything.
 pub(super) fn check(
     tx: &mut Applying<'_>,
     program: ProgramId,
     partner: PartnerId,
     at: Timestamp,
     conversion: ConversionId,
-) -> Applied<()> {
-    let Some((version, terms)) = tx.terms_at(program, tx.at)? else { return Ok(()) };
+) -> Applied<bool> {
+    let Some((version, terms)) = tx.terms_at(program, tx.at)? else { return Ok(false) };
+    let mut reached_any = false;
     for milestone in &terms.milestones {
         let of = standings::subject(milestone.scope, partner);
         let key = standings::span_key(milestone.per, at);
         if is_reached(tx.db, program, &milestone.name, of, key)?.is_some() {
             continue;
         }
-        let value = value(tx.db, program, of, milestone.per, key, &milestone.target)?;
+        let value = counted(tx, program, of, milestone.per, key, &milestone.target)?;
         if value < milestone.target.value() {
             continue;
         }
@@ -98,8 +99,9 @@ pub(super) fn check(
         let mut told = json!(reached);
         told["program"] = json!(terms.name);
         outbound::announce(tx, "milestone.reached", &told)?;
+        reached_any = true;
     }
-    Ok(())
+    Ok(reached_any)
 }
 
 /// When it was reached, if it was.
@@ -115,6 +117,26 @@ fn is_reached(
     )?;
     let mut rows = statement.query(params![program.0 as i64, name, of.0 as i64, key])?;
     Ok(rows.next()?.map(|row| Ok::<_, rusqlite::Error>(Timestamp(row.get(0)?))).transpose()?)
+}
+
+/// As [`value`], with what the writer has counted and not written yet.
+fn counted(
+    tx: &Applying<'_>,
+    program: ProgramId,
+    of: PartnerId,
+    per: Span,
+    key: i32,
+    target: &Target,
+) -> Applied<i64> {
+    let rows = standings::over(tx, program, of, &standings::days_of_span(per, key))?;
+    Ok(match (target.revenue, target.orders) {
+        (Some(money), _) => {
+            let rows = rows.iter().filter(|(currency, _)| *currency == money.currency);
+            rows.map(|(_, counted)| counted.revenue).sum()
+        }
+        (None, Some(_)) => rows.iter().map(|(_, counted)| counted.orders).sum(),
+        (None, None) => rows.iter().map(|(_, counted)| counted.signups).sum(),
+    })
 }
 
 /// What there is of what a target asks.

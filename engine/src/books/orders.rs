@@ -25,27 +25,46 @@ pub(super) fn find(tx: &Applying<'_>, key: &str) -> Applied<Option<i64>> {
     Ok(order)
 }
 
+/// An order that a fact names.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) id: i64,
+    /// Made just now, under the first of its names: nothing is known of it.
+    pub(super) fresh: bool,
+}
+
 /// The one order of all `keys`, made or merged as needed.
-pub(super) fn ensure(tx: &mut Applying<'_>, keys: &[String]) -> Applied<i64> {
+pub(super) fn ensure(tx: &mut Applying<'_>, keys: &[String]) -> Applied<Named> {
     let mut orders: Vec<i64> = Vec::new();
+    let mut unknown = Vec::with_capacity(keys.len());
     for key in keys {
-        if let Some(order) = find(tx, key)?
-            && !orders.contains(&order)
-        {
-            orders.push(order);
+        match find(tx, key)? {
+            Some(order) if orders.contains(&order) => {}
+            Some(order) => orders.push(order),
+            None => unknown.push(key),
         }
     }
     orders.sort_unstable();
-    let order = match orders.first() {
-        Some(&oldest) => oldest,
-        None => {
-            let name = keys.first().map(String::as_str).unwrap_or_default();
-            tx.db
-                .prepare_cached("INSERT INTO orders VALUES (NULL, ?1, ?2, NULL, 0, 0)")?
-                .execute(params![tx.workspace.0, name])?;
-            tx.db.last_insert_rowid()
-        }
-    };
+    let Some(&order) = orders.first() else { return Ok(Named { id: begin(tx, keys)?, fresh: true }) };
+    name(tx, order, unknown)?;
+    for &younger in orders.iter().skip(1) {
+        merge(tx, order, younger)?;
+    }
+    Ok(Named { id: order, fresh: false })
+}
+
+/// An order of names that no other has.
+pub(super) fn begin(tx: &Applying<'_>, keys: &[String]) -> Applied<i64> {
+    let first = keys.first().map(String::as_str).unwrap_or_default();
+    tx.db
+        .prepare_cached("INSERT INTO orders VALUES (NULL, ?1, ?2, NULL, 0, 0)")?
+        .execute(params![tx.workspace.0, first])?;
+    let order = tx.db.last_insert_rowid();
+    name(tx, order, keys)?;
+    Ok(order)
+}
+
+fn name<'a>(tx: &Applying<'_>, order: i64, keys: impl IntoIterator<Item = &'a String>) -> Applied<()> {
     for key in keys {
         tx.db.prepare_cached("INSERT OR IGNORE INTO order_keys VALUES (?1, ?2, ?3)")?.execute(params![
             tx.workspace.0,
@@ -53,21 +72,22 @@ pub(super) fn ensure(tx: &mut Applying<'_>, keys: &[String]) -> Applied<i64> {
             order
         ])?;
     }
-    for &younger in orders.iter().skip(1) {
-        merge(tx, order, younger)?;
-    }
-    Ok(order)
+    Ok(())
 }
 
-/// The order is sold under this name, unless a conversion has named it before.
-pub(super) fn sold_as(tx: &Applying<'_>, order: i64, name: &str) -> Applied<()> {
-    tx.db
+/// Under which name a conversion's order is sold from now on: `name`, unless a conversion has named it before.
+pub(super) fn sold_as(tx: &Applying<'_>, order: &Named, name: &str) -> Applied<String> {
+    if order.fresh {
+        return Ok(name.to_owned());
+    }
+    let name = tx
+        .db
         .prepare_cached(
-            "UPDATE orders SET name = ?2
-             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM conversions WHERE ord = ?1)",
+            "UPDATE orders SET name = iif(EXISTS (SELECT 1 FROM conversions WHERE ord = ?1), name, ?2)
+             WHERE id = ?1 RETURNING name",
         )?
-        .execute(params![order, name])?;
-    Ok(())
+        .query_row(params![order.id, name], |row| row.get(0))?;
+    Ok(name)
 }
 
 /// The currency of what was paid; `None` before anything was.
@@ -89,13 +109,14 @@ pub(super) fn sums(tx: &Applying<'_>, order: i64) -> Applied<(i64, i64)> {
 }
 
 /// Something was paid for the order (nothing, for `None`).
-pub(super) fn pay(tx: &mut Applying<'_>, order: i64, amount: Option<Money>) -> Applied<()> {
+pub(super) fn pay(tx: &mut Applying<'_>, order: &Named, amount: Option<Money>) -> Applied<()> {
     if let Some(money) = amount {
         tx.db
             .prepare_cached("UPDATE orders SET paid = paid + ?2, currency = ?3 WHERE id = ?1")?
-            .execute(params![order, money.amount, money.currency.as_str()])?;
+            .execute(params![order.id, money.amount, money.currency.as_str()])?;
     }
-    returns::settle(tx, order)
+    // Of an order that nothing was known of nothing went back.
+    if order.fresh { Ok(()) } else { returns::settle(tx, order.id) }
 }
 
 /// Two orders are one. What both sold was announced twice: the younger's sale is taken back and its money

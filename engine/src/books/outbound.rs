@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use weir_schemas::fact::Sealed;
-use weir_schemas::ids::{ConversionId, OutboundEndpointId, Sequence, WorkspaceId};
+use weir_schemas::ids::{OutboundEndpointId, Sequence, WorkspaceId};
 use weir_schemas::money::Money;
 use weir_schemas::outbound::OutboundSpec;
 use weir_schemas::problem::Problem;
@@ -15,6 +15,10 @@ use super::apply::Applying;
 use super::conversion_row::ConversionRow;
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{ReadError, Reads};
+
+mod listeners;
+
+pub(super) use listeners::Listeners;
 
 /// Most live outbound endpoints of a workspace.
 pub const OUTBOUND_MAX: u32 = 100;
@@ -116,6 +120,7 @@ pub(super) fn create(
             tx.at.0
         ],
     )?;
+    tx.memory.listeners.asked_anew();
     Ok(Outcome::new(201, &find(tx, id)?)?)
 }
 
@@ -157,15 +162,8 @@ pub(super) fn delete(tx: &mut Applying<'_>, id: OutboundEndpointId) -> Applied<O
     tx.db
         .prepare_cached("UPDATE outbound SET deleted_at = ?2 WHERE id = ?1")?
         .execute(params![id.0 as i64, tx.at.0])?;
+    tx.memory.listeners.asked_anew();
     Ok(Outcome::no_content())
-}
-
-/// Whether anybody wants to be told of anything.
-fn anybody(tx: &Applying<'_>) -> Applied<bool> {
-    Ok(tx
-        .db
-        .prepare_cached("SELECT 1 FROM outbound WHERE workspace = ?1 AND deleted_at IS NULL")?
-        .exists([tx.workspace.0])?)
 }
 
 /// What is written down whoever wants to be told: mail tells it.
@@ -173,7 +171,7 @@ const MAILED: &[&str] = &["milestone.reached", "payout.paid", "partner.approved"
 
 /// Writes down what there is to tell, where anybody wants to be told.
 pub(super) fn announce(tx: &mut Applying<'_>, event: &str, data: &Value) -> Applied<()> {
-    if MAILED.contains(&event) || anybody(tx)? {
+    if MAILED.contains(&event) || tx.memory.listeners.anybody(tx.db, tx.workspace)? {
         tx.db
             .prepare_cached(
                 "INSERT INTO outbox
@@ -185,10 +183,9 @@ pub(super) fn announce(tx: &mut Applying<'_>, event: &str, data: &Value) -> Appl
 }
 
 /// A conversion was booked: it is told of, and so are the round numbers that it made.
-pub(super) fn conversion_created(tx: &mut Applying<'_>, id: ConversionId) -> Applied<()> {
-    let row = ConversionRow::find(tx.db, id)?.expect("just booked");
-    let fulfilment = super::fulfilment::mint(tx, &row)?;
-    if anybody(tx)? {
+pub(super) fn conversion_created(tx: &mut Applying<'_>, row: &ConversionRow) -> Applied<()> {
+    let fulfilment = super::fulfilment::mint(tx, row)?;
+    if tx.memory.listeners.anybody(tx.db, tx.workspace)? {
         let mut data = serde_json::to_value(row.answer(tx.db)?)?;
         data["fulfilment"] = json!(fulfilment);
         announce(tx, "conversion.created", &data)?;
@@ -198,12 +195,8 @@ pub(super) fn conversion_created(tx: &mut Applying<'_>, id: ConversionId) -> App
     let link = attribution.link_id.map(|id| id.to_string());
     for (kind, subject) in [("partner", partner), ("link", link)] {
         let Some(subject) = subject else { continue };
-        let count: u32 = tx
-            .db
-            .prepare_cached(
-                "INSERT INTO milestones VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n",
-            )?
-            .query_row(params![tx.workspace.0, kind, subject], |row| row.get(0))?;
+        let count = tx.memory.listeners.count(tx.db, tx.workspace, kind, &subject)?;
+        tx.memory.changed();
         if is_milestone(count) {
             let mut data = json!({"metric": "conversions", "value": count, "conversion_id": row.id});
             data[format!("{kind}_id")] = json!(subject);

@@ -15,6 +15,10 @@ use super::reads::{Page, PageOf, ReadError, Reads, contains, page};
 use super::{commissions, outbound};
 use crate::keyring::Keyring;
 
+mod memory;
+
+pub(super) use memory::KnownPartners;
+
 /// Under which context a partner's private part is sealed.
 pub const PARTNER_CONTEXT: &str = "partner";
 
@@ -25,7 +29,7 @@ pub fn open_partner(keyring: &Keyring, sealed: Option<&Sealed>) -> PartnerPrivat
 }
 
 /// In which of its two names a partner is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum CodeKind {
     Code,
     Coupon,
@@ -94,22 +98,6 @@ pub(super) fn holder(
     Ok(holder.map(|id| PartnerId(id as u64)))
 }
 
-/// A partner's own program, `NONE` where it has none.
-pub(super) fn program_of(
-    db: &Connection,
-    workspace: WorkspaceId,
-    id: PartnerId,
-) -> Result<ProgramId, StoreError> {
-    if id == PartnerId::NONE {
-        return Ok(ProgramId::NONE);
-    }
-    let program: Option<Option<i64>> = db
-        .prepare_cached("SELECT program FROM partners WHERE id = ?1 AND workspace = ?2")?
-        .query_row(params![id.0 as i64, workspace.0], |row| row.get(0))
-        .optional()?;
-    Ok(ProgramId(program.flatten().unwrap_or_default() as u64))
-}
-
 pub(super) fn create(
     tx: &mut Applying<'_>,
     id: PartnerId,
@@ -129,6 +117,7 @@ pub(super) fn create(
             tx.at.0
         ],
     )?;
+    tx.memory.partners.forget();
     let partner = Partner { id, spec: spec.clone(), email: None, created_at: tx.at, updated_at: tx.at };
     outbound::announce(tx, "partner.created", &told(&partner))?;
     Ok(Outcome::new(201, &partner)?)
@@ -162,6 +151,7 @@ pub(super) fn update(
             private.map(|sealed| &sealed.0),
             tx.at.0
         ])?;
+    tx.memory.partners.forget();
     if known.spec.status == PartnerStatus::Pending && spec.status == PartnerStatus::Approved {
         commissions::release_partner(tx, id)?;
     }

@@ -12,6 +12,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes};
 use super::conversions::{self, New};
+use super::customers::Known;
 use super::outcome::Applied;
 use super::returns::{self, Kind, Return};
 use super::{attribution, clicks, customers, ledger, orders};
@@ -76,7 +77,7 @@ pub(super) fn apply(
             )
         }
         Payment::Subscription { subscription, customer, status, price, interval, occurred_at, click } => {
-            let customer = payer(tx, customer.as_deref(), None)?;
+            let customer = payer(tx, customer.as_deref(), None)?.map(|known| known.id);
             let news = Subscription {
                 name: subscription,
                 customer,
@@ -91,7 +92,7 @@ pub(super) fn apply(
     }
 }
 
-fn payer(tx: &Applying<'_>, customer: Option<&str>, person: Option<&Sealed>) -> Applied<Option<CustomerId>> {
+fn payer(tx: &Applying<'_>, customer: Option<&str>, person: Option<&Sealed>) -> Applied<Option<Known>> {
     customer.map(|name| customers::ensure(tx, name, person)).transpose()
 }
 
@@ -99,7 +100,7 @@ struct Paid<'a> {
     id: ConversionId,
     renewal: bool,
     amount: Money,
-    customer: Option<CustomerId>,
+    customer: Option<Known>,
     subscription: Option<&'a str>,
     occurred_at: Timestamp,
     click: &'a ClickClaim,
@@ -115,19 +116,20 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
         return Ok((Fate::Failed, format!("The amount {} cannot be booked.", paid.amount.amount)));
     }
     let order = orders::ensure(tx, keys)?;
+    let customer = paid.customer.as_ref().map(|known| known.id);
     if let Some(name) = paid.subscription {
-        let (customer, at) = (paid.customer, paid.occurred_at);
+        let at = paid.occurred_at;
         let news = Subscription { name, customer, status: None, price: None, interval: None, at };
         subscribe(tx, &news, paid.click)?;
     }
-    if let (Some(customer), Some((_, click))) = (paid.customer, clicks::note(tx, paid.click)?) {
+    if let (Some(customer), Some((_, click))) = (customer, clicks::note(tx, paid.click)?) {
         attribution::touch(tx, customer, click)?;
     }
-    let known = ConversionRow::paying(tx.db, order)?;
+    let known = if order.fresh { None } else { ConversionRow::paying(tx.db, order.id)? };
     if let Some(sale) = known {
         attribution::claim(tx, sale.id, paid.click)?;
         let news = orders::News {
-            customer: paid.customer,
+            customer,
             subscription: paid.subscription,
             renewal: paid.renewal,
             program: paid.program,
@@ -140,12 +142,12 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
     if paid.amount.amount == 0 {
         return Ok((Fate::Processed, "Nothing was paid, so there is no conversion.".to_owned()));
     }
-    orders::sold_as(tx, order, &keys[0])?;
+    let name = orders::sold_as(tx, &order, &keys[0])?;
     let new = New {
         id: paid.id,
-        order: Some(order),
+        order: Some((order, name)),
         event: if paid.renewal { "renewal" } else { "sale" },
-        customer: paid.customer,
+        customer: paid.customer.as_ref(),
         subscription: paid.subscription,
         amount: Some(paid.amount),
         provider: paid.provider,
@@ -156,8 +158,8 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
         coupon: None,
         partner_code: None,
     };
-    let row = conversions::create(tx, &new)?;
-    Ok((Fate::Processed, format!("Booked as conversion {}.", row.id)))
+    let made = conversions::create(tx, &new)?;
+    Ok((Fate::Processed, format!("Booked as conversion {}.", made.row.id)))
 }
 
 fn goes_back(tx: &mut Applying<'_>, keys: &[String], record: &Return<'_>) -> Applied<(Fate, String)> {
@@ -167,7 +169,7 @@ fn goes_back(tx: &mut Applying<'_>, keys: &[String], record: &Return<'_>) -> App
     if !(0..=AMOUNT_MAX).contains(&record.amount.amount) {
         return Ok((Fate::Failed, format!("The amount {} cannot be booked.", record.amount.amount)));
     }
-    let order = orders::ensure(tx, keys)?;
+    let order = orders::ensure(tx, keys)?.id;
     if !returns::record(tx, order, record)? {
         return Ok((Fate::Failed, "The order has too many refunds.".to_owned()));
     }

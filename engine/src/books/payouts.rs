@@ -22,7 +22,7 @@ use super::conversion_row::read_currency;
 use super::ledger::{About, Account, post};
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{Page, PageOf, ReadError, Reads, page};
-use super::{outbound, partners, programs};
+use super::{commissions, outbound, partners, programs};
 
 /// Most payouts of one batch; what is due beyond comes with the next.
 pub const BATCH_MAX: usize = 5_000;
@@ -90,7 +90,8 @@ fn due(
         let reason = if amount <= 0 {
             Some("More went back than is due.".to_owned())
         } else if amount < least {
-            Some(format!("It is below the minimum of {least} {currency} in minor units."))
+            let least = Money { amount: least, currency };
+            Some(format!("It is below the minimum of {} {currency}.", least.decimal()))
         } else if status != Some(PartnerStatus::Approved) {
             Some("The partner is not approved.".to_owned())
         } else if paid.len() >= BATCH_MAX {
@@ -152,6 +153,7 @@ fn totals(payouts: &[Payout]) -> Vec<Money> {
 /// `PayoutsRequested`: everything due goes into payouts of one batch.
 pub(super) fn request(tx: &mut Applying<'_>, id: PayoutId, scope: &PayoutScope) -> Applied<Outcome> {
     let batch = PayoutId(tx.free_id("payouts", id.0)?);
+    tx.memory.write_back(tx.db)?;
     let (paid, carried) = due(tx.db, tx.workspace, scope, tx.at)?;
     let program = scope.program_id.map(|id| id.0 as i64);
     let mut data = Vec::with_capacity(paid.len());
@@ -200,7 +202,7 @@ fn move_money(
     partner: PartnerId,
     amount: Money,
     (from, to): (&str, &str),
-    what: &str,
+    what: &'static str,
 ) -> Applied<()> {
     let about = About { what, payout: id.0 as i64, ..About::default() };
     post(tx, Account::partner(partner, from), amount.currency, -amount.amount, about)?;
@@ -276,6 +278,8 @@ fn step(
             ))?;
             let what = if to == PayoutStatus::Failed { "payout_failed" } else { "payout_cancelled" };
             move_money(tx, id, payout.partner_id, payout.amount, ("processing", "approved"), what)?;
+            // A sale may have been disputed meanwhile: what it earned is due no more until that is over.
+            commissions::look_again(tx, id)?;
         }
     }
     tx.db

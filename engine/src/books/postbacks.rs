@@ -134,7 +134,7 @@ fn click_of_order(tx: &Applying<'_>, name: &str) -> Applied<ClickClaim> {
 }
 
 fn take_back(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<Outcome> {
-    let order = orders::ensure(tx, std::slice::from_ref(&name.to_owned()))?;
+    let order = orders::ensure(tx, std::slice::from_ref(&name.to_owned()))?.id;
     let known = orders::currency(tx, order)?;
     let currency = new.payout.map(|money| money.currency).or(known).unwrap_or(new.currency);
     if let Some(known) = known

@@ -353,7 +353,7 @@ fn take(
     refunds: i64,
 ) -> Applied<()> {
     so_far.booked += refunds;
-    let commission = commissions::settle(tx, sale, so_far.gone(), false)?;
+    let commission = commissions::settle(tx, sale, so_far.gone())?;
     effects::emit(tx, sale, at, event, Change { refunds, commission, ..Change::default() })
 }
 

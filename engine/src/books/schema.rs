@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 17;
+pub(super) const VERSION: i64 = 18;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -42,7 +42,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("delivery_keys", "endpoint, dedupe_key"),
     ("effects", "seq, sub"),
     ("accounts", "id"),
-    ("entries", "id"),
+    ("entries", "account, id"),
     ("earnings", "id"),
     ("payouts", "id"),
     ("payout_items", "payout, earning"),
@@ -242,10 +242,9 @@ CREATE TABLE accounts (
 CREATE UNIQUE INDEX accounts_owner ON accounts (workspace, owner, owner_id, kind, currency);
 -- balance is the account's after the entry; conversion, commission and payout are 0 where none is concerned
 CREATE TABLE entries (
-    id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, account INTEGER NOT NULL, amount INTEGER NOT NULL,
+    account INTEGER NOT NULL, id INTEGER NOT NULL, seq INTEGER NOT NULL, amount INTEGER NOT NULL,
     balance INTEGER NOT NULL, what TEXT NOT NULL, conversion INTEGER NOT NULL, commission INTEGER NOT NULL,
-    payout INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
-CREATE INDEX entries_account ON entries (account, id);
+    payout INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
 
 -- what conversions earn partners and customers; earned - paid lies on the account that the state names
 CREATE TABLE earnings (

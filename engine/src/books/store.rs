@@ -12,9 +12,9 @@ use weir_schemas::fact::Recorded;
 use weir_schemas::ids::Sequence;
 
 use super::apply::{self, Touched, Undo};
+use super::memory::Memory;
 use super::outcome::{Outcome, StoreError};
 use super::schema;
-use super::terms_memory::TermsMemory;
 
 /// A fact as the journal has it; `Err` says why an entry could not be decoded, which is noted and passed
 /// over.
@@ -24,6 +24,9 @@ pub type Fact = Result<Recorded, String>;
 const STATEMENTS: usize = 256;
 /// How much of the file the writer keeps in memory; the default of 2 MiB is read over and over.
 const CACHE_KIB: i64 = 64 << 10;
+/// From how many pages on the write-ahead log is put into the file: 64 MiB. With SQLite's 1,000 every batch wrote the
+/// same hot pages into the file anew, and synced them.
+const LOG_PAGES: i64 = 16 << 10;
 /// How long a reader or writer waits for a lock before it fails.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -32,7 +35,7 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Store {
     db: Connection,
     pub(super) touched: Vec<Touched>,
-    terms: TermsMemory,
+    memory: Memory,
 }
 
 impl Store {
@@ -43,6 +46,7 @@ impl Store {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         // What savepoints keep for their undoing; in a file it took a fifth of the books' time.
         db.pragma_update(None, "temp_store", "MEMORY")?;
         steady(&db)?;
@@ -56,7 +60,7 @@ impl Store {
         } else if found != schema::VERSION {
             return Err(StoreError::Version { found, expected: schema::VERSION });
         }
-        Ok(Self { db, touched: Vec::new(), terms: TermsMemory::default() })
+        Ok(Self { db, touched: Vec::new(), memory: Memory::default() })
     }
 
     /// The last fact that is applied; everything before it is, too.
@@ -69,12 +73,15 @@ impl Store {
     /// Applies facts in order, all in one transaction with `applied_seq`. Facts that are applied already are
     /// passed over (`None`), so a batch may be given again after a failure.
     pub fn apply_batch(&mut self, facts: &[(Sequence, Fact)]) -> Result<Vec<Option<Outcome>>, StoreError> {
-        if facts.len() > 1
-            && let Some(outcomes) = self.try_batch(facts, Undo::Batch)?
-        {
-            return Ok(outcomes);
+        let mut applied = self.try_batch(facts, Undo::Batch);
+        if let Ok(None) = applied {
+            self.memory.forget();
+            applied = self.try_batch(facts, Undo::Fact);
         }
-        let outcomes = self.try_batch(facts, Undo::Fact)?;
+        if applied.is_err() {
+            self.memory.forget();
+        }
+        let outcomes = applied?;
         Ok(outcomes.expect("a fact that is undone by itself does not undo its batch"))
     }
 
@@ -85,8 +92,6 @@ impl Store {
         undo: Undo,
     ) -> Result<Option<Vec<Option<Outcome>>>, StoreError> {
         let applied = self.applied_seq()?;
-        // What an earlier batch read and did not commit is not in the tables.
-        self.terms.forget();
         let mut touched = Vec::new();
         let tx = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut outcomes = Vec::with_capacity(facts.len());
@@ -96,7 +101,7 @@ impl Store {
                 continue;
             }
             match fact {
-                Ok(recorded) => match apply::apply(&tx, *seq, recorded, &mut touched, &self.terms, undo)? {
+                Ok(recorded) => match apply::apply(&tx, *seq, recorded, &mut touched, &self.memory, undo)? {
                     Some(outcome) => outcomes.push(Some(outcome)),
                     None => return Ok(None),
                 },
@@ -106,6 +111,7 @@ impl Store {
                 }
             }
         }
+        self.memory.write_back(&tx)?;
         if let Some((last, _)) = facts.last() {
             tx.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied_seq'", [*last as i64])?;
         }

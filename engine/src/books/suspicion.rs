@@ -128,7 +128,7 @@ pub(super) fn held(
 
 /// The gravest signal of a conversion: its own, or `of_click`, its click's; empty where there is none.
 pub(super) fn signal(
-    db: &Connection,
+    tx: &Applying<'_>,
     conversion: &ConversionRow,
     of_click: &str,
 ) -> Result<&'static str, StoreError> {
@@ -139,21 +139,18 @@ pub(super) fn signal(
             gravest = gravest.max(Some(Signal::FastConversion));
         }
     }
-    if is_the_partner(db, conversion)? {
+    if is_the_partner(tx, conversion)? {
         gravest = gravest.max(Some(Signal::SelfReferral));
     }
-    if held(db, conversion.workspace, conversion.click)?.is_some() {
+    if held(tx.db, conversion.workspace, conversion.click)?.is_some() {
         gravest = gravest.max(Some(Signal::Manual));
     }
     Ok(gravest.map_or("", Signal::as_str))
 }
 
 /// Whether the customer is, by the caller's own id, the partner who is credited.
-fn is_the_partner(db: &Connection, conversion: &ConversionRow) -> Result<bool, StoreError> {
-    let (Some(partner), Some(customer)) = (conversion.partner.some(), &conversion.customer_name) else {
-        return Ok(false);
-    };
-    Ok(db
-        .prepare_cached("SELECT 1 FROM partners WHERE id = ?1 AND spec ->> '$.customer_id' = ?2")?
-        .exists(params![partner.0 as i64, customer])?)
+fn is_the_partner(tx: &Applying<'_>, conversion: &ConversionRow) -> Result<bool, StoreError> {
+    let Some(customer) = &conversion.customer_name else { return Ok(false) };
+    let partner = tx.memory.partners.spec(tx.db, conversion.workspace, conversion.partner)?;
+    Ok(partner.is_some_and(|partner| partner.customer_id.as_ref() == Some(customer)))
 }

@@ -1,5 +1,5 @@
-//! Programs' terms as the writer has read them, so that a fact need not parse them anew. Only what is in the tables: a
-//! fact that changes a program forgets it, and so does every fact that is refused, whose changes are rolled back.
+//! Programs' terms as the writer has read them, so that a fact need not parse them anew. A fact that changes a program
+//! forgets them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -15,6 +15,7 @@ use weir_schemas::time::{DAY_MS, Timestamp};
 
 use super::*;
 
+mod audits;
 mod commissions;
 mod conversions;
 mod deliveries;
@@ -27,7 +28,9 @@ mod permutations;
 mod programs;
 mod properties;
 mod reading;
+mod referrals;
 mod refunds;
+mod twin;
 
 const NOON: i64 = 1_793_534_400_000;
 const LINK: LinkId = LinkId(77);

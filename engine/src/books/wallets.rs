@@ -42,6 +42,7 @@ pub(super) fn claim(
     let mut next = id.0;
     let mut claimed = Vec::new();
     let mut below = None;
+    tx.memory.write_back(tx.db)?;
     for balance in balances(tx.db, tx.workspace, owner, tx.at)? {
         if currency.is_some_and(|currency| currency != balance.currency) {
             continue;
@@ -56,9 +57,9 @@ pub(super) fn claim(
     }
     if claimed.is_empty() {
         return Err(match below {
-            Some(Money { amount, currency }) => {
-                let detail =
-                    format!("The wallet has less than the minimum of {amount} {currency} in minor units.");
+            Some(least) => {
+                let (least, currency) = (least.decimal(), least.currency);
+                let detail = format!("The wallet has less than the minimum of {least} {currency}.");
                 Problem::new(422, "below_minimum", "Less than the minimum", detail)
             }
             None => {
@@ -68,6 +69,7 @@ pub(super) fn claim(
         }
         .into());
     }
+    tx.memory.write_back(tx.db)?;
     let wallet = wallet(tx.db, tx.workspace, owner, customer, tx.at)?;
     Ok(Outcome::new(201, &ClaimOutcome { claimed, wallet })?)
 }

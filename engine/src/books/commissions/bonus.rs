@@ -8,8 +8,8 @@ use weir_schemas::program::Rate;
 use weir_schemas::time::Timestamp;
 
 use super::super::apply::Applying;
+use super::super::effects;
 use super::super::outcome::Applied;
-use super::super::{effects, partners};
 use super::row::Earning;
 use super::terms::Split;
 use super::{PARTNER_PENDING, place, status};
@@ -30,8 +30,8 @@ pub(in crate::books) fn give_bonus(
     conversion: ConversionId,
     bonus: &Bonus<'_>,
 ) -> Applied<Option<CommissionId>> {
-    let known = partners::find(tx.db, tx.workspace, bonus.partner)?;
-    let held = match known.map(|(partner, _)| partner.spec.status) {
+    let known = tx.memory.partners.spec(tx.db, tx.workspace, bonus.partner)?;
+    let held = match known.map(|partner| partner.status) {
         Some(PartnerStatus::Approved) => None,
         Some(PartnerStatus::Pending) => Some(PARTNER_PENDING.to_owned()),
         _ => return Ok(None),

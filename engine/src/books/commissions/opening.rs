@@ -12,7 +12,6 @@ use weir_schemas::time::{DAY_MS, Timestamp};
 use super::super::apply::Applying;
 use super::super::conversion_row::ConversionRow;
 use super::super::outcome::Applied;
-use super::super::partners;
 use super::row::Earning;
 use super::terms::{self, Split};
 use super::{PARTNER_PENDING, standings};
@@ -32,11 +31,11 @@ pub(super) fn open(
     }
     let mut held = None;
     if conversion.partner.some().is_some() {
-        let partner = partners::find(tx.db, tx.workspace, conversion.partner)?;
-        let own_purchase = partner.as_ref().is_some_and(|(partner, _)| {
-            partner.spec.customer_id.is_some() && partner.spec.customer_id == conversion.customer_name
+        let partner = tx.memory.partners.spec(tx.db, tx.workspace, conversion.partner)?;
+        let own_purchase = partner.as_ref().is_some_and(|partner| {
+            partner.customer_id.is_some() && partner.customer_id == conversion.customer_name
         });
-        let status = partner.map(|(partner, _)| partner.spec.status);
+        let status = partner.map(|partner| partner.status);
         let earns = matches!(status, Some(PartnerStatus::Approved | PartnerStatus::Pending)) && !own_purchase;
         // A customer's cashback does not depend on who sent them.
         if !earns && kind != CommissionKind::Cashback {

@@ -170,6 +170,7 @@ impl Earning {
     }
 
     pub(in crate::books) fn insert(&self, tx: &Applying<'_>) -> Applied<()> {
+        self.tell_when_due(tx);
         tx.db
             .prepare_cached(
                 "INSERT INTO earnings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
@@ -212,6 +213,7 @@ impl Earning {
 
     /// Stores what can change.
     pub(in crate::books) fn update(&self, tx: &Applying<'_>) -> Applied<()> {
+        self.tell_when_due(tx);
         tx.db
             .prepare_cached(
                 "UPDATE earnings SET earned = ?2, fee = ?3, paid = ?4, settled = ?5, live = ?6, verdict = ?7,
@@ -237,5 +239,11 @@ impl Earning {
                 self.original
             ])?;
         Ok(())
+    }
+
+    fn tell_when_due(&self, tx: &Applying<'_>) {
+        if self.status == CommissionStatus::Pending {
+            tx.memory.due(self.workspace, self.due_at.0);
+        }
     }
 }

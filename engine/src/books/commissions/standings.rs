@@ -3,21 +3,27 @@
 //! leaderboard are sums of it.
 //!
 //! A sale counts as long as it is credited, under the day on which it happened; what goes back of it changes nothing.
+//!
+//! The writer remembers days and the sums of all days ([`memory`]); what asks for months reads the table.
 
 use std::ops::RangeInclusive;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use weir_schemas::ids::{PartnerId, ProgramId};
-use weir_schemas::money::Currency;
+use weir_schemas::money::{Currency, Money};
 use weir_schemas::program::{Scope, Span, TierPeriod};
 use weir_schemas::time::Timestamp;
 
 use super::super::apply::Applying;
 use super::super::conversion_row::read_currency;
-use super::super::outcome::Applied;
+use super::super::outcome::{Applied, StoreError};
 use super::terms::Standing;
+
+mod memory;
+
+pub(in crate::books) use memory::Standings;
 
 /// Stands for all partners of a program.
 pub(in crate::books) const EVERYONE: PartnerId = PartnerId::NONE;
@@ -96,8 +102,21 @@ pub(in crate::books) fn subject(scope: Scope, partner: PartnerId) -> PartnerId {
 }
 
 /// A partner's orders and revenue over a period.
-pub(super) struct Had {
+pub(in crate::books) struct Had {
     rows: Vec<(Currency, u64, i64)>,
+}
+
+impl Had {
+    fn of(rows: Vec<(Currency, Counted)>) -> Self {
+        let row = |(currency, of): (Currency, Counted)| (currency, of.orders.unsigned_abs(), of.revenue);
+        Self { rows: rows.into_iter().map(row).collect() }
+    }
+
+    /// Revenue by currency.
+    pub(in crate::books) fn revenues(&self) -> Vec<Money> {
+        let paid = self.rows.iter().filter(|(currency, ..)| *currency != Currency::NONE);
+        paid.map(|&(currency, _, amount)| Money { amount, currency }).collect()
+    }
 }
 
 impl Standing for Had {
@@ -118,19 +137,18 @@ pub(super) fn had(
     period: TierPeriod,
     at: Timestamp,
 ) -> Applied<Had> {
-    let days = days_of(period, at);
-    let rows = tx
-        .db
-        .prepare_cached(
-            "SELECT currency, sum(orders), sum(revenue) FROM standings
-             WHERE program = ?1 AND partner = ?2 AND day BETWEEN ?3 AND ?4 GROUP BY currency",
-        )?
-        .query_map(params![program.0 as i64, partner.0 as i64, days.start(), days.end()], |row| {
-            let currency = read_currency(&row.get::<_, String>(0)?);
-            Ok((currency, row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(Had { rows })
+    Ok(Had::of(over(tx, program, partner, &days_of(period, at))?))
+}
+
+/// As [`had`], by what is written.
+pub(in crate::books) fn had_by(
+    db: &Connection,
+    program: ProgramId,
+    partner: PartnerId,
+    period: TierPeriod,
+    at: Timestamp,
+) -> Result<Had, StoreError> {
+    Ok(Had::of(written(db, program, partner, &days_of(period, at))?))
 }
 
 /// What was given in commissions in this currency over a span.
@@ -141,17 +159,43 @@ pub(super) fn given(
     days: &Days,
     currency: Currency,
 ) -> Applied<i64> {
-    let given = tx
-        .db
+    let rows = over(tx, program, of, days)?;
+    Ok(rows.iter().filter(|(in_this, _)| *in_this == currency).map(|(_, counted)| counted.given).sum())
+}
+
+/// What is counted over these days, by currency.
+pub(in crate::books) fn over(
+    tx: &Applying<'_>,
+    program: ProgramId,
+    of: PartnerId,
+    days: &Days,
+) -> Applied<Vec<(Currency, Counted)>> {
+    let mut standings = tx.memory.standings.borrow_mut();
+    if days.start() == days.end() {
+        return Ok(standings.at(tx.db, (program, of, *days.start()))?.collect());
+    }
+    standings.write_back(tx.db)?;
+    Ok(written(tx.db, program, of, days)?)
+}
+
+fn written(
+    db: &Connection,
+    program: ProgramId,
+    of: PartnerId,
+    days: &Days,
+) -> Result<Vec<(Currency, Counted)>, StoreError> {
+    let rows = db
         .prepare_cached(
-            "SELECT coalesce(sum(given), 0) FROM standings
-             WHERE program = ?1 AND partner = ?2 AND day BETWEEN ?3 AND ?4 AND currency = ?5",
+            "SELECT currency, sum(orders), sum(revenue), sum(signups), sum(given) FROM standings
+             WHERE program = ?1 AND partner = ?2 AND day BETWEEN ?3 AND ?4 GROUP BY currency",
         )?
-        .query_row(
-            params![program.0 as i64, of.0 as i64, days.start(), days.end(), currency.as_str()],
-            |row| row.get(0),
-        )?;
-    Ok(given)
+        .query_map(params![program.0 as i64, of.0 as i64, days.start(), days.end()], |row| {
+            let (orders, revenue, signups, given) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            let counted = Counted { orders, revenue, signups, given };
+            Ok((read_currency(row.get_ref(0)?.as_str()?), counted))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
 }
 
 /// What one thing adds.
@@ -177,26 +221,30 @@ pub(in crate::books) fn count(
     counted: Counted,
     sign: i64,
 ) -> Applied<()> {
-    let mut statement = tx.db.prepare_cached(
-        "INSERT INTO standings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT DO UPDATE SET orders = orders + excluded.orders, revenue = revenue + excluded.revenue,
-             signups = signups + excluded.signups, given = given + excluded.given",
-    )?;
+    let mut standings = tx.memory.standings.borrow_mut();
     for of in [partner, EVERYONE] {
         for day in [day(at), EVER] {
-            statement.execute(params![
-                program.0 as i64,
-                of.0 as i64,
-                day,
-                currency.as_str(),
-                sign * counted.orders,
-                sign * counted.revenue,
-                sign * counted.signups,
-                sign * counted.given
-            ])?;
+            standings.add(tx.db, (program, of, day), currency, counted.times(sign))?;
         }
     }
+    tx.memory.changed();
     Ok(())
+}
+
+impl Counted {
+    fn times(self, sign: i64) -> Self {
+        let Self { orders, revenue, signups, given } = self;
+        Self { orders: sign * orders, revenue: sign * revenue, signups: sign * signups, given: sign * given }
+    }
+
+    fn plus(self, more: Self) -> Self {
+        Self {
+            orders: self.orders + more.orders,
+            revenue: self.revenue + more.revenue,
+            signups: self.signups + more.signups,
+            given: self.given + more.given,
+        }
+    }
 }
 
 #[cfg(test)]

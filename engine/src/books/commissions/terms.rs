@@ -71,11 +71,16 @@ pub(in crate::books) trait Standing {
 
 /// The tier that a partner of this standing is in.
 pub(in crate::books) fn tier<'a>(terms: &'a CommissionTerms, standing: &impl Standing) -> Option<&'a Tier> {
-    terms.tiers.iter().rev().find(|tier| match (tier.from.orders, tier.from.revenue) {
+    terms.tiers.iter().rev().find(|tier| applies(tier, standing))
+}
+
+/// Whether a partner of this standing has what a tier asks.
+pub(in crate::books) fn applies(tier: &Tier, standing: &impl Standing) -> bool {
+    match (tier.from.orders, tier.from.revenue) {
         (Some(orders), _) => standing.orders() >= orders,
         (None, Some(money)) => standing.revenue(money.currency) >= money.amount,
         (None, None) => false,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -77,8 +77,8 @@ fn an_influencer_marketplace() {
 
 #[test]
 fn an_affiliate_program() {
-    let tiers = json!([{"name": "Silver", "bp": 1500, "from": {"orders": 1}},
-        {"name": "Gold", "bp": 2000, "from": {"orders": 2}}, {"name": "Platinum", "bp": 2500, "from": {"orders": 3}}]);
+    let tiers = json!([{"name": "Bronze", "bp": 1000, "from": {"orders": 0}},
+        {"name": "Silver", "bp": 1500, "from": {"orders": 1}}, {"name": "Gold", "bp": 2000, "from": {"orders": 2}}, {"name": "Platinum", "bp": 2500, "from": {"orders": 3}}]);
     let mut bench = earning(json!({"commission": {"base": {"bp": 1000}, "tiers": tiers}, "window_days": 30}));
     for n in 1..=4 {
         bench.sells(&format!("A-{n}"), 10_000, json!({}));

@@ -12,6 +12,7 @@ use super::deliveries::keys;
 use super::programs::{PARTNER, PROGRAM};
 use super::*;
 use crate::books::apply::{self, Undo};
+use crate::books::memory::Memory;
 use crate::books::schema;
 
 const MONTH: i64 = 30 * DAY_MS;
@@ -38,10 +39,10 @@ impl Tree {
             request: None,
             fact,
         };
-        let outcome =
-            apply::apply(&self.db, seq, &recorded, &mut Vec::new(), &Default::default(), Undo::Fact)
-                .unwrap()
-                .unwrap();
+        let memory = Memory::default();
+        let applied = apply::apply(&self.db, seq, &recorded, &mut Vec::new(), &memory, Undo::Fact);
+        let outcome = applied.unwrap().unwrap();
+        memory.write_back(&self.db).unwrap();
         assert!(outcome.status < 300, "{outcome:?}");
     }
 
