@@ -42,6 +42,7 @@ mod saved_queries;
 mod signals;
 mod sites;
 mod statements;
+mod uplift;
 mod wallets;
 mod workspaces;
 
@@ -118,6 +119,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/programs", |context, of| Box::pin(programs::list(context, of))),
         ("/v1/programs/{id}", |context, of| Box::pin(programs::one(context, of))),
         ("/v1/programs/{id}/versions", |context, of| Box::pin(programs::versions(context, of))),
+        ("/v1/programs/{id}/uplift", |context, of| Box::pin(uplift::one(context, of))),
         ("/v1/partners", |context, of| Box::pin(partners::list(context, of))),
         ("/v1/partners/{id}", |context, of| Box::pin(partners::one(context, of))),
         ("/v1/commissions", |context, of| Box::pin(commissions::list(context, of))),
@@ -126,6 +128,7 @@ pub fn routes(management: Management) -> Router {
         ("/v1/payouts/{id}", |context, of| Box::pin(payouts::one(context, of))),
         ("/v1/payouts/{id}/csv", |context, of| Box::pin(payouts::csv(context, of))),
         ("/v1/partners/{id}/stats", |context, of| Box::pin(leaderboard::stats(context, of))),
+        ("/v1/partners/{id}/tiers", |context, of| Box::pin(leaderboard::tiers(context, of))),
         ("/v1/partners/{id}/statements", |context, of| Box::pin(statements::list(context, of))),
         ("/v1/partners/{id}/statements/{month}", |context, of| Box::pin(statements::one(context, of))),
         ("/v1/leaderboard", |context, of| Box::pin(leaderboard::list(context, of))),

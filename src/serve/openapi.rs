@@ -143,6 +143,10 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/programs/{id}" "Programs" readProgram "Reads a program" (None) -> 200 "Program";
     get "/v1/programs/{id}/versions" "Programs" listProgramVersions "Every version of its terms, newest first"
         (None) -> 200 "Page";
+    get "/v1/programs/{id}/uplift" "Programs" cashbackUplift
+        "What customers with the program's cashback buy, beside those without" (None) -> 200 "Any",
+        &[("from", "From this time on (RFC 3339); 90 days before the end where absent"),
+          ("to", "Up to this time; now where absent")];
     patch "/v1/programs/{id}" "Programs" changeProgram
         "Changes the fields given, as a new version; old conversions keep theirs" (Some("Any")) -> 200 "Program";
     post "/v1/partners" "Partners" createPartner "Makes a partner; a code is drawn where absent"
@@ -179,7 +183,8 @@ static OPERATIONS: &[Operation] = operations! {
           ("status", "`pending`, `processing`, `paid`, `failed` or `cancelled`")];
     get "/v1/payouts/{id}" "Money" readPayout "Reads a payout, or a batch" (None) -> 200 "Payout";
     get "/v1/payouts/{id}/csv" "Money" payoutTable "A payout or a batch as a table to pay it by" (None) -> 200 "",
-        &[("format", "`bank` (the default), `paypal` or `wise`")];
+        &[("format", "`bank` (the default), `paypal` or `wise`: each holds the open payouts that go by it"),
+          ("currency", "Only payouts of this currency; PayPal takes one in a file")];
     post "/v1/payouts/{id}/processing" "Money" sendPayout "It, or all of a batch, is on its way"
         (Some("Any")) -> 200 "Any";
     post "/v1/payouts/{id}/paid" "Money" payPayout "It, or all of a batch, has arrived" (Some("Any")) -> 200 "Any";
@@ -189,6 +194,9 @@ static OPERATIONS: &[Operation] = operations! {
         (Some("Any")) -> 200 "Any";
     get "/v1/partners/{id}/stats" "Partners" partnerStats "Clicks, orders, revenue and balances of a partner"
         (None) -> 200 "Any";
+    get "/v1/partners/{id}/tiers" "Partners" partnerTiers
+        "In each program the tier of the next sale, what the next tier asks, and the tiers of the sales until now"
+        (None) -> 200 "Page";
     get "/v1/partners/{id}/statements" "Partners" listStatements
         "The months in which a partner earned or was paid, the last first, with their sums" (None) -> 200 "StatementPage";
     get "/v1/partners/{id}/statements/{month}" "Partners" readStatement

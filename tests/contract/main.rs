@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 mod engine;
 
 mod alerts;
+mod bad_money;
 mod blocklist;
 mod bots_and_orphans;
 mod command_line;

@@ -83,6 +83,61 @@ fn a_payout_goes_its_way() {
 }
 
 #[test]
+fn a_payout_stands_in_the_file_of_its_way_until_it_is_paid() {
+    let shared = shared();
+    let program = program(&shared, json!({}));
+    let mut ids = Vec::new();
+    for (kind, account) in [
+        ("bank", "DE89370400440532013000"),
+        ("paypal", "ada@example.com"),
+        ("wise", "wise-payee@example.com"),
+    ] {
+        let method = json!({"type": kind, "account": account, "holder": "Ada L."});
+        let (id, code) = partner(&shared, json!({"program_id": program, "payout_method": method}));
+        sale(&shared, &fresh("order"), 10_000, json!({"partner_code": code}));
+        ids.push(id);
+    }
+    let batch = shared.post("/v1/payouts", json!({"program_id": program}), 201);
+    let payouts: Vec<String> = ids
+        .iter()
+        .map(|partner| {
+            let mine = batch["data"].as_array().expect("payouts").iter();
+            text_of(&mine.clone().find(|one| one["partner_id"] == json!(partner)).expect("its payout")["id"])
+        })
+        .collect();
+    let file = |format: &str| {
+        let path = format!("/v1/payouts/{}/csv?format={format}", text_of(&batch["id"]));
+        shared.engine.api("GET", &path, None).text()
+    };
+    let [bank, paypal, wise] = [&payouts[0], &payouts[1], &payouts[2]];
+    assert_eq!(
+        file("bank"),
+        format!(
+            "payout,name,account,bic,amount,currency,reference\r\n\
+                 {bank},Ada L.,DE89370400440532013000,,10.00,EUR,{bank}\r\n"
+        )
+    );
+    assert_eq!(file("paypal"), format!("ada@example.com,10.00,EUR,{paypal},Payout to Ada,PAYPAL\r\n"));
+    assert_eq!(
+        file("wise"),
+        format!(
+            "name,recipientEmail,paymentReference,receiverType,amountCurrency,amount,sourceCurrency,targetCurrency\r\n\
+                 Ada L.,wise-payee@example.com,{wise},PERSON,target,10.00,EUR,EUR\r\n"
+        )
+    );
+    shared.post(&format!("/v1/payouts/{paypal}/paid"), json!({}), 200);
+    assert_eq!(file("paypal"), "", "what is paid is in no file");
+    // Nowhere else is an account in clear.
+    for path in ["/v1/partners?limit=1000", "/v1/admin/audit?limit=1000", "/v1/payouts?limit=1000"] {
+        let text = shared.engine.api("GET", path, None).text();
+        assert!(
+            !text.contains("DE89370400440532013000") && !text.contains("wise-payee@example.com"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn the_leaderboard_ranks_by_what_was_sold() {
     let shared = shared();
     let program = program(&shared, json!({}));

@@ -148,3 +148,59 @@ fn conversions_find_their_partner_by_link_code_and_coupon() {
     let trace = shared.get(&format!("/v1/conversions/{}/trace", text_of(&nobody["id"])));
     assert!(text_of(&trace["candidates"][0]["reason"]).starts_with("No partner has"), "{trace}");
 }
+
+#[test]
+fn a_partners_tier_is_told_with_its_history() {
+    let shared = shared();
+    let tiers = json!([{"name": "Silver", "bp": 1500, "from": {"orders": 2}},
+        {"name": "Gold", "bp": 2000, "from": {"orders": 9}}]);
+    let terms = json!({"commission": {"base": {"bp": 1000}, "tiers": tiers, "period": "month"}});
+    let program = program(&shared, terms);
+    let (id, code) = partner(&shared, json!({"program_id": program}));
+    let of = || shared.get(&format!("/v1/partners/{id}/tiers"))["data"][0].clone();
+    assert_eq!((&of()["tier"], &of()["next"]["name"]), (&Value::Null, &json!("Silver")));
+    let now = weir_schemas::time::Timestamp::now().0;
+    // The month before, in which two orders are not yet three.
+    let earlier = weir_schemas::time::Timestamp(now - 40 * weir_schemas::time::DAY_MS);
+    for _ in 0..3 {
+        sale(&shared, &fresh("order"), 1_000, json!({"partner_code": code, "occurred_at": earlier}));
+    }
+    assert_eq!(of()["tier"], Value::Null, "another month begins anew");
+    for _ in 0..2 {
+        sale(&shared, &fresh("order"), 1_000, json!({"partner_code": code}));
+    }
+    let now = of();
+    assert_eq!((&now["tier"], &now["rate"]), (&json!("Silver"), &json!({"bp": 1500})));
+    assert_eq!((&now["orders"], &now["next"]["name"]), (&json!(2), &json!("Gold")));
+    let history: Vec<&Value> =
+        now["history"].as_array().expect("changes").iter().map(|one| &one["tier"]).collect();
+    assert_eq!(history, [&Value::Null, &json!("Silver"), &Value::Null], "down with the new month");
+    refused(&shared.engine.api("GET", "/v1/partners/ptn_0000000000001/tiers", None), 404, "not_found");
+}
+
+#[test]
+fn uplift_sets_those_with_cashback_beside_the_others() {
+    let shared = super::own(|settings| settings);
+    let program = program(&shared, json!({"cashback_bp": 500}));
+    let (_, code) = partner(&shared, json!({"program_id": program}));
+    for (order, customer, more) in [
+        ("A-1", "u1", json!({"partner_code": code})),
+        ("A-2", "u1", json!({"partner_code": code})),
+        ("B-1", "u2", json!({})),
+    ] {
+        let mut body = more;
+        body["customer_id"] = json!(customer);
+        sale(&shared, order, 3_000, body);
+    }
+    let path = format!("/v1/programs/{program}/uplift");
+    let found = &shared.get(&path)["data"][0];
+    assert_eq!(
+        (&found["with_cashback"]["orders"], &found["without_cashback"]["orders"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(found["with_cashback"]["cashback"], json!({"amount": 300, "currency": "EUR"}));
+    assert_eq!(found["uplift"]["revenue_per_customer_bp"], 10_000, "{found}");
+    assert_eq!(shared.get(&format!("{path}?to=2020-01-01T00:00:00Z"))["data"], json!([]));
+    names(&shared.engine.api("GET", &format!("{path}?from=soon"), None), "from");
+    refused(&shared.engine.api("GET", "/v1/programs/prg_0000000000001/uplift", None), 404, "not_found");
+}

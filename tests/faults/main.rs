@@ -13,5 +13,6 @@ mod hostile;
 mod killed;
 mod load;
 mod one_engine;
+mod payouts;
 mod proxy;
 mod stopping;

@@ -1,4 +1,4 @@
-//! `GET /v1/leaderboard`, `GET /v1/partners/{id}/stats`.
+//! `GET /v1/leaderboard`, `GET /v1/partners/{id}/stats` and `/tiers`.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use weir_edge::response::Response;
 use weir_engine::books::{LeaderboardOf, LinkFilter, PAGE_DEFAULT, PAGE_MAX, Page, PageOf};
 use weir_schemas::ids::{LinkId, PartnerId};
 use weir_schemas::problem::Problem;
+use weir_schemas::time::Timestamp;
 
 use super::{Management, READERS, found, id_of, links, ok, page_of, value};
 
@@ -38,6 +39,17 @@ fn month_of(text: &str) -> Option<i32> {
     let (year, month) = text.split_once('-')?;
     let (year, month): (i32, i32) = (year.parse().ok()?, month.parse().ok()?);
     ((1970..=9999).contains(&year) && (1..=12).contains(&month)).then_some(year * 100 + month)
+}
+
+pub(super) async fn tiers(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
+    let (principal, own) = links::reader(&context)?;
+    let id: PartnerId = context.id("id", "partner")?;
+    let (workspace, now) = (principal.workspace, Timestamp::now());
+    let read = management.read(move |books| {
+        let known = books.partner(workspace, id)?.is_some() && own.is_none_or(|own| own == id);
+        known.then(|| books.partner_tiers(workspace, id, now)).transpose()
+    });
+    Ok(ok(&Page { data: found(read.await?, "partner")?, next_cursor: None }))
 }
 
 pub(super) async fn stats(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
