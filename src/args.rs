@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, ConfigError, OPTIONS, Values};
 
@@ -172,6 +172,12 @@ pub fn command() -> Command {
                         .long("output")
                         .default_value("-")
                         .help("A file, or - for standard output"),
+                )
+                .arg(
+                    Arg::new("resume")
+                        .long("resume")
+                        .action(ArgAction::SetTrue)
+                        .help("Goes on with a file of raw rows that broke off (--rows, --format ndjson)"),
                 ),
         );
     with_options(command)

@@ -15,12 +15,16 @@ mod range;
 pub mod plan;
 
 mod latency;
+mod measure;
 mod state_rows;
 mod states;
 mod table;
 pub(crate) mod visitors;
 
 pub(crate) mod cells;
+
+mod running;
+
 pub mod execute;
 pub mod fold;
 pub mod sql;
@@ -33,4 +37,5 @@ pub mod reports;
 
 pub use latency::LATENCY_ERROR;
 pub use range::Range;
+pub use running::Running;
 pub use visitors::{STANDARD_ERROR, VISITORS_EXACT_MAX};

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use http::{Method, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
-use weir_engine::fx::FxTables;
+use weir_engine::fx::{FxTable, FxTables};
 use weir_engine::keys::Principal;
 use weir_engine::query::execute::{Answered, QueryError, execute};
-use weir_engine::query::export::{FileFormat, Spec, convert, raw};
+use weir_engine::query::export::{FileFormat, Spec, convert, count_rows, raw};
 use weir_engine::query::link_clicks::link_clicks;
 use weir_engine::query::link_signals::{Noticed, link_signals};
 use weir_engine::query::plan::Plan;
@@ -28,6 +27,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::query::{Answer, Cell, Column, Meta, Query};
 use weir_schemas::time::Timestamp;
 
+use crate::admission::{Admission, Bounds};
 use crate::export::Rows;
 use crate::format::Format;
 use crate::freshness::{AsOf, fresh};
@@ -35,10 +35,36 @@ use crate::recent::{CACHED_ROWS_MAX, Recent};
 
 /// How many queries the warehouse works on at a time; more wait.
 pub const QUERIES_MAX: usize = 8;
+/// How many of them may be of one workspace.
+pub const WORKSPACE_QUERIES_MAX: usize = 6;
+/// How many queries wait at most.
+pub const QUERIES_WAITING_MAX: usize = 200;
+/// How many of them may be of one workspace: several dashboards' pages at once.
+pub const WORKSPACE_QUERIES_WAITING_MAX: usize = 100;
 /// How many exports of raw rows are written at a time; more wait.
-pub const EXPORTS_MAX: usize = 2;
+pub const EXPORTS_MAX: usize = 3;
+/// How many of them may be of one workspace.
+pub const WORKSPACE_EXPORTS_MAX: usize = 2;
+/// How many exports wait at most, and how many of one workspace.
+pub const EXPORTS_WAITING_MAX: usize = 20;
 /// How long a query waits for its turn before it is refused.
 pub const TURN_WAIT: Duration = Duration::from_secs(10);
+const QUERIES: Bounds = Bounds {
+    what: "queries",
+    running: QUERIES_MAX,
+    running_per_workspace: WORKSPACE_QUERIES_MAX,
+    waiting: QUERIES_WAITING_MAX,
+    waiting_per_workspace: WORKSPACE_QUERIES_WAITING_MAX,
+    patience: TURN_WAIT,
+};
+const EXPORTS: Bounds = Bounds {
+    what: "exports",
+    running: EXPORTS_MAX,
+    running_per_workspace: WORKSPACE_EXPORTS_MAX,
+    waiting: EXPORTS_WAITING_MAX,
+    waiting_per_workspace: EXPORTS_WAITING_MAX,
+    patience: TURN_WAIT,
+};
 /// Who may ask.
 const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer, Role::Partner];
 
@@ -47,8 +73,8 @@ const READERS: &[Role] = &[Role::Admin, Role::Editor, Role::Viewer, Role::Partne
 pub struct Analytics {
     recorder: Recorder,
     warehouse: Warehouse,
-    turns: Arc<Semaphore>,
-    exports: Arc<Semaphore>,
+    turns: Arc<Admission>,
+    exports: Arc<Admission>,
     recent: Arc<Recent>,
     rates: FxTables,
 }
@@ -61,15 +87,23 @@ pub(crate) struct Worked<T> {
     pub(crate) elapsed: Duration,
 }
 
+/// An export that has begun.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    pub(crate) rows: Rows,
+    /// How many there will be.
+    pub(crate) count: u64,
+    pub(crate) as_of: Sequence,
+}
+
 impl Analytics {
     /// Queries over what `recorder` records and `warehouse` stores.
     pub fn new(recorder: Recorder, warehouse: Warehouse) -> Self {
-        let turns = |count| Arc::new(Semaphore::new(count));
         Self {
             recorder,
             warehouse,
-            turns: turns(QUERIES_MAX),
-            exports: turns(EXPORTS_MAX),
+            turns: Arc::new(Admission::new(QUERIES)),
+            exports: Arc::new(Admission::new(EXPORTS)),
             recent: Arc::default(),
             rates: FxTables::default(),
         }
@@ -116,30 +150,31 @@ impl Analytics {
     }
 
     async fn ask(&self, plan: &Plan, upto: Sequence) -> Result<Answered, Problem> {
-        let _turn = self.turn().await?;
+        let _turn = self.turns.turn(plan.workspace()).await?;
         let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         metrics::counter!("weir_query_executions_total").increment(1);
         execute(&client, plan, upto).await.map_err(|error| told(&error))
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        turn.map_err(|_| busy())?.map_err(|_| busy())
-    }
-
     /// Asks the warehouse something when it is this question's turn, over everything up to now.
     pub(crate) async fn work<T>(
         &self,
+        workspace: WorkspaceId,
         work: impl AsyncFnOnce(&Client, Sequence) -> Result<T, QueryError>,
     ) -> Result<Worked<T>, Problem> {
         let started = Instant::now();
-        let _turn = self.turn().await?;
+        let _turn = self.turns.turn(workspace).await?;
         let as_of = fresh(&self.recorder, &self.warehouse).await;
         let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
         let result = work(&client, as_of.seq).await.map_err(|error| told(&error))?;
         let elapsed = started.elapsed();
         metrics::histogram!("weir_query_duration_seconds").record(elapsed.as_secs_f64());
         Ok(Worked { result, as_of, elapsed })
+    }
+
+    /// The workspace's exchange rates.
+    pub(crate) fn rates(&self, workspace: WorkspaceId) -> Option<Arc<FxTable>> {
+        self.rates.of(workspace)
     }
 
     /// Rows that were finished here, written by ClickHouse.
@@ -160,15 +195,15 @@ impl Analytics {
         scope: &Scope,
         spec: &Spec,
         format: FileFormat,
-    ) -> Result<(Rows, Sequence), Problem> {
-        let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.exports).acquire_owned()).await;
-        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+    ) -> Result<Exported, Problem> {
+        let turn = self.exports.turn(scope.workspace()).await?;
         let fresh = self.fresh().await.seq;
         let as_of = spec.as_of.map_or(fresh, |as_of| as_of.min(fresh));
         let client = self.warehouse.client_soon().await.map_err(|error| away(&error))?;
+        let count = count_rows(&client, scope, spec, as_of).await.map_err(|error| told(&error))?;
         let rows = raw(&client, scope, spec, format, as_of).map_err(|error| told(&error))?;
         let rows = Rows::begin(rows, turn).await.map_err(|error| told(&error))?;
-        Ok((rows, as_of))
+        Ok(Exported { rows, count, as_of })
     }
 
     /// The counted clicks of links, as of now; a link that is absent has none. `None` without a warehouse.
@@ -208,11 +243,6 @@ impl Analytics {
     pub fn warehouse(&self) -> &Warehouse {
         &self.warehouse
     }
-}
-
-fn busy() -> Problem {
-    let detail = format!("{QUERIES_MAX} queries are being worked on and more wait. Try again.");
-    Problem::new(503, "too_many_queries", "Too many queries at once", detail)
 }
 
 fn away(error: &dyn std::error::Error) -> Problem {

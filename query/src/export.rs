@@ -6,19 +6,20 @@ use std::task::{Context as Poller, Poll, ready};
 
 use bytes::Bytes;
 use clickhouse::query::BytesCursor;
-use http::Method;
+use http::{HeaderValue, Method};
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::OwnedSemaphorePermit;
 use weir_edge::request::Context;
 use weir_edge::response::{Body, Response, StreamError};
 use weir_edge::route::Router;
+use weir_engine::query::Running;
 use weir_engine::query::execute::QueryError;
 use weir_engine::query::export::{FileFormat, Spec};
 use weir_engine::query::reports::{Asked, Scope};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use crate::analytics::{Analytics, reader};
+use crate::admission::Turn;
+use crate::analytics::{Analytics, Exported, reader};
 use crate::format::Format;
 use crate::reports::read;
 
@@ -27,7 +28,8 @@ use crate::reports::read;
 pub(crate) struct Rows {
     first: Option<Bytes>,
     cursor: Cursor,
-    _turn: OwnedSemaphorePermit,
+    running: Running,
+    _turn: Turn,
 }
 
 struct Cursor(BytesCursor);
@@ -41,11 +43,11 @@ impl std::fmt::Debug for Cursor {
 impl Rows {
     /// Waits for the first piece: until then ClickHouse can refuse, and the answer say so.
     pub(crate) async fn begin(
-        mut cursor: BytesCursor,
-        turn: OwnedSemaphorePermit,
+        (mut cursor, running): (BytesCursor, Running),
+        turn: Turn,
     ) -> Result<Self, QueryError> {
         let first = cursor.next().await?;
-        Ok(Self { first, cursor: Cursor(cursor), _turn: turn })
+        Ok(Self { first, cursor: Cursor(cursor), running, _turn: turn })
     }
 }
 
@@ -61,7 +63,10 @@ impl HttpBody for Rows {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         match ready!(self.cursor.0.poll_next(poller)) {
-            Ok(None) => Poll::Ready(None),
+            Ok(None) => {
+                self.running.ended();
+                Poll::Ready(None)
+            }
             Ok(Some(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             Err(error) => {
                 tracing::warn!(%error, "an export broke off");
@@ -85,7 +90,10 @@ async fn export(mut context: Context, analytics: Analytics) -> Result<Response, 
     };
     let (asked, spec): (Asked, Spec) = read(&mut context).await?;
     let scope = Scope::build(&asked, principal.workspace, Timestamp::now(), principal.partner)?;
+    scope.without_amounts("raw rows")?;
     let file = format.file().unwrap_or(FileFormat::Ndjson);
-    let (rows, as_of) = analytics.export(&scope, &spec, file).await?;
-    Ok(format.attached(Body::stream(rows), as_of))
+    let Exported { rows, count, as_of } = analytics.export(&scope, &spec, file).await?;
+    let mut response = format.attached(Body::stream(rows), as_of);
+    response.headers_mut().insert("weir-total-rows", HeaderValue::from(count));
+    Ok(response)
 }

@@ -9,6 +9,7 @@ pub mod management;
 pub mod reports;
 pub mod shared;
 
+mod admission;
 mod format;
 mod freshness;
 mod recent;

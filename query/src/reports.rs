@@ -46,7 +46,9 @@ pub(crate) async fn run(
     scope: &Scope,
     report: &AnyReport,
 ) -> Result<Worked<Report>, Problem> {
-    analytics.work(async |client: &_, upto| report.run(client, scope, upto).await).await
+    let of = scope.workspace();
+    let scope = scope.clone().with_rates(analytics.rates(of));
+    analytics.work(of, async |client: &_, upto| report.run(client, &scope, upto).await).await
 }
 
 /// What a report answered, as JSON.
@@ -56,20 +58,21 @@ pub(crate) fn body(scope: &Scope, spec: &AnyReport, worked: Worked<Report>) -> V
     if let (Value::Object(query), Value::Object(own)) = (&mut query, spec.members()) {
         query.extend(own);
     }
+    let mut meta = json!({
+        "as_of": as_of.seq,
+        "as_of_time": as_of.at.to_string(),
+        "rows_read": report.rows_read,
+        "elapsed_ms": elapsed.as_secs_f64() * 1e3,
+        "query": query,
+    });
+    if let Some(fx) = report.fx {
+        meta["fx"] = fx;
+    }
     let mut body = Map::new();
     body.insert("columns".to_owned(), json!(report.columns));
     body.insert("rows".to_owned(), json!(report.rows));
     body.extend(report.more);
-    body.insert(
-        "meta".to_owned(),
-        json!({
-            "as_of": as_of.seq,
-            "as_of_time": as_of.at.to_string(),
-            "rows_read": report.rows_read,
-            "elapsed_ms": elapsed.as_secs_f64() * 1e3,
-            "query": query,
-        }),
-    );
+    body.insert("meta".to_owned(), meta);
     Value::Object(body)
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AlertId, PartnerId};
 use crate::problem::FieldError;
-use crate::query::{Filter, Metric};
+use crate::query::{Filter, Metric, ValueOf};
 use crate::time::Timestamp;
 
 /// Longest window, in seconds: a week.
@@ -23,7 +23,8 @@ pub const NAME_MAX: usize = 255;
 pub enum AlertKind {
     /// The metric over the window lies above or below `threshold`.
     Threshold,
-    /// It has dropped by at least `percent` against the window before.
+    /// It has dropped by at least `percent` against the window before; `value_last` against the value before the
+    /// window or, where there was none, the first within it.
     Drop,
     /// Nothing happened within the window.
     NoData,
@@ -66,6 +67,10 @@ pub struct AlertSpec {
     /// What is measured, as in queries.
     #[schema(value_type = String)]
     pub metric: Metric,
+    /// What the metrics `value_…` measure, as in queries: `property:NAME`; the events' own `value` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub value_of: Option<ValueOf>,
     /// Of which facts, as in queries.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Object>>)]

@@ -1,6 +1,6 @@
-//! Browser events: what a registered site's pages tell of their visitors. As with hits there are two
-//! records: the [`RawEvent`] that the edge copies into its lane, and the [`Event`] that the recorder makes
-//! of it for the journal, without the visitor's address.
+//! Browser events: what a registered site's pages tell of their visitors. Long, because both records stand here.
+//! As with hits there are two: the [`RawEvent`] that the edge copies into its lane, and the [`Event`] that the
+//! recorder makes of it for the journal, without the visitor's address.
 //!
 //! A lane holds hits and events. The first byte tells them apart: the versions of hits are below
 //! [`EVENT_TAG`], those of events have that bit set; a lane written before there were events holds hits only
@@ -84,10 +84,37 @@ pub fn property_text(value: &serde_json::Value) -> Option<Cow<'_, str>> {
     match value {
         serde_json::Value::String(text) if text.is_empty() => None,
         serde_json::Value::String(text) => Some(Cow::Borrowed(truncate(text, PROPERTY_VALUE_MAX))),
-        serde_json::Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        serde_json::Value::Number(number) => Some(Cow::Owned(number_text(number))),
         serde_json::Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
         _ => None,
     }
+}
+
+/// The property that is an event's number where it has no `value` of its own.
+pub const VALUE_PROPERTY: &str = "value";
+/// Most digits in front of the point of a property that is measured.
+const WHOLE_DIGITS_MAX: usize = 10;
+
+/// As JSON writes it, but never with an exponent that plain digits can do without.
+fn number_text(number: &serde_json::Number) -> String {
+    let text = number.to_string();
+    match number.as_f64().filter(|_| text.contains('e')) {
+        Some(plain) if (1e-15..1e21).contains(&plain.abs()) => plain.to_string(),
+        _ => text,
+    }
+}
+
+/// The number that a property's text is, in millionths ([`VALUE_SCALE`]): `-12.5`, digits beyond the sixth behind
+/// the point are left out. `None` for what is no decimal number, or has more than ten digits in front of the point.
+pub fn property_number(text: &str) -> Option<i64> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (sign, plain) = text.strip_prefix('-').map_or((1, text), |plain| (-1, plain));
+    let (whole, fraction) = plain.split_once('.').unwrap_or((plain, "0"));
+    if !digits(whole) || !digits(fraction) || whole.len() > WHOLE_DIGITS_MAX {
+        return None;
+    }
+    let millionths = format!("{:0<6}", &fraction[..fraction.len().min(6)]);
+    Some(sign * (whole.parse::<i64>().ok()? * VALUE_SCALE + millionths.parse::<i64>().ok()?))
 }
 
 /// What of a conversion's properties queries know: single values, the first [`PROPERTIES_MAX`] by name.
@@ -453,6 +480,35 @@ mod tests {
         raw(&long, &properties).write(&mut bytes);
         assert_eq!(bytes.len(), RAW_EVENT_BYTES_MAX);
         assert_eq!(RawEvent::read(&bytes).unwrap().told.properties.len(), PROPERTIES_MAX);
+    }
+
+    #[test]
+    fn numbers_of_properties_are_exact_decimals() {
+        let cases = [
+            ("19.99", Some(19_990_000)),
+            ("-0.5", Some(-500_000)),
+            ("007", Some(7_000_000)),
+            ("0.30000000000000004", Some(300_000)),
+            ("9999999999.9999999", Some(9_999_999_999_999_999)),
+            ("12345678901", None),
+            ("", None),
+            ("-", None),
+            ("1.", None),
+            (".5", None),
+            ("+1", None),
+            ("1e3", None),
+            (" 1", None),
+            ("1,5", None),
+            ("١", None),
+            ("1.2.3", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(property_number(text), expected, "{text}");
+        }
+        for (json, text) in [("1e-5", "0.00001"), ("19.99", "19.99"), ("12.0", "12.0"), ("7", "7")] {
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(property_text(&value).as_deref(), Some(text), "{json}");
+        }
     }
 
     #[test]

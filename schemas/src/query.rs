@@ -85,6 +85,20 @@ vocabulary! {
         LatencyP99 = "latency_p99",
         /// Browser events and custom conversion events.
         Events = "events",
+        /// How many events and conversions brought a number ([`Query::value_of`]).
+        ValueCount = "value_count",
+        /// Their numbers' sum.
+        ValueSum = "value_sum",
+        /// Their mean.
+        ValueAvg = "value_avg",
+        /// The least of them.
+        ValueMin = "value_min",
+        /// The greatest.
+        ValueMax = "value_max",
+        /// The first in time.
+        ValueFirst = "value_first",
+        /// The last in time.
+        ValueLast = "value_last",
     }
 }
 
@@ -103,10 +117,21 @@ impl Metric {
         )
     }
 
+    /// Whether it is made of numbers that events bring.
+    pub const fn is_of_values(self) -> bool {
+        matches!(self, Self::ValueCount | Self::ValueSum) || self.is_level()
+    }
+
+    /// Whether it tells how high a number stands rather than how much there was: less time does not make it less.
+    pub const fn is_level(self) -> bool {
+        matches!(self, Self::ValueAvg | Self::ValueMin | Self::ValueMax | Self::ValueFirst | Self::ValueLast)
+    }
+
     /// The `type` of its column.
     pub const fn column_type(self) -> ColumnType {
         match self {
-            Self::ConversionRate => ColumnType::Number,
+            Self::ConversionRate | Self::ValueSum => ColumnType::Number,
+            _ if self.is_level() => ColumnType::Number,
             _ if self.is_money() => ColumnType::Money,
             _ => ColumnType::Integer,
         }
@@ -466,9 +491,32 @@ pub struct Query {
     /// several and nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
+    /// What the metrics `value_…` measure: a property; the events' own `value` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_of: Option<ValueOf>,
     /// Beside rows.
     #[serde(default)]
     pub include: Include,
+}
+
+/// The property whose numbers are measured, written `property:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ValueOf(pub String);
+
+impl Serialize for ValueOf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("property:{}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for ValueOf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        match Dimension::from_name(&text) {
+            Some(Dimension::Property(name)) => Ok(Self(name)),
+            _ => Err(de::Error::custom(format!("`{text}` is not a property; allowed: property:NAME"))),
+        }
+    }
 }
 
 fn default_range() -> DateRange {

@@ -50,9 +50,15 @@ impl Running {
         parse(&bytes).ok_or_else(|| "the engine's answer cannot be read".into())
     }
 
-    /// Posts a body and writes the answer's to `into` as it comes. What is no success becomes an error; so does
-    /// an answer that breaks off.
-    pub(super) fn download(&self, path: &str, body: &str, into: &mut dyn Write) -> Result<(), Failure> {
+    /// Posts a body, shows the answer's head in lower case to `begins`, and writes its body to `into` as it comes.
+    /// What is no success becomes an error; so does an answer that breaks off.
+    pub(super) fn download<W: Write>(
+        &self,
+        path: &str,
+        body: &str,
+        into: &mut W,
+        begins: impl FnOnce(&str, &mut W) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut stream = BufReader::new(self.send("POST", path, Some(body))?);
         let broken = || "the engine's answer broke off";
         let mut head = Vec::new();
@@ -68,8 +74,10 @@ impl Running {
             if answered.status != 200 {
                 return Err(problem(&answered).into());
             }
+            begins(&text, into)?;
             return Ok(into.write_all(&answered.body)?);
         }
+        begins(&text, into)?;
         loop {
             let mut line = String::new();
             stream.read_line(&mut line)?;

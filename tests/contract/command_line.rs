@@ -95,6 +95,20 @@ fn migrations_exports_replays_and_the_doctor() {
     assert_eq!(written["clicks"], 2);
     let raw = good(&data, &["export", "--rows", "clicks", "--format", "ndjson"]);
     assert!(raw.lines().count() == 2 && raw.contains(&link), "{raw}");
+    // A file of rows that broke off in the middle of one goes on behind the last whole one.
+    let rows = data.join("rows.ndjson");
+    let path = rows.to_str().expect("a path");
+    let export = ["export", "--rows", "clicks", "--format", "ndjson", "--output", path];
+    let (_, _, told) = run(&data, &export);
+    assert!(told.contains("2 of 2 rows"), "{told}");
+    let whole = std::fs::read_to_string(&rows).expect("the file");
+    assert!(!data.join("rows.ndjson.as-of").exists(), "it is whole");
+    std::fs::write(&rows, &whole[..whole.len() - 20]).expect("it is cut");
+    std::fs::write(data.join("rows.ndjson.as-of"), i64::MAX.to_string()).expect("as it would have been left");
+    good(&data, &[&export[..], &["--resume"]].concat());
+    assert_eq!(std::fs::read_to_string(&rows).expect("the file"), whole);
+    let (status, _, log) = run(&data, &[&export[..], &["--resume"]].concat());
+    assert!(exited_with(status, 1) && log.contains("whole"), "{status:?} {log}");
     let (status, _, log) = run(&data, &["export", "--query", r#"{"metrics":["nope"]}"#]);
     assert!(exited_with(status, 1) && log.contains("metrics"), "{status:?} {log}");
     assert!(good(&data, &["doctor"]).contains("engine"));

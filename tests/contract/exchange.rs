@@ -79,12 +79,27 @@ fn several_currencies_are_added_up_at_each_days_own_rate() {
     let one = ask(json!({"filters": ["is", "currency", ["EUR"]]})).json();
     assert_eq!((&one["rows"], one["meta"].get("fx")), (&json!([[2_001, 0, 2_001]]), None));
 
+    // Reports convert each conversion and round it: 1100 + 1201 + 250 + 500.
+    let report = |more: Value| {
+        let mut body = json!({"date_range": ["2026-11-01", "2026-11-20"], "model": "last"});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        shared.engine.api("POST", "/v1/reports/attribution", Some(&body))
+    };
+    let told = report(json!({})).json();
+    assert_eq!((&told["totals"]["revenue"], &told["currency"]), (&json!(3_051), &json!("USD")), "{told}");
+    assert_eq!(told["meta"]["fx"]["base"], "USD", "{told}");
+    names(&report(json!({"currency": "JPY"})), "currency");
+    names(&shared.engine.api("POST", "/v1/reports/retention", Some(&json!({"currency": "USD"}))), "currency");
+    let euros = report(json!({"filters": ["is", "currency", ["EUR"]]})).json();
+    assert_eq!((&euros["totals"]["revenue"], euros["meta"].get("fx")), (&json!(2_001), None), "{euros}");
+
     // A new rate of a day replaces the old one.
     rates(&shared, json!([{"date": "2026-11-03", "currency": "USD", "rate": "2"}]), 200);
     assert_eq!(ask(json!({})).json()["rows"][0][0], json!(3_951));
     // Emptied, several currencies are refused again.
     shared.engine.call("DELETE", "/v1/fx-rates", None, 204);
     assert_eq!(ask(json!({})).status, 422);
+    names(&report(json!({})), "filters");
 }
 
 #[test]

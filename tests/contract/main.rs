@@ -25,6 +25,7 @@ mod keys;
 mod links;
 mod live;
 mod mail;
+mod meters;
 mod milestones;
 mod operations;
 mod operator;

@@ -442,8 +442,9 @@ fn raw_rows_are_streamed_and_go_on_after_any_of_them() {
     };
     let answer = ask("ndjson", body(json!({})));
     let as_of: u64 = answer.header("weir-as-of").and_then(|text| text.parse().ok()).expect("as of");
+    let promised = answer.header("weir-total-rows").map(str::to_owned);
     let all = lines(answer);
-    assert_eq!(all.len(), 3, "{all:?}");
+    assert_eq!((all.len(), promised.as_deref()), (3, Some("3")), "{all:?}");
     for row in &all {
         assert_eq!(row["link"], json!(link));
         assert!(row["id"].as_str().is_some_and(|id| id.starts_with("clk_") && id.len() == 30), "{row}");
@@ -451,7 +452,9 @@ fn raw_rows_are_streamed_and_go_on_after_any_of_them() {
     }
     assert!(all.iter().any(|row| row["utm_source"] == "=1+1"), "{all:?}");
     shared.token(&slug);
-    let rest = lines(ask("ndjson", body(json!({"after": all[0]["cursor"], "as_of": as_of}))));
+    let rest = ask("ndjson", body(json!({"after": all[0]["cursor"], "as_of": as_of})));
+    assert_eq!(rest.header("weir-total-rows"), Some("2"), "what is still to come");
+    let rest = lines(rest);
     assert_eq!(rest, all[1..], "what came later is not in it");
     assert_eq!(lines(ask("ndjson", body(json!({"limit": 2})))), all[..2]);
     let csv = ask("csv", body(json!({}))).text();

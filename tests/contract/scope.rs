@@ -14,7 +14,8 @@ fn two_partners(shared: &Shared) -> (String, String, String) {
     let (elsewhere, foreign) = shared.link(json!({"partner_id": other}));
     for (slug, order) in [(&slug, "own"), (&elsewhere, "a"), (&elsewhere, "b")] {
         let sale = json!({"event": "sale", "order_id": fresh(order), "wclid": shared.token(slug),
-            "amount": {"amount": 1_000, "currency": "EUR"}, "customer_id": fresh("customer")});
+            "amount": {"amount": 1_000, "currency": "EUR"}, "customer_id": fresh("customer"),
+            "properties": {"value": 7}});
         shared.post("/v1/conversions", sale, 201);
     }
     let key = json!({"name": "portal", "role": "partner", "partner_id": mine});
@@ -36,6 +37,9 @@ fn queries_reports_exports_and_live_rows_are_a_partners_own() {
         assert!(!rows.to_string().contains(&foreign), "{rows}");
         (rows == json!([[own, 1, 1]])).then_some(())
     });
+    let measured =
+        json!({"metrics": ["value_count", "value_max"], "dimensions": ["link"], "date_range": "7d"});
+    assert_eq!(ask("/v1/query", measured).json()["rows"], json!([[own, 1, 7.0]]));
     // No filter leads beyond them.
     for filters in [
         json!(["is", "link", [foreign]]),

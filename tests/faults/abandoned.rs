@@ -1,7 +1,7 @@
 //! Clients that go away in the middle of an answer, and answers that are larger than memory.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -12,15 +12,21 @@ use crate::engine::{ADMIN_KEY, Engine, Settings, wait_for};
 /// An engine with a ClickHouse that has so many clicks of a year, each of its own visitor and city.
 fn with_clicks(folder: &Path, clicks: u64) -> (Engine, ClickHouse) {
     let clickhouse = ClickHouse::start(&folder.join("clickhouse"));
+    let engine = with_rows(folder, &clickhouse, clickhouse.address, clicks);
+    (engine, clickhouse)
+}
+
+/// The same by way of another address.
+fn with_rows(folder: &Path, clickhouse: &ClickHouse, by: SocketAddr, clicks: u64) -> Engine {
     let settings = Settings::new(&folder.join("data"));
-    let engine = with_clickhouse(settings, clickhouse.address).start();
+    let engine = with_clickhouse(settings, by).start();
     engine.query(&json!({"metrics": ["clicks"]}));
     clickhouse.run(&format!(
         "INSERT INTO clicks (node, seq, id, at, verdict, workspace, link, visitor, city, country, slug, utm_term) \
          SELECT 9, 0, number, now64(3) - toIntervalSecond(number % 31000000), 'counted', 1, number % 7, \
          sipHash64(number), concat('city ', toString(number)), 'DE', 'slug', repeat('x', 200) FROM numbers({clicks})"
     ));
-    (engine, clickhouse)
+    engine
 }
 
 /// Asks without waiting for the answer.
@@ -36,10 +42,42 @@ fn asked(engine: &Engine, path: &str, body: &Value) -> TcpStream {
     stream
 }
 
+/// Something before ClickHouse that does not tell it of clients that leave, as a load balancer may; and ClickHouse
+/// itself, which works on for clients that are not read-only.
+fn deaf_proxy(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(server) else { continue };
+            let clone = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
+            let (mut from, mut to) = (clone(&client), clone(&server));
+            // What the client says goes on; that it ends does not.
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let (mut from, mut to) = (server, client);
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+    });
+    address
+}
+
 #[test]
 fn a_query_whose_asker_has_gone_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, clickhouse) = with_clicks(folder.path(), 3_000_000);
+    abandon(&engine, &clickhouse);
+}
+
+#[test]
+fn a_query_of_a_clickhouse_that_hears_of_no_end_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let engine = with_rows(folder.path(), &clickhouse, deaf_proxy(clickhouse.address), 3_000_000);
+    abandon(&engine, &clickhouse);
+    wait_for("it to be counted", || (engine.metric("weir_query_killed_total") >= 1.0).then_some(()));
+}
+
+fn abandon(engine: &Engine, clickhouse: &ClickHouse) {
     let running = || {
         let found = "SELECT count() FROM system.processes WHERE query LIKE '%AS visitors_count%FROM clicks%' \
                      AND query NOT LIKE '%system.processes%'";
@@ -49,11 +87,45 @@ fn a_query_whose_asker_has_gone_is_stopped() {
         "date_range": "all", "order_by": [["visitors", "desc"]], "limit": 10});
     let stopped = || clickhouse.run("SELECT sum(value) FROM system.errors WHERE code = 394");
     assert_eq!(stopped(), "0", "394 is QUERY_WAS_CANCELLED");
-    let stream = asked(&engine, "/v1/query", &query);
+    let stream = asked(engine, "/v1/query", &query);
     wait_for("ClickHouse to work on it", || running().then_some(()));
     drop(stream);
     wait_for("ClickHouse to have stopped it", || (!running() && stopped() != "0").then_some(()));
     // Its turn is free again, and the engine answers.
+    engine.query(&json!({"metrics": ["clicks"]}));
+}
+
+#[test]
+fn a_workspace_that_asks_too_much_at_once_is_told_to_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, clickhouse) = with_clicks(folder.path(), 300_000);
+    // Each is another question, or they would share an answer.
+    let slow = |limit: usize| {
+        json!({"metrics": ["clicks", "visitors", "latency_p99"], "dimensions": ["city", "link"],
+            "date_range": "all", "order_by": [["visitors", "desc"]], "limit": limit})
+    };
+    let most =
+        weir_query::analytics::WORKSPACE_QUERIES_MAX + weir_query::analytics::WORKSPACE_QUERIES_WAITING_MAX;
+    let mut streams: Vec<TcpStream> =
+        (1..=most + 20).map(|limit| asked(&engine, "/v1/query", &slow(limit))).collect();
+    wait_for("a refusal", || (engine.metric("weir_query_refused_total") >= 1.0).then_some(()));
+    let mut last = String::new();
+    let answered = streams.iter_mut().rev().find_map(|stream| {
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).expect("a timeout");
+        let mut head = vec![0; 4_096];
+        let length = stream.read(&mut head).unwrap_or(0);
+        last = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+        last.starts_with("http/1.1 429").then(|| last.clone())
+    });
+    let answered = answered.unwrap_or_else(|| panic!("nobody was told 429: {last}"));
+    assert!(answered.contains("retry-after: ") && answered.contains("too_many_queries"), "{answered}");
+    // Nothing is left behind by those who go.
+    drop(streams);
+    wait_for("ClickHouse to be free", || {
+        let found = "SELECT count() FROM system.processes WHERE query LIKE '%AS visitors_count%FROM clicks%' \
+                     AND query NOT LIKE '%system.processes%'";
+        (clickhouse.run(found) == "0").then_some(())
+    });
     engine.query(&json!({"metrics": ["clicks"]}));
 }
 

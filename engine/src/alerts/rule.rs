@@ -45,6 +45,8 @@ pub(super) fn judge(spec: &AlertSpec, firing: bool, reading: Reading) -> Judgeme
             });
             Judgement { wrong, value, reference: Some(threshold) }
         }
+        // A price that nobody told is no price of nothing.
+        (AlertKind::Drop, Reading::Window { value: None, .. }) if spec.metric.is_level() => nothing,
         (AlertKind::Drop, Reading::Window { value, before }) => {
             let percent = spec.percent.unwrap_or(100.0);
             let bound = if firing { spec.recover.unwrap_or(percent) } else { percent };
@@ -143,6 +145,16 @@ mod tests {
         assert_eq!(states(&spec, &readings), ["no_data", "firing", "firing", "ok", "ok"]);
         let all = spec_of_drop_by_everything();
         assert_eq!(states(&all, &[window(0., 3.)]), ["firing"]);
+    }
+
+    #[test]
+    fn a_price_that_is_not_told_has_not_dropped() {
+        let spec = spec(json!({"kind": "drop", "percent": 10, "metric": "value_last"}));
+        let untold = Reading::Window { value: None, before: Some(100.) };
+        assert_eq!(
+            states(&spec, &[untold, window(91., 100.), window(90., 100.)]),
+            ["no_data", "ok", "firing"]
+        );
     }
 
     fn spec_of_drop_by_everything() -> AlertSpec {

@@ -24,6 +24,9 @@ fn parts(metric: Metric) -> Vec<Metric> {
         Metric::ConversionRate => vec![Metric::Conversions, Metric::Clicks],
         Metric::Aov => vec![Metric::Revenue, Metric::Orders],
         Metric::Epc => vec![Metric::Revenue, Metric::Clicks],
+        Metric::ValueAvg => vec![Metric::ValueSum, Metric::ValueCount],
+        // What a drop within the window fell from.
+        Metric::ValueLast => vec![Metric::ValueLast, Metric::ValueFirst],
         metric => vec![metric],
     }
 }
@@ -59,9 +62,23 @@ pub(super) fn query(spec: &AlertSpec, now: Timestamp) -> Query {
         order_by: vec![(bucket.as_str().to_owned(), Direction::Desc)],
         limit: LIMIT_MAX,
         currency: None,
+        value_of: spec.value_of.clone(),
         offset: 0,
         include: Default::default(),
     }
+}
+
+/// What asks for the last value before all windows of [`query`], of metrics that stand until they are told anew.
+pub(super) fn before(spec: &AlertSpec, now: Timestamp) -> Option<Query> {
+    let series = query(spec, now);
+    let DateRange::Between(from, _) = &series.date_range else { return None };
+    (spec.metric == Metric::ValueLast).then(|| Query {
+        metrics: vec![Metric::ValueLast],
+        date_range: DateRange::Between(Timestamp(0).to_string(), from.clone()),
+        dimensions: Vec::new(),
+        order_by: Vec::new(),
+        ..series
+    })
 }
 
 /// The windows of a metric that does not add up, as queries of their own: the last whole minutes, and those before.
@@ -89,7 +106,9 @@ pub(super) enum Taken {
 /// The buckets' values by the bucket's number.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    values: BTreeMap<i64, Vec<f64>>,
+    values: BTreeMap<i64, Vec<Option<f64>>>,
+    /// The last value before all of them, where it is one that stands.
+    pub(super) carried: Option<f64>,
 }
 
 impl Series {
@@ -110,7 +129,7 @@ impl Series {
         }
         for row in rows("rows") {
             let (Some(bucket), Some(cells)) = (bucket_of(spec, &row[0]), row.as_array()) else { continue };
-            let values = cells[1..].iter().map(|cell| cell.as_f64().unwrap_or(0.0)).collect();
+            let values = cells[1..].iter().map(Value::as_f64).collect();
             self.values.insert(bucket, values);
         }
         Taken::Current
@@ -118,27 +137,43 @@ impl Series {
 
     /// The metric over the window that ends now, and over the one before.
     ///
-    /// A bucket that still runs is part of a window that looks for more than something (so that it is noticed at once:
-    /// such a window is up to one bucket longer), and of no other: what has only begun is always less.
+    /// A bucket that still runs is part of a window that looks for more than something (so that it is noticed at
+    /// once: such a window is up to one bucket longer), and of no other: what has only begun is always less. That
+    /// is not so of how high a number stands.
     pub(super) fn reading(&self, spec: &AlertSpec, now: Timestamp) -> Reading {
         let running = now.0.div_euclid(width(spec).0);
         let early = match spec.kind {
+            _ if spec.metric.is_level() => true,
             AlertKind::Threshold => spec.comparison == Comparison::Gt,
             AlertKind::NoData => true,
             AlertKind::Drop | AlertKind::Anomaly => false,
         };
-        let length = buckets(spec);
-        let over = |from: i64, to: i64| {
-            let mut sums = vec![0.0; parts(spec.metric).len()];
-            for values in self.values.range(from..to).map(|(_, values)| values) {
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        let (begin, end) = (running - buckets(spec), if early { running + 1 } else { running });
+        let value = self.over(spec.metric, begin, end);
+        if spec.metric != Metric::ValueLast {
+            return Reading::Window { value, before: self.over(spec.metric, begin - buckets(spec), begin) };
+        }
+        let first = || self.over(Metric::ValueFirst, begin, end);
+        let before = self.over(spec.metric, i64::MIN, begin).or(self.carried).or_else(first);
+        // What was told last still stands.
+        let stands = if spec.kind == AlertKind::NoData { None } else { before };
+        Reading::Window { value: value.or(stands), before }
+    }
+
+    /// The metric over some buckets.
+    fn over(&self, metric: Metric, from: i64, to: i64) -> Option<f64> {
+        let of =
+            |part: usize| self.values.range(from..to).filter_map(move |(_, values)| *values.get(part)?);
+        match metric {
+            Metric::ValueMin => of(0).reduce(f64::min),
+            Metric::ValueMax => of(0).reduce(f64::max),
+            Metric::ValueLast => of(0).next_back(),
+            // As the second part of the last value's series, or alone.
+            Metric::ValueFirst => of(1).next().or_else(|| of(0).next()),
+            metric => {
+                let sums: Vec<f64> = (0..parts(metric).len()).map(|part| of(part).sum()).collect();
+                finish(metric, &sums)
             }
-            finish(spec.metric, &sums)
-        };
-        let end = if early { running + 1 } else { running };
-        Reading::Window {
-            value: over(running - length, end),
-            before: over(running - 2 * length, running - length),
         }
     }
 }
@@ -208,6 +243,28 @@ mod tests {
         series.take(&above, &frame("delta", json!([[minute(0), 5]])));
         assert_eq!(value(&above, &series, NOW).0, Some(115.0), "whole values replace");
         assert_eq!(series.take(&above, br#"{"type":"error"}"#), Taken::Refused);
+    }
+
+    #[test]
+    fn a_value_stands_until_it_is_told_anew() {
+        let price = spec(json!({"metric": "value_last", "kind": "drop", "percent": 10, "threshold": null,
+            "window_seconds": 120}));
+        let mut series = Series::default();
+        assert_eq!(value(&price, &series, NOW), (None, None));
+        // The running minute tells of a drop at once.
+        series.take(&price, &frame("snapshot", json!([[minute(0), 80.0, 100.0]])));
+        assert_eq!(value(&price, &series, NOW), (Some(80.0), Some(100.0)));
+        series.carried = Some(120.0);
+        assert_eq!(value(&price, &series, NOW), (Some(80.0), Some(120.0)));
+        series.take(&price, &frame("delta", json!([[minute(3), 110.0, 90.0]])));
+        assert_eq!(value(&price, &series, NOW), (Some(80.0), Some(110.0)));
+        let later = Timestamp(NOW.0 + 10 * MINUTE_MS);
+        assert_eq!(value(&price, &series, later), (Some(80.0), Some(80.0)));
+        let least = spec(json!({"metric": "value_min", "window_seconds": 120}));
+        let mut series = Series::default();
+        series
+            .take(&least, &frame("snapshot", json!([[minute(0), 5.0], [minute(1), null], [minute(4), 9.0]])));
+        assert_eq!(value(&least, &series, NOW), (Some(5.0), Some(9.0)));
     }
 
     #[test]

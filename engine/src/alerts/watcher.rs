@@ -10,11 +10,11 @@ use tokio::task::AbortHandle;
 use weir_schemas::alert::{AlertChange, AlertKind, AlertState, SENSITIVITY};
 use weir_schemas::fact::{Actor, Fact, Recorded};
 use weir_schemas::ids::{AlertId, Sequence};
-use weir_schemas::query::{Cell, DateRange};
+use weir_schemas::query::{Cell, DateRange, Query};
 use weir_schemas::time::{HOUR_MS, MINUTE_MS, Timestamp};
 
 use super::rule::{Judgement, Reading, Standing, judge};
-use super::series::{RENEW_AFTER_MS, Series, Taken, adds_up, query, windows};
+use super::series::{RENEW_AFTER_MS, Series, Taken, adds_up, before, query, windows};
 use crate::books::{Books, WatchedAlert};
 use crate::live::{ClientId, Live, OUTLET_PLACES, Outgoing, Watcher};
 use crate::query::execute::execute;
@@ -127,6 +127,13 @@ impl Alerts {
             return tokio::time::sleep(AGAIN_AFTER).await;
         }
         let (mut series, mut current) = (Series::default(), false);
+        match self.value_before(rule, begun).await {
+            Ok(carried) => series.carried = carried,
+            Err(error) => {
+                tracing::debug!(error, alert = %rule.alert.id, "an alert waits for the warehouse");
+                return tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
         let mut every = tokio::time::interval(LOOK_EVERY);
         loop {
             tokio::select! {
@@ -158,12 +165,7 @@ impl Alerts {
         let mut readings = [None; 2];
         let asked: Result<(), String> = async {
             for (at, query) in windows(spec, Timestamp::now()).iter().enumerate() {
-                let plan = Plan::build(query, rule.workspace, Timestamp::now(), spec.partner_id)
-                    .map_err(|problem| problem.detail)?;
-                let upto = self.fresh().await?;
-                let client = self.warehouse.client().map_err(|error| error.to_string())?;
-                let answered = execute(&client, &plan, upto).await.map_err(|error| error.to_string())?;
-                readings[at] = answered.rows.first().and_then(|row| row.first()).and_then(Cell::as_f64);
+                readings[at] = self.ask(rule, query).await?;
             }
             Ok(())
         }
@@ -176,6 +178,24 @@ impl Alerts {
             Err(error) => tracing::debug!(error, alert = %rule.alert.id, "an alert waits for the warehouse"),
         }
         sleep_until_next(MINUTE_MS).await;
+    }
+
+    /// The value that a rule's windows begin with.
+    async fn value_before(&self, rule: &WatchedAlert, now: Timestamp) -> Result<Option<f64>, String> {
+        match before(&rule.alert.spec, now) {
+            Some(query) => self.ask(rule, &query).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Asks the warehouse for one number.
+    async fn ask(&self, rule: &WatchedAlert, query: &Query) -> Result<Option<f64>, String> {
+        let plan = Plan::build(query, rule.workspace, Timestamp::now(), rule.alert.spec.partner_id)
+            .map_err(|problem| problem.detail)?;
+        let upto = self.fresh().await?;
+        let client = self.warehouse.client().map_err(|error| error.to_string())?;
+        let answered = execute(&client, &plan, upto).await.map_err(|error| error.to_string())?;
+        Ok(answered.rows.first().and_then(|row| row.first()).and_then(Cell::as_f64))
     }
 
     /// Judges the last hour, once an hour.
@@ -201,9 +221,11 @@ impl Alerts {
             ),
             timezone: spec.timezone.clone(),
             filters: spec.filters.clone(),
+            currency: None,
         };
         let own = anomalies::Spec {
             metric: spec.metric,
+            value_of: spec.value_of.clone(),
             weeks: 8,
             sensitivity: spec.sensitivity.unwrap_or(SENSITIVITY),
             side: spec.side,
@@ -212,9 +234,9 @@ impl Alerts {
             Scope::build(&asked, rule.workspace, now, spec.partner_id).map_err(|problem| problem.detail)?;
         let upto = self.fresh().await?;
         let client = self.warehouse.client().map_err(|error| error.to_string())?;
-        let (judged, _) =
+        let hours =
             anomalies::judged(&client, &scope, &own, upto).await.map_err(|error| error.to_string())?;
-        let reading = judged.last().and_then(|hour| {
+        let reading = hours.judged.last().and_then(|hour| {
             let anomalous = hour.is_anomalous(own.sensitivity, own.side)?;
             Some(Reading::Hour { value: hour.value, expected: hour.expected?.median, anomalous })
         });

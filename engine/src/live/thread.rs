@@ -360,7 +360,7 @@ impl Worker {
         let seen = self.seen.get();
         let Some(topic) = self.topics.get_mut(key) else { return };
         let State::Kept(kept) = &topic.state else { return };
-        if loaded.since.max(kept.since) > seen {
+        if loaded.since.max(kept.since) > seen || topic.is_stale() {
             return;
         }
         let same =
@@ -491,7 +491,9 @@ impl Worker {
                 if topic.is_retry_due() {
                     again.push(key.clone());
                 }
-            } else if matches!(&topic.state, State::Refreshed { at, .. } if at.elapsed() >= REFRESH) {
+            } else if matches!(&topic.state, State::Refreshed { at, .. } if at.elapsed() >= REFRESH)
+                || topic.is_stale()
+            {
                 again.push(key.clone());
             }
         }
@@ -533,7 +535,7 @@ impl Worker {
             if self.refused(&key) {
                 continue;
             }
-            let Some(topic) = self.topics.get_mut(&key) else { continue };
+            let Some(topic) = self.topics.get_mut(&key).filter(|topic| !topic.is_stale()) else { continue };
             let current: Vec<Subscriber> = topic.subscribers.difference(&topic.behind).cloned().collect();
             let body = topic.delta(from, seen);
             if let Some(body) = body {

@@ -120,11 +120,17 @@ impl Topic {
         self.plan.is_incremental()
     }
 
+    /// Whether its rows can no longer be told and have to be loaded anew.
+    pub(super) fn is_stale(&self) -> bool {
+        matches!(&self.state, State::Kept(kept) if kept.states.is_stale())
+    }
+
     /// All rows as of `seen`.
     pub(super) fn snapshot(&self, epoch: &str, seen: Sequence) -> Option<Body> {
         let columns = &self.columns;
         match &self.state {
             State::Waiting => None,
+            State::Kept(kept) if kept.states.is_stale() => None,
             State::Kept(Kept { states, since }) => {
                 let (rows, totals) = (states.rows(), self.named(states.totals()));
                 let seen = seen.max(*since);

@@ -104,8 +104,12 @@ pub(super) async fn cover(
 impl Cover {
     fn of(plan: &Plan, mode: Mode, steps: &[Step]) -> Option<Self> {
         let needs = &plan.needs;
-        let other =
-            plan.clicks_only || plan.with_bots || plan.partner.is_some() || needs.latency || !needs.clicks();
+        let other = plan.clicks_only
+            || plan.with_bots
+            || plan.partner.is_some()
+            || needs.latency
+            || needs.extremes
+            || !needs.clicks();
         if other || steps.is_empty() {
             return None;
         }

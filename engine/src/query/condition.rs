@@ -7,7 +7,7 @@
 
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
-use weir_schemas::event::Event;
+use weir_schemas::event::{Event, property_number, property_text};
 use weir_schemas::ids::{LinkId, PartnerId, ProgramId};
 use weir_schemas::money::Currency;
 use weir_schemas::query::{Comparison, Dimension, Field, Filter};
@@ -38,6 +38,10 @@ pub(super) enum Condition {
     PropertyContains(String, Vec<String>),
     /// One of these RE2 patterns matches the property.
     PropertyMatches(String, Vec<String>),
+    /// The property is a number, and greater; in millionths.
+    PropertyGreater(String, i64),
+    /// The property is a number, and less.
+    PropertyLess(String, i64),
 }
 
 /// How a field's values are compared.
@@ -107,7 +111,7 @@ fn property(comparison: Comparison, name: &str, values: &[serde_json::Value]) ->
         }
         serde_json::Value::String(text) => Ok(text.clone()),
         // As events keep them.
-        other => Ok(other.to_string()),
+        other => Ok(property_text(other).unwrap_or_default().into_owned()),
     };
     let texts = sorted(values.iter().map(text).collect::<Result<Vec<_>, _>>()?);
     let name = name.to_owned();
@@ -117,7 +121,14 @@ fn property(comparison: Comparison, name: &str, values: &[serde_json::Value]) ->
         Comparison::Contains => Ok(Condition::PropertyContains(name, texts)),
         Comparison::Matches => Ok(Condition::PropertyMatches(name, texts)),
         Comparison::Gt | Comparison::Lt => {
-            Err(format!("`property:{name}` is a text: it cannot be compared by `{}`", comparison.as_str()))
+            let number = texts.first().and_then(|text| property_number(text));
+            let number = number.ok_or_else(|| {
+                format!("`property:{name}` is compared by `{}` with a decimal number", comparison.as_str())
+            })?;
+            Ok(match comparison {
+                Comparison::Gt => Condition::PropertyGreater(name, number),
+                _ => Condition::PropertyLess(name, number),
+            })
         }
     }
 }
@@ -197,7 +208,14 @@ impl Condition {
     }
 
     fn speaks_of_properties(&self) -> bool {
-        matches!(self, Self::PropertyIn(..) | Self::PropertyContains(..) | Self::PropertyMatches(..))
+        matches!(
+            self,
+            Self::PropertyIn(..)
+                | Self::PropertyContains(..)
+                | Self::PropertyMatches(..)
+                | Self::PropertyGreater(..)
+                | Self::PropertyLess(..)
+        )
     }
 
     /// Only the leaves that `has` accepts.
@@ -227,7 +245,11 @@ impl Condition {
             | Self::Less(field, _) => Some(*field),
             Self::Bot(_) => Some(Field::Bot),
             Self::All(_) | Self::Any(_) | Self::Not(_) => None,
-            Self::PropertyIn(..) | Self::PropertyContains(..) | Self::PropertyMatches(..) => None,
+            Self::PropertyIn(..)
+            | Self::PropertyContains(..)
+            | Self::PropertyMatches(..)
+            | Self::PropertyGreater(..)
+            | Self::PropertyLess(..) => None,
         }
     }
 
@@ -296,6 +318,12 @@ impl Condition {
             Self::Greater(field, value) => row.number(*field) > *value,
             Self::Less(field, value) => row.number(*field) < *value,
             Self::Bot(robot) => row.bot() == *robot,
+            Self::PropertyGreater(name, value) => {
+                property_number(row.property(name)).is_some_and(|number| number > *value)
+            }
+            Self::PropertyLess(name, value) => {
+                property_number(row.property(name)).is_some_and(|number| number < *value)
+            }
         }
     }
 }
@@ -434,7 +462,11 @@ mod tests {
         assert!(condition(r#"["is","link",["ptn_04hq2m8x7k9ab"]]"#).unwrap_err().contains("lnk_"));
         assert!(condition(r#"["contains","link",["a"]]"#).unwrap_err().contains("`contains`"));
         assert!(condition(r#"["gt","country",["a"]]"#).unwrap_err().contains("`gt`"));
-        assert!(condition(r#"["gt","property:plan",[1]]"#).unwrap_err().contains("`gt`"));
+        assert!(condition(r#"["gt","property:plan",["a"]]"#).unwrap_err().contains("`gt`"));
+        assert_eq!(
+            condition(r#"["lt","property:price",[19.99]]"#),
+            Ok(Condition::PropertyLess("price".to_owned(), 19_990_000))
+        );
         assert_eq!(
             condition(r#"["is","property:seats",[7, "a"]]"#),
             Ok(Condition::PropertyIn("seats".to_owned(), vec!["7".to_owned(), "a".to_owned()]))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weir_schemas::effect::Effect;
-use weir_schemas::fx::{Day, Factor};
+use weir_schemas::fx::{Day, FRACTION_ONE, Factor};
 use weir_schemas::ids::Sequence;
 use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
@@ -70,6 +70,34 @@ impl Exchange {
 
     /// The table `effects` with three more columns: what an amount is multiplied by, and whether that is known.
     pub(super) fn source(&self, terms: &str) -> String {
+        let [whole, fraction, known] = self.factors_sql();
+        format!(
+            "(SELECT *, {whole} AS fx_whole, {fraction} AS fx_fraction, {known} AS fx_known \
+             FROM effects WHERE {terms})"
+        )
+    }
+
+    /// The table `effects` with each amount in the currency asked for, rounded half away from zero.
+    pub(super) fn converted(&self) -> String {
+        let [whole, fraction, _] = self.factors_sql();
+        let one = format!("toInt256({FRACTION_ONE})");
+        let factor = format!("(toInt256({whole}) * {one} + toInt256({fraction}))");
+        let amount = |name: &str| {
+            let exact = format!("toInt256({name}) * {factor}");
+            let half = format!("if({name} < 0, -1, 1) * intDiv({one}, 2)");
+            format!("toInt64(intDiv({exact} + {half}, {one})) AS {name}")
+        };
+        let amounts = ["revenue", "refunds", "commission"].map(amount).join(", ");
+        format!("(SELECT * REPLACE ({amounts}) FROM effects) AS effects")
+    }
+
+    /// The first amount that has no rate.
+    pub(super) fn missing(&self) -> Option<Pair> {
+        self.pairs.iter().copied().find(|(day, from)| self.table.factor(*from, self.into, *day).is_none())
+    }
+
+    /// A row's factor, whole and fraction, and whether it is known.
+    fn factors_sql(&self) -> [String; 3] {
         let currencies: BTreeSet<Currency> = self.pairs.iter().map(|(_, currency)| *currency).collect();
         let place =
             |currency: &Currency| currencies.iter().position(|known| known == currency).unwrap_or(0) as i64;
@@ -91,11 +119,7 @@ impl Exchange {
         let key = format!("({} * {CURRENCIES} + toInt64(indexOf({names}, toString(currency))))", day_sql());
         let keys = list(&keys);
         let looked_up = |values: &[i64]| format!("transform({key}, {keys}, {}, toInt64(0))", list(values));
-        let (whole, fraction) = (looked_up(&wholes), looked_up(&fractions));
-        format!(
-            "(SELECT *, {whole} AS fx_whole, {fraction} AS fx_fraction, has({keys}, {key}) AS fx_known \
-             FROM effects WHERE {terms})"
-        )
+        [looked_up(&wholes), looked_up(&fractions), format!("has({keys}, {key})")]
     }
 
     /// `meta.fx`: what amounts are in, the rates used, the newest first, and those that are missing.

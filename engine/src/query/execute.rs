@@ -13,6 +13,7 @@ use super::exchange::{Exchange, PAIRS_MAX, Pair, pairs_statement, too_many_pairs
 use super::fold::{GROUPS_MAX, several_currencies, too_many_groups};
 use super::latency::LATENCY_ERROR;
 use super::plan::Plan;
+use super::running::Running;
 use super::sql::{Mode, Parameter, Statement, can_order, statement};
 use super::state_rows::{BadAnswer, Bytes, StateRow, read};
 use super::states::States;
@@ -155,7 +156,7 @@ async fn in_one_currency(client: &Client, plan: &Plan, upto: Sequence) -> Result
 }
 
 /// The days and currencies of a plan's amounts.
-async fn pairs(client: &Client, plan: &Plan, upto: Sequence) -> Result<Vec<Pair>, QueryError> {
+pub(super) async fn pairs(client: &Client, plan: &Plan, upto: Sequence) -> Result<Vec<Pair>, QueryError> {
     let (bytes, _) = fetch(client, &pairs_statement(plan, upto)).await?;
     let mut bytes = Bytes { all: &bytes, at: 0 };
     let mut pairs = Vec::new();
@@ -291,11 +292,14 @@ async fn ask(
     }
 }
 
-/// A statement with its parameters and the bounds of its execution, ready to be asked in any format.
-pub(super) fn prepared(client: &Client, statement: &Statement) -> clickhouse::query::Query {
+/// A statement with its parameters and the bounds of its execution, ready to be asked in any format; and what kills
+/// it when nobody waits for it any more.
+pub(super) fn prepared(client: &Client, statement: &Statement) -> (clickhouse::query::Query, Running) {
+    let running = Running::new(client);
     // `query_raw`: a `?` in a statement is none of the crate's placeholders.
     let mut query = client
         .query_raw(&statement.sql)
+        .with_setting("query_id", running.id())
         .with_setting("max_execution_time", EXECUTION_SECONDS_MAX.to_string())
         .with_setting("max_memory_usage", MEMORY_BYTES_MAX.to_string())
         .with_setting("max_query_size", STATEMENT_BYTES_MAX.to_string());
@@ -310,7 +314,7 @@ pub(super) fn prepared(client: &Client, statement: &Statement) -> clickhouse::qu
             Parameter::Unsigned(number) => query.param(&name, number),
         };
     }
-    query
+    (query, running)
 }
 
 /// Runs a statement; its answer in RowBinary and how many rows were read for it.
@@ -324,8 +328,8 @@ pub(super) async fn fetch_as(
     statement: &Statement,
     format: &str,
 ) -> Result<(Vec<u8>, u64), QueryError> {
-    let query = prepared(client, statement).with_setting("wait_end_of_query", "1");
-    let mut cursor = query.fetch_bytes(format)?;
+    let (query, mut running) = prepared(client, statement);
+    let mut cursor = query.with_setting("wait_end_of_query", "1").fetch_bytes(format)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = cursor.next().await? {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -333,6 +337,7 @@ pub(super) async fn fetch_as(
         }
         bytes.extend_from_slice(&chunk);
     }
+    running.ended();
     let read_rows = cursor.summary().and_then(|summary| summary.read_rows()).unwrap_or(0);
     Ok((bytes, read_rows))
 }

@@ -12,9 +12,12 @@ use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, Column, ColumnType};
 
-use super::execute::{ANSWER_BYTES_MAX, QueryError, prepared};
+use super::execute::{ANSWER_BYTES_MAX, QueryError, fetch_as, prepared};
+use super::plan::Plan;
 use super::reports::Scope;
+use super::running::Running;
 use super::sql::{Statement, click_terms, effect_terms, event_terms};
+use super::state_rows::Bytes;
 
 /// How long an export may take, in seconds.
 pub const EXPORT_SECONDS_MAX: u32 = 3_600;
@@ -203,12 +206,7 @@ const CONVERSIONS: View = View {
 /// 422 naming a field that does not fit.
 fn statement(scope: &Scope, spec: &Spec, format: FileFormat, upto: Sequence) -> Result<Statement, Problem> {
     let mut statement = Statement::default();
-    let plan = &scope.plan;
-    let (view, table, mut terms) = match spec.rows {
-        Facts::Clicks => (CLICKS, "clicks", click_terms(plan, upto, &mut statement)),
-        Facts::Events => (EVENTS, "events", event_terms(plan, upto, &mut statement)),
-        Facts::Conversions => (CONVERSIONS, "effects", effect_terms(plan, upto, &mut statement)),
-    };
+    let (view, table, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
     let cursor: Vec<String> = view.key.iter().map(|key| format!("toString({table}.{key})")).collect();
     let at = format!("toString(toUnixTimestamp64Milli({table}.at))");
     let cursor = format!("concat({at}, '-', {}) AS cursor", cursor.join(", '-', "));
@@ -243,6 +241,41 @@ fn statement(scope: &Scope, spec: &Spec, format: FileFormat, upto: Sequence) -> 
         key.join(", "),
     );
     Ok(statement)
+}
+
+/// How many rows an export has, so that whoever takes it knows how far it has come.
+///
+/// # Errors
+/// 422 naming a field that does not fit, or the warehouse's failure.
+pub async fn count_rows(
+    client: &Client,
+    scope: &Scope,
+    spec: &Spec,
+    upto: Sequence,
+) -> Result<u64, QueryError> {
+    let mut statement = Statement::default();
+    let (view, table, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
+    if let Some(after) = &spec.after {
+        terms.push(behind(after, &view)?);
+    }
+    statement.sql = format!("SELECT count() FROM {table} WHERE {}", terms.join(" AND "));
+    let (bytes, _) = fetch_as(client, &statement, "RowBinary").await?;
+    let rows = Bytes { all: &bytes, at: 0 }.u64()?;
+    Ok(spec.limit.map_or(rows, |limit| rows.min(limit)))
+}
+
+/// The view of some facts, their table, and which of its rows are meant.
+fn facts(
+    plan: &Plan,
+    rows: Facts,
+    upto: Sequence,
+    statement: &mut Statement,
+) -> (View, &'static str, Vec<String>) {
+    match rows {
+        Facts::Clicks => (CLICKS, "clicks", click_terms(plan, upto, statement)),
+        Facts::Events => (EVENTS, "events", event_terms(plan, upto, statement)),
+        Facts::Conversions => (CONVERSIONS, "effects", effect_terms(plan, upto, statement)),
+    }
 }
 
 fn behind(after: &str, view: &View) -> Result<String, Problem> {
@@ -283,13 +316,14 @@ pub fn raw(
     spec: &Spec,
     format: FileFormat,
     upto: Sequence,
-) -> Result<BytesCursor, QueryError> {
+) -> Result<(BytesCursor, Running), QueryError> {
     let statement = statement(scope, spec, format, upto)?;
-    let query = prepared(client, &statement)
+    let (query, running) = prepared(client, &statement);
+    let query = query
         .with_setting("max_execution_time", EXPORT_SECONDS_MAX.to_string())
         .with_setting("output_format_json_quote_64bit_integers", "0")
         .with_setting("date_time_output_format", "iso");
-    Ok(query.fetch_bytes(format.clickhouse())?)
+    Ok((query.fetch_bytes(format.clickhouse())?, running))
 }
 
 /// Rows that were finished here, written by ClickHouse in one of its formats.
@@ -334,9 +368,9 @@ pub async fn convert(
         ),
     };
     let length = sql.len() + 1_024;
-    let query = prepared(client, &Statement { sql, parameters: Vec::new() })
-        .with_setting("max_query_size", length.to_string())
-        .with_setting("wait_end_of_query", "1");
+    let (query, mut running) = prepared(client, &Statement { sql, parameters: Vec::new() });
+    let query =
+        query.with_setting("max_query_size", length.to_string()).with_setting("wait_end_of_query", "1");
     let mut cursor = query.fetch_bytes(format.clickhouse())?;
     let mut bytes = Vec::new();
     while let Some(chunk) = cursor.next().await? {
@@ -345,6 +379,7 @@ pub async fn convert(
         }
         bytes.extend_from_slice(&chunk);
     }
+    running.ended();
     Ok(bytes)
 }
 

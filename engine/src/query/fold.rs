@@ -24,6 +24,9 @@ use super::table::{self, Key};
 /// Most groups of one plan in memory, and most that a query is ordered by in memory.
 pub const GROUPS_MAX: usize = 100_000;
 
+/// No sequence comes near this: what is added in memory is in order behind what was loaded.
+const LOADED_BEFORE: u64 = 1 << 63;
+
 /// All groups of a plan.
 #[derive(Debug)]
 pub struct RowStates {
@@ -38,6 +41,8 @@ pub struct RowStates {
     converts_now: bool,
     buffer: Vec<u8>,
     too_many: bool,
+    /// How many numbers were measured since the rows were loaded: of equal times the later comes last.
+    measured: u64,
 }
 
 #[derive(Debug)]
@@ -83,6 +88,7 @@ impl RowStates {
             converts_now: false,
             buffer: Vec::new(),
             too_many: false,
+            measured: 0,
         };
         if states.plan.dimensions.is_empty() {
             states.index.insert(Box::default(), 0);
@@ -213,9 +219,16 @@ impl RowStates {
         if plan.filters.unpaid.as_ref().is_some_and(|condition| !condition.holds(&row)) {
             return;
         }
+        let value = if plan.needs.values() { plan.value_of_event(event) } else { None };
+        if value.is_none() && !plan.needs.sums.contains(&Sum::Events) {
+            return;
+        }
         let Some(at) = self.group_of(&plan, &row, event.told.at.0) else { return };
         self.groups[at as usize].states.add(Sum::Events, 1);
         self.total.add(Sum::Events, 1);
+        if let Some(value) = value {
+            self.measure(at, event.told.at.0, value, 1);
+        }
         self.total_changed = true;
         self.mark(at);
     }
@@ -250,9 +263,35 @@ impl RowStates {
             group.meet(effect.currency);
             self.total.meet(effect.currency);
         }
+        if plan.needs.values()
+            && let Some((value, times)) = plan.value_of_effect(effect)
+        {
+            self.measure(at, effect.at.0, value, times);
+        }
         self.total_changed = true;
         self.mark(at);
         self.convert_if_several();
+    }
+
+    /// Adds a number so many times to a group and to the total.
+    fn measure(&mut self, group: u32, at: i64, value: i64, times: i64) {
+        // Whatever was loaded came before.
+        self.measured += 1;
+        let order = LOADED_BEFORE + self.measured;
+        for states in [&mut self.groups[group as usize].states, &mut self.total] {
+            states.add(Sum::ValueCount, times.into());
+            states.add(Sum::ValueSum, i128::from(value) * i128::from(times));
+            if times > 0 {
+                states.extremes.add(at, order, value);
+            } else {
+                states.extremes.lost = true;
+            }
+        }
+    }
+
+    /// Whether something was taken back that these rows cannot forget: they must be loaded anew.
+    pub fn is_stale(&self) -> bool {
+        self.plan.needs.extremes && self.total.extremes.lost
     }
 
     fn group_of(&mut self, plan: &Plan, row: &Row<'_>, at: i64) -> Option<u32> {

@@ -133,6 +133,9 @@ impl Plan {
         }
         check_dimensions(&query.dimensions, &mut wrong);
         check_metrics(&query.metrics, &query.dimensions, &mut wrong);
+        if query.value_of.is_some() && !query.metrics.iter().any(|metric| metric.is_of_values()) {
+            wrong("value_of", "says what the metrics `value_…` measure, and none is asked for".to_owned());
+        }
 
         let (mut conditions, mut having) = (Vec::new(), Vec::new());
         if let Some(filter) = &query.filters
@@ -210,7 +213,7 @@ impl Plan {
             self.having.iter().map(|h| (h.comparison, h.metric, h.value.to_bits())).collect();
         let rows = (&self.dimensions, &self.metrics, condition, having, &self.order);
         let who = (self.workspace, self.partner, self.range, self.zone.iana_name());
-        let more = (self.compare, self.filled_until, self.other);
+        let more = (self.compare, self.filled_until, self.other, &self.asked.value_of);
         format!("{:?}", (who, rows, self.limit, self.offset, self.total, more))
     }
 
@@ -442,7 +445,7 @@ impl Filters {
 impl Plan {
     /// Whether a metric is nothing but one sum, so that SQL can order by it.
     pub(super) fn is_plain(metric: Metric) -> bool {
-        parts(metric).len() == 1
+        parts(metric).len() == 1 && !metric.is_level()
     }
 
     /// The width of the time dimension, if there is one.

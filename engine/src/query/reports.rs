@@ -19,6 +19,7 @@ pub mod retention;
 pub mod cohort_revenue;
 mod customers;
 pub mod ltv;
+mod money;
 pub mod rfm;
 pub mod subscriptions;
 
@@ -49,6 +50,8 @@ pub struct Report {
     pub more: serde_json::Map<String, serde_json::Value>,
     /// Rows that ClickHouse read, as far as it said.
     pub rows_read: u64,
+    /// For `meta.fx`: how amounts were converted, where they were.
+    pub fx: Option<serde_json::Value>,
 }
 
 fn column(name: impl Into<String>, kind: ColumnType) -> Column {

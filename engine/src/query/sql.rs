@@ -5,8 +5,8 @@
 //!
 //! Every row of the answer is: the dimensions, the sums as Int128, then for [`Mode::Values`] the visitors'
 //! exact count and the histogram of registers, for [`Mode::States`] the visitors' set and the packed
-//! registers, then the latency's buckets and counts, then the currencies met. [`super::state_rows`] reads
-//! them.
+//! registers, then the latency's buckets and counts, then the currencies met, then the ends of numbers
+//! ([`super::measure`]). [`super::state_rows`] reads them.
 
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Direction, Field};
@@ -17,7 +17,7 @@ use super::fold::GROUPS_MAX;
 use super::plan::{OrderBy, Plan};
 use super::states::{Needs, Sum, parts};
 use super::visitors::{REGISTERS, VISITORS_EXACT_MAX, register_sql};
-use super::{exchange, latency, visitors};
+use super::{exchange, latency, measure, visitors};
 
 /// What the rows of a statement are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,9 @@ pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&
     }
     if plan.needs.effects() {
         sources.push(effects(plan, dimensions, upto, &mut statement));
+        if plan.needs.extremes {
+            sources.push(standing_values(plan, dimensions, upto, &mut statement));
+        }
     }
     if plan.needs.events() {
         sources.push(events(plan, dimensions, upto, &mut statement));
@@ -175,6 +178,7 @@ fn outer(needs: &Needs, mode: Mode, of_cells: bool) -> Vec<String> {
     if needs.currencies {
         columns.push("groupArrayArray(c) AS currencies".to_owned());
     }
+    columns.extend(measure::outer(needs));
     columns
 }
 
@@ -305,9 +309,8 @@ fn clicks(
         columns.push(format!("CAST(tupleElement({map}, 1), 'Array(UInt32)') AS lb"));
         columns.push(format!("CAST(tupleElement({map}, 2), 'Array(UInt64)') AS lc"));
     }
-    if needs.currencies {
-        columns.push("CAST([], 'Array(String)') AS c".to_owned());
-    }
+    columns.extend(no_currencies(needs));
+    columns.extend(no_values(needs));
     terms.push(format!("({})", verdicts.join(" OR ")));
     let (columns, terms) = (columns.join(", "), terms.join(" AND "));
     let name = if moved { "effects" } else { "clicks" };
@@ -345,9 +348,12 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
     for sum in &needs.sums {
         let name = sum_name(*sum);
-        columns.push(match sum.of_clicks() {
-            true => format!("toInt128(0) AS {name}"),
-            false => match exchange::sum_sql(*sum) {
+        let [count, value] = measure::sums_sql(false);
+        columns.push(match sum {
+            sum if sum.of_clicks() => format!("toInt128(0) AS {name}"),
+            Sum::ValueCount => format!("{count} AS {name}"),
+            Sum::ValueSum => format!("{value} AS {name}"),
+            sum => match exchange::sum_sql(*sum) {
                 Some(converted) => format!("{converted} AS {name}"),
                 None => format!("sum(toInt128({})) AS {name}", sum.column()),
             },
@@ -357,12 +363,41 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
     if needs.currencies {
         columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
     }
+    columns.extend(no_values(needs));
     let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    let source = match &plan.exchange {
+    let mut source = match &plan.exchange {
         Some(exchange) => exchange.source(&terms),
         None => format!("effects WHERE {terms}"),
     };
+    if needs.values() {
+        source = plan.measured(&source, false, statement);
+    }
     format!("SELECT {columns} FROM {source}{}", group_by(&numbered(&keys)))
+}
+
+/// The ends of what stands of conversions' numbers.
+fn standing_values(
+    plan: &Plan,
+    dimensions: &[Dimension],
+    upto: Sequence,
+    statement: &mut Statement,
+) -> String {
+    let terms = effect_terms(plan, upto, statement).join(" AND ");
+    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects, statement)).collect();
+    let measured = plan.measured(&format!("effects WHERE {terms}"), false, statement);
+    let mut rest: Vec<String> =
+        plan.needs.sums.iter().map(|sum| format!("toInt128(0) AS {}", sum_name(*sum))).collect();
+    rest.extend(states_of_clicks(&plan.needs));
+    rest.extend(no_currencies(&plan.needs));
+    measure::ends_of_effects(&measured, &keys, &rest)
+}
+
+fn no_currencies(needs: &Needs) -> Option<String> {
+    needs.currencies.then(|| "CAST([], 'Array(String)') AS c".to_owned())
+}
+
+fn no_values(needs: &Needs) -> Vec<String> {
+    if needs.extremes { measure::no_ends() } else { Vec::new() }
 }
 
 /// The columns of what only clicks have, empty.
@@ -397,16 +432,27 @@ fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
     let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Events, statement)).collect();
     let mut columns: Vec<String> =
         keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
+    let [values, value_sum] = measure::sums_sql(true);
     for sum in &plan.needs.sums {
-        let count = if *sum == Sum::Events { "toInt128(count())" } else { "toInt128(0)" };
+        let count = match sum {
+            Sum::Events => "toInt128(count())",
+            Sum::ValueCount => &values,
+            Sum::ValueSum => &value_sum,
+            _ => "toInt128(0)",
+        };
         columns.push(format!("{count} AS {}", sum_name(*sum)));
     }
     columns.extend(states_of_clicks(&plan.needs));
-    if plan.needs.currencies {
-        columns.push("CAST([], 'Array(String)') AS c".to_owned());
+    columns.extend(no_currencies(&plan.needs));
+    if plan.needs.extremes {
+        columns.extend(measure::ends_of_events());
     }
     let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    format!("SELECT {columns} FROM events WHERE {terms}{}", group_by(&numbered(&keys)))
+    let mut source = format!("events WHERE {terms}");
+    if plan.needs.values() {
+        source = plan.measured(&source, true, statement);
+    }
+    format!("SELECT {columns} FROM {source}{}", group_by(&numbered(&keys)))
 }
 
 /// Where facts are stored.
@@ -520,6 +566,12 @@ pub(super) fn predicate(condition: &Condition, table: Table, statement: &mut Sta
             let find = if ascii { "positionCaseInsensitive" } else { "positionCaseInsensitiveUTF8" };
             let values = statement.bind(Parameter::Texts(values.clone()));
             format!("arrayExists(n -> {find}({}, n) > 0, {values})", property(name, statement))
+        }
+        Condition::PropertyGreater(name, value) | Condition::PropertyLess(name, value) => {
+            let by = if matches!(condition, Condition::PropertyGreater(..)) { ">" } else { "<" };
+            let text = property(name, statement);
+            let value = statement.bind(Parameter::Integer(*value));
+            format!("({} AND {} {by} {value})", measure::is_number(&text), measure::number(&text))
         }
         Condition::PropertyMatches(name, patterns) => {
             let values = statement.bind(Parameter::Texts(patterns.clone()));

@@ -5,6 +5,7 @@ use weir_schemas::money::Currency;
 use weir_schemas::query::Dimension;
 
 use super::condition::{FieldKind, kind};
+use super::measure::Extremes;
 use super::plan::Plan;
 use super::sql::Mode;
 use super::states::States;
@@ -152,6 +153,9 @@ fn states(
         for currency in bytes.list(Bytes::text)? {
             states.meet(currency.parse::<Currency>().map_err(|_| BadAnswer(bytes.at))?);
         }
+    }
+    if plan.needs.extremes {
+        states.extremes = Extremes::read(bytes)?;
     }
     Ok(Some(states))
 }

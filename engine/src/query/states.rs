@@ -3,11 +3,13 @@
 
 use serde_json::json;
 use weir_schemas::effect::Change;
+use weir_schemas::event::VALUE_SCALE;
 use weir_schemas::fx::rounded;
 use weir_schemas::money::{Currency, share};
 use weir_schemas::query::{Cell, Metric};
 
 use super::latency::Latencies;
+use super::measure::{self, Extremes};
 use super::visitors::Visitors;
 
 /// Everything of a row that adds up.
@@ -34,10 +36,14 @@ pub(super) enum Sum {
     CommissionFraction,
     /// Effects whose day has no rate. It only grows, so it makes no row by itself.
     Unconverted,
+    /// How many events and conversions brought a number.
+    ValueCount,
+    /// Their numbers in millionths.
+    ValueSum,
 }
 
 /// How many there are.
-pub(super) const SUMS: usize = 19;
+pub(super) const SUMS: usize = 21;
 
 /// Amounts, and the two sums that each is kept as where it is converted.
 pub(super) const CONVERTED: [(Sum, Sum, Sum); 3] = [
@@ -70,7 +76,9 @@ impl Sum {
             | Self::RefundsFraction
             | Self::CommissionWhole
             | Self::CommissionFraction
-            | Self::Unconverted => "",
+            | Self::Unconverted
+            | Self::ValueCount
+            | Self::ValueSum => "",
         }
     }
 }
@@ -82,6 +90,8 @@ pub(super) struct Needs {
     pub(super) visitors: bool,
     pub(super) latency: bool,
     pub(super) currencies: bool,
+    /// The least, greatest, first and last number.
+    pub(super) extremes: bool,
 }
 
 /// What a metric is made of.
@@ -104,6 +114,11 @@ pub(super) const fn parts(metric: Metric) -> &'static [Sum] {
         Metric::Epc => &[Sum::Revenue, Sum::Clicks],
         Metric::NewCustomers => &[Sum::NewCustomers],
         Metric::Events => &[Sum::Events],
+        Metric::ValueCount | Metric::ValueMin | Metric::ValueMax | Metric::ValueFirst | Metric::ValueLast => {
+            &[Sum::ValueCount]
+        }
+        // Numbers that add up to nothing are some.
+        Metric::ValueSum | Metric::ValueAvg => &[Sum::ValueCount, Sum::ValueSum],
         Metric::Visitors | Metric::LatencyP50 | Metric::LatencyP99 => &[],
     }
 }
@@ -115,7 +130,8 @@ impl Needs {
         sums.sort_unstable();
         sums.dedup();
         let latency = metrics.iter().any(|m| matches!(m, Metric::LatencyP50 | Metric::LatencyP99));
-        Self { sums, visitors: metrics.contains(&Metric::Visitors), latency, currencies }
+        let extremes = metrics.iter().any(|metric| metric.is_level() && *metric != Metric::ValueAvg);
+        Self { sums, visitors: metrics.contains(&Metric::Visitors), latency, currencies, extremes }
     }
 
     /// Amounts are also kept converted.
@@ -142,7 +158,12 @@ impl Needs {
 
     /// Whether the table of browser events is read.
     pub(super) fn events(&self) -> bool {
-        self.sums.contains(&Sum::Events)
+        self.sums.contains(&Sum::Events) || self.values()
+    }
+
+    /// Whether numbers of events are measured.
+    pub(super) fn values(&self) -> bool {
+        self.sums.contains(&Sum::ValueCount)
     }
 
     /// Whether the table of effects is read.
@@ -159,6 +180,7 @@ pub(super) struct States {
     pub(super) latencies: Latencies,
     /// The first currencies met, at most two: enough to know whether there are several.
     pub(super) currencies: Vec<Currency>,
+    pub(super) extremes: Extremes,
 }
 
 impl States {
@@ -200,6 +222,7 @@ impl States {
         }
         self.visitors.merge(&other.visitors);
         self.latencies.merge(&other.latencies);
+        self.extremes.merge(&other.extremes);
         other.currencies.iter().for_each(|currency| self.meet(*currency));
     }
 
@@ -216,6 +239,8 @@ impl States {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Integer(i64),
+    /// A decimal number, in millionths.
+    Millionths(i128),
     /// There is none: a percentile of no clicks, a sum over several currencies.
     Absent,
 }
@@ -224,6 +249,7 @@ impl Number {
     pub(super) fn cell(self) -> Cell {
         match self {
             Self::Integer(value) => json!(value),
+            Self::Millionths(value) => json!(value as f64 / VALUE_SCALE as f64),
             Self::Absent => Cell::Null,
         }
     }
@@ -232,6 +258,7 @@ impl Number {
     pub(super) fn as_f64(self) -> Option<f64> {
         match self {
             Self::Integer(value) => Some(value as f64),
+            Self::Millionths(value) => Some(value as f64 / VALUE_SCALE as f64),
             Self::Absent => None,
         }
     }
@@ -240,6 +267,7 @@ impl Number {
     pub(super) fn order(self, other: Self) -> std::cmp::Ordering {
         match (self, other) {
             (Self::Integer(a), Self::Integer(b)) => a.cmp(&b),
+            (Self::Millionths(a), Self::Millionths(b)) => a.cmp(&b),
             (a, b) => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal),
         }
     }
@@ -276,6 +304,12 @@ pub(super) fn finish(metric: Metric, states: &States, converted: bool) -> Number
         Metric::Aov => divided(sum(Sum::Revenue), sum(Sum::Orders)),
         Metric::Epc => divided(sum(Sum::Revenue), sum(Sum::Clicks)),
         Metric::ConversionRate => divided(sum(Sum::Conversions) * BASIS_POINTS, sum(Sum::Clicks)),
+        Metric::ValueSum => Number::Millionths(sum(Sum::ValueSum)),
+        Metric::ValueAvg => measure::mean(sum(Sum::ValueSum), sum(Sum::ValueCount)),
+        Metric::ValueMin => states.extremes.least(),
+        Metric::ValueMax => states.extremes.greatest(),
+        Metric::ValueFirst => states.extremes.first(),
+        Metric::ValueLast => states.extremes.last(),
         Metric::LatencyP50 => percentile(states, 50),
         Metric::LatencyP99 => percentile(states, 99),
         Metric::Clicks
@@ -289,6 +323,7 @@ pub(super) fn finish(metric: Metric, states: &States, converted: bool) -> Number
         | Metric::Refunds
         | Metric::Commission
         | Metric::NewCustomers
+        | Metric::ValueCount
         | Metric::Events => integer(parts(metric).iter().map(|part| sum(*part)).sum()),
     }
 }

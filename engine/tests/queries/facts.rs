@@ -1,6 +1,8 @@
 //! Random facts and random queries over a small vocabulary, so that groups and filters meet. Times lie around
 //! changes of daylight saving in several zones.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
@@ -33,6 +35,22 @@ const EVENTS: &[&str] = &["lead", "sale", "refund"];
 const BROWSER_EVENTS: &[&str] = &["sale", "signup"];
 /// Names and values that a careless statement would stumble over are among these too.
 const PROPERTIES: &[&str] = &["plan", "it's", "a b"];
+const NUMBERED: &[&str] = &["price", "value"];
+/// Some of them are none.
+const NUMBERS: &[&str] = &[
+    "12.5",
+    "12.5",
+    "-3",
+    "0",
+    "-0.0000019",
+    "9999999999.9999999",
+    "abc",
+    "1e3",
+    "12345678901",
+    "7.",
+    "-",
+    "+1",
+];
 /// 2026-10-24T20:00Z and 2026-04-23T18:00Z: Berlin's autumn and Cairo's spring follow within a day.
 pub(crate) const TIMES: &[i64] = &[1_792_872_000_000, 1_776_967_200_000];
 
@@ -99,7 +117,10 @@ fn click() -> impl Strategy<Value = Entry> {
 /// Sorted, each name once, as both records keep them.
 fn properties() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
     let some = prop::collection::btree_map(select(PROPERTIES), select(&TEXTS[1..]), 0..3);
-    some.prop_map(|map| map.into_iter().collect())
+    let numbers = prop::collection::btree_map(select(NUMBERED), select(NUMBERS), 0..3);
+    (some, numbers).prop_map(|(some, numbers)| {
+        some.into_iter().chain(numbers).collect::<BTreeMap<_, _>>().into_iter().collect()
+    })
 }
 
 fn event() -> impl Strategy<Value = Entry> {
@@ -107,6 +128,7 @@ fn event() -> impl Strategy<Value = Entry> {
     let what = (select(EventKind::ALL), select(BROWSER_EVENTS), prop::bool::weighted(0.2));
     (at(), what, (id(), id()), numbers, properties(), dims()).prop_map(
         |(at, (kind, name, bot), (link, partner), (visitor, asn, pixel, number), properties, dims)| {
+            let value = [0, -12_345_678, 5_000_000][(number % 3) as usize];
             Entry::Event(Box::new(Event {
                 id: ClickId::new(at.0, 1, 0, number),
                 bot,
@@ -126,7 +148,7 @@ fn event() -> impl Strategy<Value = Entry> {
                     engaged_ms: pixel,
                     scroll: 50,
                     pointer: Pointer { x: pixel, page_height: u32::MAX, ..Pointer::default() },
-                    value: -12_345_678,
+                    value,
                     currency: if bot { "" } else { "EUR" },
                     name: if kind == EventKind::Custom { name } else { kind.as_str() },
                     path: "/it's",
@@ -230,6 +252,8 @@ fn leaf() -> impl Strategy<Value = Value> {
             .prop_map(|(by, name, text)| json!([by, format!("property:{name}"), [text]])),
         1 => (select(PROPERTIES), select(&["D", "'", ""][..]))
             .prop_map(|(name, part)| json!(["contains", format!("property:{name}"), [part]])),
+        1 => (select(&["gt", "lt"][..]), select(&["price", "plan"][..]), select(&["0", "12.5", "-1.25"][..]))
+            .prop_map(|(by, name, number)| json!([by, format!("property:{name}"), [number]])),
         1 => select(&["browser", "stripe"][..]).prop_map(|provider| json!(["is", "provider", [provider]])),
         1 => select(&["EUR", "usd"][..]).prop_map(|currency| json!(["is", "currency", [currency]])),
     ]
@@ -266,7 +290,11 @@ const METRICS: &[&str] = &[
     "latency_p50",
     "latency_p99",
     "events",
+    "value_sum",
+    "value_last",
 ];
+const VALUES: &[&str] =
+    &["value_count", "value_sum", "value_avg", "value_min", "value_max", "value_first", "value_last"];
 const DIMENSIONS: &[&str] = &[
     "country",
     "city",
@@ -299,6 +327,7 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
         3 => subsequence(METRICS, 1..6).prop_shuffle(),
         // Alone, so that every dimension is allowed.
         1 => Just(vec!["events"]),
+        2 => subsequence(VALUES, 1..5).prop_shuffle(),
     ];
     let dimensions = (subsequence(DIMENSIONS, 0..3).prop_shuffle(), select(TIME));
     let having = prop::option::weighted(0.2, (select(&["gt", "lt"][..]), -2..4_i32));
@@ -322,6 +351,7 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
             {
                 filters.push(json!([by, metrics[0], [number]]));
             }
+            let measures = metrics.iter().any(|metric| metric.starts_with("value_"));
             let direction = if descending { "desc" } else { "asc" };
             let order = if limit % 2 == 0 { json!([[metrics[0], direction]]) } else { json!([]) };
             let mut query = json!({
@@ -330,6 +360,9 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
             });
             if !filters.is_empty() {
                 query["filters"] = json!(["and", filters]);
+            }
+            if measures && total {
+                query["value_of"] = json!("property:price");
             }
             if few {
                 query["limit"] = json!(limit);

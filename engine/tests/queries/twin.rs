@@ -1,4 +1,5 @@
 //! A query answered by plain loops over all facts, from the contract (api.md) alone: no plan, no shared code.
+//! Long, because it is the whole contract once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,87 @@ struct Group<'a> {
     clicks: Vec<Hit<'a>>,
     events: Vec<&'a Event<'static>>,
     effects: Vec<&'a Effect>,
+    values: Vec<Measured>,
+}
+
+/// A number that an event or conversion brought, in millionths.
+#[derive(Clone, Copy)]
+struct Measured {
+    at: i64,
+    order: usize,
+    value: i64,
+    times: i64,
+    /// 0 for browser events, each of which stands by itself.
+    conversion: u64,
+}
+
+fn measured(query: &Query, entry: &Entry, order: usize, bots: bool) -> Option<Measured> {
+    let own = query.value_of.is_none();
+    let named = query.value_of.as_ref().map_or("value", |property| &property.0);
+    let (at, times, conversion) = match entry {
+        Entry::Click(_) => return None,
+        Entry::Event(event) if event.told.kind == EventKind::Engagement || (event.bot && !bots) => {
+            return None;
+        }
+        Entry::Event(event) if own && event.told.value != 0 => {
+            let (at, value) = (event.told.at.0, event.told.value);
+            return Some(Measured { at, order, value, times: 1, conversion: 0 });
+        }
+        Entry::Event(event) => (event.told.at.0, 1, 0),
+        Entry::Effect(effect) => {
+            let change = effect.change;
+            (effect.at.0, change.leads + change.conversions + change.events, effect.conversion.0)
+        }
+    };
+    let value = decimal(&property(named, entry))?;
+    (times != 0).then_some(Measured { at, order, value, times, conversion })
+}
+
+/// By arithmetic, digit by digit.
+fn decimal(text: &str) -> Option<i64> {
+    let (mut value, mut behind, mut front) = (0_i64, None, 0);
+    for (place, letter) in text.chars().enumerate() {
+        match (letter, behind) {
+            ('-', None) if place == 0 => {}
+            ('.', None) if front > 0 => behind = Some(0),
+            ('0'..='9', None) => {
+                front += 1;
+                value = value.checked_mul(10)?.checked_add(i64::from(letter.to_digit(10)?))?;
+            }
+            ('0'..='9', Some(digits)) => {
+                behind = Some(digits + 1);
+                if digits < 6 {
+                    value = value * 10 + i64::from(letter.to_digit(10)?);
+                }
+            }
+            _ => return None,
+        }
+    }
+    if front == 0 || front > 10 || behind == Some(0) {
+        return None;
+    }
+    let missing = 6 - behind.unwrap_or(0).min(6);
+    let value = value * 10_i64.pow(missing);
+    Some(if text.starts_with('-') { -value } else { value })
+}
+
+/// What is not taken back, in order of time.
+fn standing(group: &Group<'_>) -> Vec<Measured> {
+    let mut sums: BTreeMap<(u64, i64, i64, usize), (i64, usize)> = BTreeMap::new();
+    for one in &group.values {
+        let alone = if one.conversion == 0 { one.order } else { 0 };
+        let held = sums.entry((one.conversion, one.at, one.value, alone)).or_default();
+        held.0 += one.times;
+        if one.times > 0 {
+            held.1 = held.1.max(one.order);
+        }
+    }
+    let stands = sums.into_iter().filter(|(_, (times, _))| *times > 0);
+    let mut standing: Vec<Measured> = stands
+        .map(|((conversion, at, value, _), (times, order))| Measured { at, order, value, times, conversion })
+        .collect();
+    standing.sort_by_key(|one| (one.at, one.order, one.value));
+    standing
 }
 
 /// A click, or a hit that a late verdict moved: that one may count less than nothing, and has neither visitor
@@ -62,7 +144,7 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
         groups.insert(Vec::new(), Group::default());
     }
     let moved: Vec<Option<(Entry, i64)>> = entries.iter().map(moved).collect();
-    for (entry, moved) in entries.iter().zip(&moved) {
+    for (order, (entry, moved)) in entries.iter().zip(&moved).enumerate() {
         let (entry, times) = moved.as_ref().map_or((entry, 1), |(hit, times)| (hit, *times));
         let at = match entry {
             Entry::Click(click) => click.at.0,
@@ -75,6 +157,10 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
         }
         let keys = query.dimensions.iter().map(|dimension| key(dimension, entry, at, &zone)).collect();
         let group = groups.entry(keys).or_default();
+        if let Some(value) = measured(query, entry, order, bots) {
+            group.values.push(value);
+            all.values.push(value);
+        }
         match entry {
             Entry::Click(click) => {
                 let hit = Hit { click, times, whole: moved.is_none() };
@@ -257,6 +343,10 @@ fn holds(filter: &Filter, entry: &Entry) -> Option<bool> {
         Filter::Where(comparison, Dimension::Property(name), values) => {
             let text = property(name, entry);
             let held = values.iter().any(|value| match comparison {
+                Comparison::Gt | Comparison::Lt => decimal(&text).is_some_and(|number| {
+                    let bound = decimal(value.as_str().unwrap()).unwrap();
+                    if *comparison == Comparison::Gt { number > bound } else { number < bound }
+                }),
                 Comparison::Contains => {
                     text.to_ascii_lowercase().contains(&value.as_str().unwrap().to_ascii_lowercase())
                 }
@@ -340,6 +430,10 @@ fn ingredients(metric: Metric) -> &'static [&'static str] {
         Metric::Commission => &["commission"],
         Metric::NewCustomers => &["new_customers"],
         Metric::Events => &["events"],
+        Metric::ValueSum | Metric::ValueAvg => &["values", "value_sum"],
+        Metric::ValueCount | Metric::ValueMin | Metric::ValueMax | Metric::ValueFirst | Metric::ValueLast => {
+            &["values"]
+        }
     }
 }
 
@@ -357,6 +451,8 @@ fn amount(part: &str, group: &Group<'_>, bots: bool) -> i64 {
                 |event: &&&Event<'_>| event.told.kind != EventKind::Engagement && (bots || !event.bot);
             summed(group, "events") + group.events.iter().filter(counts).count() as i64
         }
+        "values" => group.values.iter().map(|one| one.times).sum(),
+        "value_sum" => group.values.iter().map(|one| one.times * one.value).sum(),
         other => summed(group, other),
     }
 }
@@ -389,7 +485,21 @@ fn numbers(query: &Query, group: &Group<'_>, bots: bool) -> Vec<Value> {
         let part = if us < 64 { 1 } else { us.checked_ilog2().map(|log| 1 << (log - 6))? };
         Some(us / part * part + (part - 1))
     };
+    let decimal = |millionths: i64| json!(millionths as f64 / 1e6);
+    let stands = standing(group);
+    let values = || stands.iter().map(|one| one.value);
     let number = |metric: &Metric| match metric {
+        Metric::ValueSum => decimal(get("value_sum")),
+        Metric::ValueAvg if get("values") <= 0 => Value::Null,
+        Metric::ValueAvg => {
+            let (sum, count) = (i128::from(get("value_sum")), i128::from(get("values")));
+            let (whole, rest) = (sum / count, (sum % count).abs());
+            decimal((whole + if 2 * rest >= count { sum.signum() } else { 0 }) as i64)
+        }
+        Metric::ValueMin => json!(values().min().map(decimal)),
+        Metric::ValueMax => json!(values().max().map(decimal)),
+        Metric::ValueFirst => json!(values().next().map(decimal)),
+        Metric::ValueLast => json!(values().next_back().map(decimal)),
         Metric::Visitors => {
             json!(whole().map(|click| click.visitor).collect::<BTreeSet<_>>().len())
         }

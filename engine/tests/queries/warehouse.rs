@@ -28,6 +28,7 @@ use crate::exchange::rates;
 use crate::facts::{Entry, entries, query};
 use crate::folding::{NOW, Subscriber, add};
 use crate::server::Server;
+use crate::twin;
 
 pub(crate) const NODE: u16 = 1;
 
@@ -65,6 +66,23 @@ fn folded(plan: &Arc<Plan>, entries: &[Entry]) -> RowStates {
     states
 }
 
+/// Rows as of a sequence, in memory: added one by one, or loaded where something measured was taken back.
+async fn remembered(
+    client: &Client,
+    plan: &Arc<Plan>,
+    entries: &[Entry],
+) -> Result<RowStates, TestCaseError> {
+    let states = folded(plan, entries);
+    if !states.is_stale() {
+        return Ok(states);
+    }
+    let loaded = snapshot(client, plan, entries.len() as u64).await;
+    let mut states = RowStates::new(Arc::clone(plan));
+    states.load(loaded.map_err(|error| TestCaseError::fail(error.to_string()))?);
+    prop_assert!(!states.is_stale());
+    Ok(states)
+}
+
 pub(crate) async fn same(
     client: &Client,
     query: &Query,
@@ -73,7 +91,7 @@ pub(crate) async fn same(
     cut: usize,
 ) -> Result<(), TestCaseError> {
     for upto in [entries.len(), cut] {
-        let memory = folded(plan, &entries[..upto]);
+        let memory = remembered(client, plan, &entries[..upto]).await?;
         match execute(client, plan, upto as u64).await {
             Ok(answered) => {
                 prop_assert_eq!(memory.refusal(), None);
@@ -92,12 +110,48 @@ pub(crate) async fn same(
         add(&mut states, entry);
         subscriber.apply(states.take_changes());
     }
-    let whole = folded(plan, entries);
+    if states.is_stale() {
+        return Ok(());
+    }
+    let whole = remembered(client, plan, entries).await?;
     prop_assert_eq!(states.refusal(), whole.refusal());
     prop_assert_eq!(states.rows(), whole.rows());
     prop_assert_eq!(states.totals(), whole.totals());
     subscriber.holds(&whole.rows());
     Ok(())
+}
+
+/// Numbers against the twin, which takes back what was restated.
+#[test]
+fn the_warehouse_measures_as_the_twin_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start();
+    let client = runtime.block_on(server.migrated());
+    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+    let measuring =
+        query().prop_filter("no money", |query| !query.metrics.iter().any(|metric| metric.is_money()));
+    let facts = (entries(), prop::collection::vec(measuring, 5));
+    let cases = std::cell::Cell::new(0);
+    let result = TestRunner::new(config).run(&facts, |(entries, queries)| {
+        let workspace = WorkspaceId(1 + cases.replace(cases.get() + 1));
+        let entries = of_workspace(entries, workspace);
+        runtime.block_on(async {
+            store(&client, &entries).await;
+            for query in queries {
+                let Ok(plan) = Plan::build(&query, workspace, NOW, None) else { continue };
+                let answered = execute(&client, &plan, entries.len() as u64).await;
+                let answered =
+                    answered.map_err(|error| TestCaseError::fail(format!("{error}\n{query:?}")))?;
+                let (rows, totals) = twin::answer(&query, &entries).unwrap();
+                prop_assert_eq!(answered.rows, rows, "{:?}", query);
+                prop_assert_eq!(answered.totals, query.include.total.then_some(totals), "{:?}", query);
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn purchase(number: u64, line: &str) -> Effect {
         medium: "",
         variant: "a",
         amount: whole.parse::<i64>().unwrap() * 100 + cents.parse::<i64>().unwrap(),
+        currency: weir_schemas::money::Currency::EUR,
         restated: false,
         number,
     };

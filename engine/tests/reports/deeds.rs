@@ -54,6 +54,7 @@ pub(crate) struct Deed {
     pub(crate) variant: &'static str,
     /// Minor units.
     pub(crate) amount: i64,
+    pub(crate) currency: Currency,
     /// It was credited to somebody else first.
     pub(crate) restated: bool,
     /// Told apart from all others.
@@ -116,6 +117,7 @@ fn deed(days: i64) -> impl Strategy<Value = Deed> {
                 medium,
                 variant,
                 amount,
+                currency: Currency::EUR,
                 restated,
                 number: 0,
             }
@@ -211,7 +213,7 @@ pub(crate) fn effect(workspace: WorkspaceId, deed: &Deed, event: &str) -> Effect
         order_id: format!("A-{}", deed.number),
         customer: CustomerId(deed.customer),
         provider: "stripe".to_owned(),
-        currency: if sale || event == "refund" { Currency::EUR } else { Currency::NONE },
+        currency: if sale || event == "refund" { deed.currency } else { Currency::NONE },
         click: (deed.visitor != 0).then(|| ClickId::new(deed.at, 1, 0, 5)),
         link: LinkId(7),
         program: ProgramId(0),

@@ -6,6 +6,7 @@
 mod cdnow;
 mod credit;
 mod deeds;
+mod exchange;
 mod experiments;
 mod funnels;
 mod money;

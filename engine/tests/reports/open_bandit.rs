@@ -14,6 +14,7 @@ use weir_engine::query::execute::execute;
 use weir_engine::query::plan::Plan;
 use weir_engine::query::reports::experiment;
 use weir_schemas::ids::WorkspaceId;
+use weir_schemas::money::Currency;
 use weir_schemas::time::Timestamp;
 
 use crate::deeds::{Deed, NOW, What, scope, store};
@@ -45,6 +46,7 @@ fn deeds(policy: &'static str, first: u64, into: &mut Vec<Deed>) {
             medium,
             variant: policy,
             amount: 100,
+            currency: Currency::EUR,
             restated: false,
             number: number * 2,
         };

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use url::Url;
 use weir_edge::request::from_value;
 use weir_schemas::event::{
-    EVENT_NAME_MAX, EventKind, PROPERTIES_MAX, Pointer, VALUE_MAX, VALUE_SCALE, property_text,
+    EVENT_NAME_MAX, EventKind, PROPERTIES_MAX, Pointer, VALUE_MAX, VALUE_PROPERTY, VALUE_SCALE, property_text,
 };
 use weir_schemas::ids::SiteId;
 use weir_schemas::money::Currency;
@@ -214,10 +214,13 @@ fn check(written: Written) -> Result<Sent, Vec<FieldError>> {
             }
         },
     };
-    let properties = properties(&written.properties).unwrap_or_else(|(field, detail)| {
+    let mut properties = properties(&written.properties).unwrap_or_else(|(field, detail)| {
         wrong(&field, detail);
         Vec::new()
     });
+    if value == 0 && written.value.is_some() {
+        zero(&mut properties);
+    }
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -288,6 +291,15 @@ fn millionths(number: &Number) -> Option<i64> {
         }
     };
     (scaled.abs() <= VALUE_MAX * VALUE_SCALE).then_some(scaled)
+}
+
+/// An event without a number and one whose number is 0 have the same `value`: the second has the property of that
+/// name, which queries look at then. A page that has used up its properties measures no zeros.
+fn zero(properties: &mut Vec<(String, String)>) {
+    let place = properties.binary_search_by(|(name, _)| name.as_str().cmp(VALUE_PROPERTY));
+    if let (Err(place), true) = (place, properties.len() < PROPERTIES_MAX) {
+        properties.insert(place, (VALUE_PROPERTY.to_owned(), "0".to_owned()));
+    }
 }
 
 /// The properties as texts, sorted by name; what is null or empty is none.
@@ -398,6 +410,10 @@ mod tests {
         let event = |more: Value| one(more).unwrap().remove(0);
         assert_eq!(event(json!({"value": 19.99, "currency": "eur"})).value, 19_990_000);
         assert_eq!(event(json!({"value": -3})).value, -3_000_000);
+        // Zero is a number, unlike nothing at all.
+        let zero = ("value".to_owned(), "0".to_owned());
+        assert_eq!(event(json!({"value": 0})).properties, [zero]);
+        assert_eq!(event(json!({})).properties, []);
         let clicked = event(json!({"x": 10.6, "y": -4, "page_width": 1e300, "scroll": 250, "ago": 1e18}));
         assert_eq!((clicked.pointer.x, clicked.pointer.y, clicked.pointer.page_width), (11, 0, u32::MAX));
         assert_eq!((clicked.scroll, clicked.ago_ms), (100, AGO_MAX_MS as i64));

@@ -72,6 +72,19 @@ fn filter() -> Value {
     })
 }
 
+/// What the metrics `value_…` measure.
+pub(super) fn value_of() -> Value {
+    let mut property = property();
+    property["description"] =
+        json!("The property that `value_…` measure; the events' own `value` where absent");
+    property
+}
+
+/// What amounts are told in.
+pub(super) fn currency() -> Value {
+    json!({"type": "string", "description": "Amounts are converted into it by the table of exchange rates"})
+}
+
 fn query() -> Value {
     let flag = json!({"type": "boolean"});
     let compare = json!({"oneOf": [
@@ -93,8 +106,8 @@ fn query() -> Value {
                 {"type": "string", "enum": ["asc", "desc"]}]}},
             "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
             "offset": {"type": "integer", "minimum": 0, "maximum": 1_000_000},
-            "currency": {"type": "string",
-                "description": "Amounts are converted into it by the table of exchange rates"},
+            "currency": currency(),
+            "value_of": value_of(),
             "include": {"type": "object", "additionalProperties": false, "properties": {
                 "total": flag, "compare": compare, "match_weekday": flag, "zero_fill": flag, "other": flag}},
         },
@@ -104,6 +117,8 @@ fn query() -> Value {
             {"metrics": ["clicks", "visitors", "latency_p99"], "date_range": "7d", "timezone": "Asia/Kolkata",
                 "dimensions": ["time:hour", "country"], "filters": ["is_not", "device", ["bot"]]},
             {"metrics": ["revenue", "orders"], "dimensions": ["currency", "property:plan"], "date_range": "all"},
+            {"metrics": ["value_last", "value_min", "value_avg"], "value_of": "property:price",
+                "dimensions": ["time:day", "property:product"], "filters": ["is", "event", ["price"]]},
         ],
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::queries::{date_range, field, filters, timezone};
+use super::queries::{currency, date_range, field, filters, timezone};
 
 /// Schemas by name.
 pub(super) fn schemas() -> Map<String, Value> {
@@ -10,7 +10,8 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas.insert("Report".to_owned(), answer());
     schemas.insert("Step".to_owned(), step());
     for (name, required, own) in BODIES {
-        schemas.insert((*name).to_owned(), body(required, own()));
+        let of_amounts = !["Funnel", "Retention", "Heatmap", "Export"].contains(name);
+        schemas.insert((*name).to_owned(), body(required, of_amounts, own()));
     }
     schemas
 }
@@ -32,7 +33,7 @@ const BODIES: &[(&str, &[&str], Own)] = &[
     ("Export", &["rows"], export),
 ];
 
-fn body(required: &[&str], own: Value) -> Value {
+fn body(required: &[&str], of_amounts: bool, own: Value) -> Value {
     let mut properties = json!({
         "date_range": date_range(),
         "timezone": timezone(),
@@ -40,6 +41,9 @@ fn body(required: &[&str], own: Value) -> Value {
     });
     if let (Value::Object(all), Value::Object(own)) = (&mut properties, own) {
         all.extend(own);
+    }
+    if of_amounts {
+        properties["currency"] = currency();
     }
     json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
 }
@@ -155,6 +159,7 @@ fn heatmap() -> Value {
 fn anomalies() -> Value {
     json!({
         "metric": {"type": "string", "description": "As of queries; `clicks` where absent"},
+        "value_of": super::queries::value_of(),
         "weeks": {"type": "integer", "minimum": 4, "maximum": 26},
         "sensitivity": {"type": "number", "minimum": 1, "maximum": 100},
         "side": {"type": "string", "enum": ["both", "up", "down"]},

@@ -17,7 +17,7 @@ use weir_schemas::alert::{SENSITIVITY, Side};
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{
-    Cell, ColumnType, DateRange, Dimension, Direction, LIMIT_MAX, Metric, Query, TimeBucket,
+    Cell, ColumnType, DateRange, Dimension, Direction, LIMIT_MAX, Metric, Query, TimeBucket, ValueOf,
 };
 use weir_schemas::time::{DAY_MS, HOUR_MS, Timestamp};
 
@@ -40,6 +40,9 @@ pub struct Spec {
     /// What is looked at.
     #[serde(default = "clicks")]
     pub metric: Metric,
+    /// What the metrics `value_…` measure, as in queries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_of: Option<ValueOf>,
     /// How many earlier weeks, 4 to 26.
     #[serde(default = "eight")]
     pub weeks: u32,
@@ -70,6 +73,17 @@ pub struct Judged {
     pub value: f64,
     /// What it is held against; none where there is too little of it.
     pub expected: Option<Expected>,
+}
+
+/// What became of a scope.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hours {
+    /// In their order.
+    pub judged: Vec<Judged>,
+    /// Rows that ClickHouse read, as far as it said.
+    pub rows_read: u64,
+    /// How amounts were converted, where they were.
+    pub fx: Option<serde_json::Value>,
 }
 
 /// What was to be expected of an hour.
@@ -143,7 +157,7 @@ pub async fn judged(
     scope: &Scope,
     spec: &Spec,
     upto: Sequence,
-) -> Result<(Vec<Judged>, u64), QueryError> {
+) -> Result<Hours, QueryError> {
     if !WEEKS.contains(&spec.weeks) {
         let detail = format!("must be from {} to {}", WEEKS.start(), WEEKS.end());
         return Err(Problem::field("weeks", detail).into());
@@ -161,7 +175,7 @@ pub async fn judged(
         return Err(Problem::field("date_range", format!("must not be longer than {days} days")).into());
     }
     if to <= from {
-        return Ok((Vec::new(), 0));
+        return Ok(Hours::default());
     }
     let asked = scope.plan.asked();
     let hour = Dimension::Time(TimeBucket::Hour);
@@ -173,11 +187,13 @@ pub async fn judged(
         dimensions: vec![hour],
         filters: asked.filters.clone(),
         limit: LIMIT_MAX,
-        currency: None,
+        currency: scope.currency,
+        value_of: spec.value_of.clone(),
         offset: 0,
         include: weir_schemas::query::Include { zero_fill: true, ..Default::default() },
     };
-    let plan = Plan::build(&query, scope.plan.workspace, now, scope.plan.partner)?;
+    let plan =
+        Plan::build(&query, scope.plan.workspace, now, scope.plan.partner)?.with_rates(scope.rates.clone());
     let answered = execute(client, &plan, upto).await?;
     let hours = answered.rows.iter().filter_map(|row| {
         let hour = row.first()?.as_str()?;
@@ -186,7 +202,7 @@ pub async fn judged(
     let mut judged = judge(hours.collect(), spec.weeks as usize);
     let begin = range.from;
     judged.retain(|judged| Timestamp::parse(&judged.hour).is_ok_and(|at| at >= begin));
-    Ok((judged, answered.rows_read))
+    Ok(Hours { judged, rows_read: answered.rows_read, fx: answered.fx })
 }
 
 /// Weekday and hour of a local time with its offset.
@@ -205,8 +221,8 @@ pub async fn report(
     spec: &Spec,
     upto: Sequence,
 ) -> Result<Report, QueryError> {
-    let (judged, rows_read) = judged(client, scope, spec, upto).await?;
-    let mut report = Report { rows_read, ..Report::default() };
+    let Hours { judged, rows_read, fx } = judged(client, scope, spec, upto).await?;
+    let mut report = Report { rows_read, fx, ..Report::default() };
     let number = ColumnType::Number;
     report.columns = vec![
         column("time:hour", ColumnType::Time),

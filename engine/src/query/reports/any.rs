@@ -50,6 +50,9 @@ macro_rules! reports {
                 scope: &Scope,
                 upto: Sequence,
             ) -> Result<Report, QueryError> {
+                if matches!(self, Self::Funnel(_) | Self::Retention(_) | Self::Heatmap(_)) {
+                    scope.without_amounts("the rows of this report")?;
+                }
                 match self {
                     $(Self::$variant(spec) => $report::report(client, scope, spec, upto).await,)+
                 }

@@ -22,8 +22,8 @@ use weir_schemas::problem::Problem;
 use weir_schemas::query::{ColumnType, Dimension, Field};
 
 use super::super::execute::QueryError;
-use super::customers::one_currency;
 use super::journeys::{Converted, Journey, Touch, a_conversion, each_journey, month};
+use super::money::Money;
 use super::scope::{Scope, key_cell};
 use super::step::{Step, Window};
 use super::{Report, column};
@@ -124,7 +124,7 @@ pub async fn report(
         (None, []) => Model::ALL.to_vec(),
         (None, models) => models.to_vec(),
     };
-    let currency = one_currency(client, &scope.plan, upto).await?;
+    let money = Money::of(client, scope, &scope.plan, upto).await?;
     let journey = Journey {
         dimension: spec.dimension.clone(),
         window: spec.window,
@@ -134,7 +134,7 @@ pub async fn report(
     let mut values: BTreeMap<Box<str>, usize> = BTreeMap::new();
     let mut credits: Vec<Vec<Credit>> = vec![Vec::new(); models.len()];
     let (mut total, mut chain) = (Credit::default(), Chain::default());
-    let rows_read = each_journey(client, scope, &journey, upto, |converted, idle| {
+    let rows_read = each_journey(client, scope, &journey, &money, upto, |converted, idle| {
         let mut number = |touch: &Touch<'_>| {
             let next = values.len();
             if let Some(known) = values.get(touch.key) {
@@ -175,11 +175,11 @@ pub async fn report(
             }
         }
     }
-    let mut report = Report { rows_read, ..Report::default() };
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
     let conversions = total.conversions / i128::from(WHOLE);
     let totals = json!({"conversions": conversions as i64, "revenue": whole(total.revenue)});
     report.more.insert("totals".to_owned(), totals);
-    report.more.insert("currency".to_owned(), json!(currency));
+    report.more.insert("currency".to_owned(), json!(money.currency));
     report.columns = vec![
         column("model", ColumnType::String),
         column(spec.dimension.name(), spec.dimension.column_type()),

@@ -15,8 +15,9 @@ use weir_schemas::query::{ColumnType, Dimension};
 
 use super::super::execute::QueryError;
 use super::super::sql::Statement;
-use super::customers::{ORDER, RETURN, one_currency, source};
+use super::customers::{ORDER, RETURN, source};
 use super::facts::{each_person, histories};
+use super::money::Money;
 use super::periods::{Period, Periods};
 use super::scope::{Scope, check_group, key_cell};
 use super::{Report, column};
@@ -80,10 +81,10 @@ pub async fn report(
         check_group(group, "group_by")?;
     }
     let (plan, range) = (scope.ever(), scope.range());
-    let currency = one_currency(client, &plan, upto).await?;
+    let money = Money::of(client, scope, &plan, upto).await?;
     let periods = Periods::new(spec.period, &plan.zone, plan.range);
     let mut statement = Statement::default();
-    let facts = source(&plan, spec.group_by.as_ref(), upto, &mut statement);
+    let facts = source(&plan, &money, spec.group_by.as_ref(), upto, &mut statement);
     // Who was won before the range is in none of its cohorts.
     let won = format!("minIf(t, g != {RETURN}) >= {} AND countIf(g != {RETURN}) > 0", range.from.0);
     let statement = histories(&[facts], Some(&won), statement);
@@ -118,8 +119,8 @@ pub async fn report(
     })
     .await?;
 
-    let mut report = Report { rows_read, ..Report::default() };
-    report.more.insert("currency".to_owned(), json!(currency));
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
+    report.more.insert("currency".to_owned(), json!(money.currency));
     report.columns.push(column("cohort", ColumnType::Time));
     if let Some(group) = &spec.group_by {
         report.columns.push(column(group.name(), group.column_type()));

@@ -19,9 +19,9 @@ use weir_schemas::query::{Cell, ColumnType, Dimension, Field};
 
 use super::super::execute::QueryError;
 use super::super::sql::{Statement, Table};
-use super::customers::one_currency;
 use super::facts::{STANDS, each_person, histories};
 use super::journeys::a_conversion;
+use super::money::Money;
 use super::scope::{Scope, check_group, key_cell};
 use super::statistics::{
     Moments, Proportion, always_valid, beats, chi_squared, difference_interval, sample_size, welch, z_test,
@@ -108,8 +108,8 @@ pub async fn report(
         let detail = "must be a conversion or an event, not a click";
         return Err(Problem::field("conversion", detail).into());
     }
-    let currency = one_currency(client, &scope.plan, upto).await?;
-    let (arms, crossed, rows_read) = arms(client, scope, spec, conversion, upto).await?;
+    let money = Money::of(client, scope, &scope.plan, upto).await?;
+    let (arms, crossed, rows_read) = arms(client, scope, spec, (conversion, &money), upto).await?;
 
     let control = match &spec.control {
         Some(control) => control.clone(),
@@ -121,11 +121,11 @@ pub async fn report(
         return Err(Problem::field("control", detail).into());
     }
     let base = arms.get(control.as_str()).cloned().unwrap_or_default();
-    let mut report = Report { rows_read, ..Report::default() };
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
     let needed = sample_size(base.proportion().rate(), spec.minimum_effect);
     let enough = needed.map(|needed| arms.values().all(|arm| arm.visitors >= needed));
     let more = [
-        ("currency", json!(currency)),
+        ("currency", json!(money.currency)),
         ("control", key_cell(&spec.dimension, &control)),
         ("crossed_over", json!(crossed)),
         ("sample_ratio", sample_ratio(spec, &arms)),
@@ -209,7 +209,7 @@ async fn arms(
     client: &Client,
     scope: &Scope,
     spec: &Spec,
-    conversion: Matcher,
+    (conversion, money): (Matcher, &Money),
     upto: Sequence,
 ) -> Result<(BTreeMap<Box<str>, Arm>, u64, u64), QueryError> {
     let (plan, group) = (&scope.plan, Some(&spec.dimension));
@@ -225,6 +225,7 @@ async fn arms(
     if steps[0].of_effects() {
         let mut source = source(&steps, Table::Effects, plan, None, false, upto, &mut statement);
         (source.tag, source.value) = (CONVERTED.to_string(), "revenue".to_owned());
+        source.table = money.effects();
         sources.push(source.conversions(STANDS));
     }
     let statement = histories(&sources, Some(&format!("countIf(g = {TOUCH}) > 0")), statement);

@@ -8,7 +8,7 @@
 use clickhouse::Client;
 use weir_schemas::problem::Problem;
 
-use super::super::execute::{QueryError, prepared};
+use super::super::execute::{MEMORY_BYTES_MAX, QueryError, prepared};
 use super::super::sql::Statement;
 use super::super::state_rows::{BadAnswer, Bytes};
 
@@ -29,7 +29,7 @@ pub(super) struct Fact {
 /// Some rows as facts.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
-    pub(super) table: &'static str,
+    pub(super) table: String,
     /// `UInt64`
     pub(super) person: &'static str,
     /// `UInt32`
@@ -55,9 +55,17 @@ const HAPPENED: &str = "leads + conversions + events";
 const AT_MS: &str = "toInt64(toUnixTimestamp64Milli(at))";
 
 impl Source {
-    pub(super) fn new(table: &'static str, person: &'static str, terms: Vec<String>) -> Self {
+    pub(super) fn new(table: impl Into<String>, person: &'static str, terms: Vec<String>) -> Self {
         let (tag, number) = ("toUInt32(1)".to_owned(), "toInt64(0)".to_owned());
-        Self { table, person, tag, value: number.clone(), other: number, key: "''".to_owned(), terms }
+        Self {
+            table: table.into(),
+            person,
+            tag,
+            value: number.clone(),
+            other: number,
+            key: "''".to_owned(),
+            terms,
+        }
     }
 
     /// Row by row.
@@ -100,7 +108,10 @@ pub(super) async fn each_person(
     statement: &Statement,
     mut visit: impl FnMut(u64, &[Fact]) -> Result<(), Problem>,
 ) -> Result<u64, QueryError> {
-    let mut cursor = prepared(client, statement).fetch_bytes("RowBinary")?;
+    // More persons than fit into memory are put together on disk.
+    let (query, mut running) = prepared(client, statement);
+    let query = query.with_setting("max_bytes_before_external_group_by", (MEMORY_BYTES_MAX / 2).to_string());
+    let mut cursor = query.fetch_bytes("RowBinary")?;
     let mut held: Vec<u8> = Vec::new();
     let mut facts = Vec::new();
     loop {
@@ -127,6 +138,7 @@ pub(super) async fn each_person(
             }
         }
         if ended {
+            running.ended();
             return Ok(cursor.summary().and_then(|summary| summary.read_rows()).unwrap_or(0));
         }
         held.drain(..read);

@@ -18,11 +18,12 @@ use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{ColumnType, Dimension};
 
-use super::super::execute::QueryError;
+use super::super::execute::{QueryError, fetch_as};
 use super::super::sql::Statement;
+use super::super::state_rows::Bytes;
 use super::facts::{Fact, each_person, histories};
 use super::scope::{Scope, check_group, key_cell};
-use super::step::{Matcher, Step, Window, sources};
+use super::step::{Matcher, Step, Window, sources, sources_of};
 use super::{Report, basis_points, column, median};
 
 /// Fewest and most steps.
@@ -95,27 +96,24 @@ pub async fn report(
     let steps = (spec.steps.iter().enumerate())
         .map(|(index, step)| Matcher::new(step, &format!("steps[{index}]")))
         .collect::<Result<Vec<_>, _>>()?;
+    let (mut groups, began_read) = began(client, scope, spec, &steps, upto).await?;
+    let count = steps.len();
     let mut statement = Statement::default();
-    let all = spec.order == Order::Strict;
-    let sources = sources(&steps, &scope.plan, spec.breakdown.as_ref(), all, upto, &mut statement);
+    // Most persons never get beyond the first step: they are counted above, and only the others are looked at one
+    // by one.
+    let later = sources(&steps[1..], &scope.plan, None, false, upto, &mut statement).join("\nUNION ALL\n");
+    let later = format!("SELECT person FROM (\n{later}\n)");
+    let (group, all) = (spec.breakdown.as_ref(), spec.order == Order::Strict);
+    let sources = sources_of(&steps, &scope.plan, group, all, Some(&later), upto, &mut statement);
     let begins = "countIf(bitAnd(g, 1) != 0) > 0";
     let having = if spec.order == Order::Any { None } else { Some(begins) };
     let statement = histories(&sources, having, statement);
-
-    let mut groups: BTreeMap<Box<str>, Counted> = BTreeMap::new();
-    let count = steps.len();
     let rows_read = each_person(client, &statement, |_, facts| {
         let attempt = attempt(facts, count, spec.window.0, spec.order);
         let Some(first) = attempt.times.first() else { return Ok(()) };
-        let key = facts[first.1].key.clone();
-        if groups.len() >= GROUPS_COUNTED_MAX && !groups.contains_key(&key) {
-            let detail = format!("has more than {GROUPS_COUNTED_MAX} values: filter or take another");
-            return Err(Problem::field("breakdown", detail));
-        }
-        let counted = groups.entry(key).or_default();
-        counted.persons.resize(count, 0);
-        counted.times.resize(count, Vec::new());
-        for (step, (time, _)) in attempt.times.iter().enumerate() {
+        let key = first_key(facts, first.1, spec.order);
+        let Some(counted) = groups.get_mut(key) else { return Ok(()) };
+        for (step, (time, _)) in attempt.times.iter().enumerate().skip(1) {
             counted.persons[step] += 1;
             if counted.times[step].len() < TIMES_MAX {
                 counted.times[step].push(*time);
@@ -124,11 +122,57 @@ pub async fn report(
         Ok(())
     })
     .await?;
-    if groups.is_empty() && spec.breakdown.is_none() {
-        let none = Counted { persons: vec![0; count], times: vec![Vec::new(); count] };
-        groups.insert(Box::default(), none);
+    Ok(answer(spec, groups, began_read + rows_read))
+}
+
+/// Whether a fact begins an attempt.
+fn begins(fact: &Fact, order: Order) -> bool {
+    if order == Order::Any { fact.tag != 0 } else { fact.tag & 1 != 0 }
+}
+
+/// The value of the breakdown when a person began: of equal times the least.
+fn first_key(facts: &[Fact], first: usize, order: Order) -> &str {
+    let at = facts[first].at;
+    let began = facts.iter().filter(|fact| fact.at == at && begins(fact, order));
+    began.map(|fact| &*fact.key).min().unwrap_or(&facts[first].key)
+}
+
+/// Everybody who did the first step (with `any`: one of the steps), by the value of the breakdown then; and the
+/// rows read.
+async fn began(
+    client: &Client,
+    scope: &Scope,
+    spec: &Spec,
+    steps: &[Matcher],
+    upto: Sequence,
+) -> Result<(BTreeMap<Box<str>, Counted>, u64), QueryError> {
+    let count = steps.len();
+    let first = if spec.order == Order::Any { steps } else { &steps[..1] };
+    let mut statement = Statement::default();
+    let group = spec.breakdown.as_ref();
+    let facts = sources(first, &scope.plan, group, false, upto, &mut statement).join("\nUNION ALL\n");
+    statement.sql = match group {
+        None => format!("SELECT '' AS b, uniqExact(person) AS n FROM (\n{facts}\n)"),
+        Some(_) => format!(
+            "SELECT b, count() AS n FROM (SELECT argMin(k, (t, k)) AS b FROM (\n{facts}\n) GROUP BY person) GROUP BY b \
+             LIMIT {}",
+            GROUPS_COUNTED_MAX + 1
+        ),
+    };
+    let (bytes, rows_read) = fetch_as(client, &statement, "RowBinary").await?;
+    let mut bytes = Bytes { all: &bytes, at: 0 };
+    let mut groups = BTreeMap::new();
+    while bytes.at < bytes.all.len() {
+        let key: Box<str> = bytes.text()?.into();
+        let mut counted = Counted { persons: vec![0; count], times: vec![Vec::new(); count] };
+        counted.persons[0] = bytes.u64()?;
+        groups.insert(key, counted);
     }
-    Ok(answer(spec, groups, rows_read))
+    if groups.len() > GROUPS_COUNTED_MAX {
+        let detail = format!("has more than {GROUPS_COUNTED_MAX} values: filter or take another");
+        return Err(Problem::field("breakdown", detail).into());
+    }
+    Ok((groups, rows_read))
 }
 
 fn answer(spec: &Spec, groups: BTreeMap<Box<str>, Counted>, rows_read: u64) -> Report {

@@ -13,6 +13,7 @@ use super::super::execute::QueryError;
 use super::super::range::Range;
 use super::super::sql::{Statement, Table};
 use super::facts::{Fact, STANDS, each_person, histories};
+use super::money::Money;
 use super::scope::{Scope, check_group};
 use super::step::{CLICK, CONVERSION, Matcher, Step, Window, source};
 
@@ -56,6 +57,7 @@ pub(super) async fn each_journey(
     client: &Client,
     scope: &Scope,
     journey: &Journey,
+    money: &Money,
     upto: Sequence,
     mut visit: impl FnMut(&[Converted<'_>], &[Touch<'_>]) -> Result<(), Problem>,
 ) -> Result<u64, QueryError> {
@@ -82,6 +84,7 @@ pub(super) async fn each_journey(
         sources.push(match table {
             Table::Effects => {
                 source.value = "revenue".to_owned();
+                source.table = money.effects();
                 source.conversions(STANDS)
             }
             _ => source.rows(),

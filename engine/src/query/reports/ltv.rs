@@ -14,8 +14,9 @@ use weir_schemas::query::{ColumnType, Dimension};
 
 use super::super::execute::QueryError;
 use super::super::sql::Statement;
-use super::customers::{ORDER, RETURN, one_currency, source};
+use super::customers::{ORDER, RETURN, source};
 use super::facts::{each_person, histories};
+use super::money::Money;
 use super::scope::{Scope, check_group, key_cell};
 use super::{Report, basis_points, column, median};
 
@@ -58,9 +59,9 @@ pub async fn report(
         check_group(group, "group_by")?;
     }
     let plan = scope.ever();
-    let currency = one_currency(client, &plan, upto).await?;
+    let money = Money::of(client, scope, &plan, upto).await?;
     let mut statement = Statement::default();
-    let facts = source(&plan, spec.group_by.as_ref(), upto, &mut statement);
+    let facts = source(&plan, &money, spec.group_by.as_ref(), upto, &mut statement);
     let from = scope.range().from.0;
     let won = format!("countIf(g != {RETURN}) > 0 AND minIf(t, g != {RETURN}) >= {from}");
     let statement = histories(&[facts], Some(&won), statement);
@@ -93,8 +94,8 @@ pub async fn report(
         groups.insert(Box::default(), Group::default());
     }
 
-    let mut report = Report { rows_read, ..Report::default() };
-    report.more.insert("currency".to_owned(), json!(currency));
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
+    report.more.insert("currency".to_owned(), json!(money.currency));
     if let Some(group) = &spec.group_by {
         report.columns.push(column(group.name(), group.column_type()));
     }

@@ -13,8 +13,8 @@ use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, ColumnType, Dimension, Field};
 
 use super::super::execute::QueryError;
-use super::customers::one_currency;
 use super::journeys::{Journey, a_conversion, each_journey, month};
+use super::money::Money;
 use super::scope::{Scope, key_cell};
 use super::step::{Step, Window};
 use super::{Report, column};
@@ -87,7 +87,7 @@ pub async fn report(
             return Err(Problem::field(field, format!("must lie between 1 and {most}")).into());
         }
     }
-    let currency = one_currency(client, &scope.plan, upto).await?;
+    let money = Money::of(client, scope, &scope.plan, upto).await?;
     let journey = Journey {
         dimension: spec.dimension.clone(),
         window: spec.window,
@@ -96,7 +96,7 @@ pub async fn report(
     };
     let (mut ways, mut other) = (HashMap::<(String, usize), Gone>::new(), Gone::default());
     let mut total = Gone::default();
-    let rows_read = each_journey(client, scope, &journey, upto, |converted, _| {
+    let rows_read = each_journey(client, scope, &journey, &money, upto, |converted, _| {
         for one in converted {
             let mut path: Vec<&str> = one.touches.iter().map(|touch| touch.key).collect();
             path.dedup();
@@ -120,11 +120,11 @@ pub async fn report(
         other.conversions += gone.conversions;
         other.revenue = other.revenue.saturating_add(gone.revenue);
     }
-    let mut report = Report { rows_read, ..Report::default() };
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
     let sums = |gone: &Gone| json!({"conversions": gone.conversions, "revenue": gone.revenue});
     report.more.insert("totals".to_owned(), sums(&total));
     report.more.insert("other".to_owned(), sums(&other));
-    report.more.insert("currency".to_owned(), json!(currency));
+    report.more.insert("currency".to_owned(), json!(money.currency));
     report.columns = vec![
         column("path", ColumnType::String),
         column("touches", ColumnType::Integer),

@@ -17,8 +17,9 @@ use weir_schemas::time::DAY_MS;
 
 use super::super::execute::QueryError;
 use super::super::sql::Statement;
-use super::customers::{ORDER, RETURN, one_currency, source};
+use super::customers::{ORDER, RETURN, source};
 use super::facts::{each_person, histories};
+use super::money::Money;
 use super::scope::Scope;
 use super::{Report, basis_points, column};
 
@@ -134,10 +135,10 @@ pub async fn report(
     if spec.limit == 0 || spec.limit > LIMIT_MAX {
         return Err(Problem::field("limit", format!("must lie between 1 and {LIMIT_MAX}")).into());
     }
-    let currency = one_currency(client, &scope.plan, upto).await?;
+    let money = Money::of(client, scope, &scope.plan, upto).await?;
     let end = scope.range().to.0.min(scope.now.0);
     let mut statement = Statement::default();
-    let facts = source(&scope.plan, None, upto, &mut statement);
+    let facts = source(&scope.plan, &money, None, upto, &mut statement);
     let statement = histories(&[facts], Some(&format!("countIf(g = {ORDER}) > 0")), statement);
     let mut customers: Vec<Customer> = Vec::new();
     let rows_read = each_person(client, &statement, |id, facts| {
@@ -169,10 +170,10 @@ pub async fn report(
     };
     let segment = |(recency, frequency, _): (usize, usize, usize)| SEGMENTS[5 - frequency][recency - 1];
 
-    let mut report = Report { rows_read, ..Report::default() };
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
     let all = customers.len() as u64;
     let more = [
-        ("currency", json!(currency)),
+        ("currency", json!(money.currency)),
         ("customers", json!(all)),
         ("quintiles", json!({"recency": bounds[0], "frequency": bounds[1], "monetary": bounds[2]})),
     ];

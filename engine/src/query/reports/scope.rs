@@ -1,8 +1,11 @@
 //! What every report is asked with: range, time zone and filters, as queries have them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use weir_schemas::ids::{PartnerId, WorkspaceId};
+use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, DateRange, Dimension, Field, Filter, Metric, Period, Query};
 use weir_schemas::time::Timestamp;
@@ -10,6 +13,7 @@ use weir_schemas::time::Timestamp;
 use super::super::condition::{FieldKind, kind, print_id};
 use super::super::plan::Plan;
 use super::super::range::Range;
+use crate::fx::FxTable;
 
 /// The members that all reports share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,11 +28,14 @@ pub struct Asked {
     /// Which facts; as of queries.
     #[serde(default)]
     pub filters: Option<Filter>,
+    /// What amounts are converted into; as of queries. Of reports about money only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
 }
 
 impl Asked {
     /// Their names, to tell them from a report's own members.
-    pub const NAMES: [&'static str; 3] = ["date_range", "timezone", "filters"];
+    pub const NAMES: [&'static str; 4] = ["date_range", "timezone", "filters", "currency"];
 
     /// A body's members that all reports share, and the report's own.
     pub fn split(body: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
@@ -59,6 +66,10 @@ pub struct Scope {
     pub(in crate::query) plan: Plan,
     /// When the report was asked for.
     pub(super) now: Timestamp,
+    /// What amounts are to become.
+    pub(super) currency: Option<Currency>,
+    /// By which rates.
+    pub(super) rates: Option<Arc<FxTable>>,
 }
 
 impl Scope {
@@ -83,9 +94,36 @@ impl Scope {
             limit: 1,
             offset: 0,
             currency: None,
+            value_of: None,
             include: Default::default(),
         };
-        Ok(Self { plan: Plan::build(&query, workspace, now, partner)?, now })
+        let plan = Plan::build(&query, workspace, now, partner)?;
+        Ok(Self { plan, now, currency: asked.currency, rates: None })
+    }
+
+    /// With the workspace's exchange rates, so that amounts of several currencies become one.
+    #[must_use]
+    pub fn with_rates(mut self, rates: Option<Arc<FxTable>>) -> Self {
+        self.rates = rates;
+        self
+    }
+
+    /// Whose facts.
+    pub fn workspace(&self) -> WorkspaceId {
+        self.plan.workspace()
+    }
+
+    /// Refuses a currency where there are no amounts to convert.
+    ///
+    /// # Errors
+    /// 422.
+    pub fn without_amounts(&self, what: &str) -> Result<(), Problem> {
+        match self.currency {
+            Some(_) => {
+                Err(Problem::field("currency", format!("{what} have no amounts that could be converted")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The range of facts.
@@ -96,8 +134,10 @@ impl Scope {
     /// The range and filters as understood.
     pub fn resolved(&self) -> serde_json::Value {
         let resolved = self.plan.resolved();
-        let members = Asked::NAMES.iter().map(|name| ((*name).to_owned(), resolved[*name].clone()));
-        serde_json::Value::Object(members.collect())
+        let shared = Asked::NAMES.iter().filter(|name| **name != "currency");
+        let members = shared.map(|name| ((*name).to_owned(), resolved[*name].clone()));
+        let currency = self.currency.map(|currency| ("currency".to_owned(), serde_json::json!(currency)));
+        serde_json::Value::Object(members.chain(currency).collect())
     }
 
     /// The same facts in another range.

@@ -184,15 +184,29 @@ pub(super) fn sources(
     upto: Sequence,
     statement: &mut Statement,
 ) -> Vec<String> {
+    sources_of(steps, plan, group, all, None, upto, statement)
+}
+
+/// The same of some persons: `of` is a statement that gives their numbers.
+pub(super) fn sources_of(
+    steps: &[Matcher],
+    plan: &Plan,
+    group: Option<&Dimension>,
+    all: bool,
+    of: Option<&str>,
+    upto: Sequence,
+    statement: &mut Statement,
+) -> Vec<String> {
     let tables = [
         (Table::Clicks, steps.iter().any(Matcher::of_clicks)),
         (Table::Events, steps.iter().any(Matcher::of_events)),
         (Table::Effects, steps.iter().any(Matcher::of_effects)),
     ];
     let read = tables.into_iter().filter(|(_, read)| *read);
-    read.map(|(table, _)| match (table, source(steps, table, plan, group, all, upto, statement)) {
-        (Table::Effects, source) => source.conversions(STANDS),
-        (_, source) => source.rows(),
+    read.map(|(table, _)| {
+        let mut source = source(steps, table, plan, group, all, upto, statement);
+        source.terms.extend(of.map(|of| format!("{} IN ({of})", source.person)));
+        if table == Table::Effects { source.conversions(STANDS) } else { source.rows() }
     })
     .collect()
 }

@@ -20,8 +20,8 @@ use weir_schemas::query::ColumnType;
 
 use super::super::execute::QueryError;
 use super::super::sql::{Parameter, Statement, effect_terms};
-use super::customers::one_currency;
 use super::facts::{Fact, STANDS, Source, each_person, histories};
+use super::money::Money;
 use super::periods::{Period, Periods};
 use super::scope::Scope;
 use super::{Report, column};
@@ -54,7 +54,7 @@ struct Month {
 /// 422 naming a field that does not fit.
 pub async fn report(client: &Client, scope: &Scope, _: &Spec, upto: Sequence) -> Result<Report, QueryError> {
     let plan = scope.ever();
-    let currency = one_currency(client, &plan, upto).await?;
+    let money = Money::of(client, scope, &plan, upto).await?;
     let periods = Periods::new(Period::Month, &plan.zone, plan.range);
     let (range, mut statement) = (scope.range(), Statement::default());
     let property = |name: &str, statement: &mut Statement| {
@@ -65,7 +65,7 @@ pub async fn report(client: &Client, scope: &Scope, _: &Spec, upto: Sequence) ->
     let mut terms = effect_terms(&plan, upto, &mut statement);
     terms.push(format!("conversions != 0 AND ({subscription} != '' OR event = 'renewal')"));
     let mut source = Source::new(
-        "effects",
+        money.effects(),
         "if(customer != 0, customer, if(properties['subscription_id'] != '', \
          cityHash64(properties['subscription_id']), conversion))",
         terms,
@@ -118,16 +118,16 @@ pub async fn report(client: &Client, scope: &Scope, _: &Spec, upto: Sequence) ->
     if asked.1 - from >= MONTHS_MAX {
         return Err(Problem::field("date_range", format!("has more than {MONTHS_MAX} months")).into());
     }
-    let mut report = Report { rows_read, ..Report::default() };
-    report.more.insert("currency".to_owned(), json!(currency));
-    let money = |name: &str| column(name, ColumnType::Money);
+    let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
+    report.more.insert("currency".to_owned(), json!(money.currency));
+    let of_money = |name: &str| column(name, ColumnType::Money);
     report.columns.push(column("month", ColumnType::Time));
-    report.columns.extend(["mrr", "new_mrr", "reactivation_mrr", "expansion_mrr"].map(money));
-    report.columns.extend(["contraction_mrr", "churned_mrr"].map(money));
+    report.columns.extend(["mrr", "new_mrr", "reactivation_mrr", "expansion_mrr"].map(of_money));
+    report.columns.extend(["contraction_mrr", "churned_mrr"].map(of_money));
     report.columns.extend(
         ["customers", "new_customers", "churned_customers"].map(|name| column(name, ColumnType::Integer)),
     );
-    report.columns.push(money("arpu"));
+    report.columns.push(of_money("arpu"));
     report.columns.extend([
         column("logo_churn_rate", ColumnType::Number),
         column("revenue_churn_rate", ColumnType::Number),
