@@ -90,6 +90,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
             tick: config.live_tick,
             runtime: runtime.handle().clone(),
             rates: engine.books.fx().clone(),
+            geo: engine.geo.clone(),
         },
         epoch,
         sources(&engine),
@@ -128,6 +129,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         backlog,
         addresses,
         started_at: Timestamp::now(),
+        privacy: Privacy { cookies: config.privacy_cookies, journal: config.traffic_retention },
     });
     let (stop, stopped) = watch::channel(false);
     let lanes = std::mem::take(&mut engine.lanes);
@@ -192,6 +194,14 @@ pub(crate) struct Parts {
     pub backlog: u64,
     pub addresses: Addresses,
     pub started_at: Timestamp,
+    pub privacy: Privacy,
+}
+
+/// What is kept of visitors.
+pub(crate) struct Privacy {
+    pub cookies: bool,
+    /// How long clicks stay in the journal after they were stored.
+    pub journal: Duration,
 }
 
 /// Where the engine is reached.
@@ -327,6 +337,7 @@ fn operator_key(engine: &Engine) -> String {
 fn greet(parts: &Parts, made: Option<&MadeKey>) {
     let admin = &parts.addresses.admin_url;
     let token = parts.sessions.sign_in_token(made.map_or(KeyId::NONE, |made| made.id));
+    let token = token.expect("no link was made before the start");
     eprintln!();
     eprintln!("  Dashboard   {admin}/");
     eprintln!("  Sign in     {admin}/sign-in?token={token}   (once, within the hour)");

@@ -34,6 +34,8 @@ pub struct Handles {
     pub tickets: Tickets,
     /// The connections' bounds and counters.
     pub connections: Arc<Connections>,
+    /// Where people open the dashboard.
+    pub url: String,
 }
 
 /// The routes of the admin listener that this edge serves. The app answers every other path.
@@ -41,12 +43,15 @@ pub fn routes(handles: Handles) -> Router {
     let handles = Arc::new(handles);
     let with = |handles: &Arc<Handles>| Arc::clone(handles);
     let (sign_in, begin, whose, end) = (with(&handles), with(&handles), with(&handles), with(&handles));
-    let (ticket, connect) = (with(&handles), with(&handles));
+    let (ticket, connect, link) = (with(&handles), with(&handles), with(&handles));
     Router::new()
         .route(Method::GET, "/sign-in", move |context| pages::sign_in(Arc::clone(&sign_in), context))
         .route(Method::POST, "/v1/session", move |context| pages::begin(Arc::clone(&begin), context))
         .route(Method::GET, "/v1/session", move |context| pages::whose(Arc::clone(&whose), context))
         .route(Method::DELETE, "/v1/session", move |context| pages::end(Arc::clone(&end), context))
+        .route(Method::POST, "/v1/keys/{id}/sign-in-links", move |context| {
+            pages::sign_in_link(Arc::clone(&link), context)
+        })
         .route(Method::POST, "/v1/live/tickets", move |context| live::ticket(Arc::clone(&ticket), context))
         .route(Method::GET, "/v1/live", move |context| live::connect(Arc::clone(&connect), context))
         .fallback(pages::app)

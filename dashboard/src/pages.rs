@@ -20,7 +20,7 @@ use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
 use crate::Handles;
-use crate::session::SESSION_SECONDS;
+use crate::session::{SESSION_SECONDS, SIGN_IN_LINK, SIGN_IN_LINKS_MAX};
 use crate::web_app::{SECURITY_HEADERS, asset};
 
 #[derive(Deserialize)]
@@ -55,6 +55,30 @@ pub(crate) async fn begin(handles: Arc<Handles>, mut context: Context) -> Result
         ));
     }
     Ok(with_session(&handles, &context, principal.key, no_content()))
+}
+
+/// `POST /v1/keys/{id}/sign-in-links`: lets a person in without their ever seeing a key. The link works once.
+pub(crate) async fn sign_in_link(handles: Arc<Handles>, mut context: Context) -> Result<Response, Problem> {
+    let caller = context.require(&[Role::Admin])?;
+    let id: KeyId = context.id("id", "key")?;
+    context.body(JSON_MAX).await?;
+    let of = handles.keys.by_id(id).filter(|of| of.workspace == caller.workspace && of.key != KeyId::NONE);
+    let of = of.ok_or_else(|| Problem::not_found("key"))?;
+    if of.role == Role::Ingest {
+        return Err(problem::forbidden(
+            "A key of role ingest sends conversions; it does not see the dashboard.",
+        ));
+    }
+    let token = handles.sessions.sign_in_token(id).ok_or_else(|| {
+        problem::too_many(format!(
+            "There are already {SIGN_IN_LINKS_MAX} unused links; try again in an hour."
+        ))
+    })?;
+    let body = json!({
+        "url": format!("{}/sign-in?token={token}", handles.url),
+        "expires_in": SIGN_IN_LINK.as_secs(),
+    });
+    Ok(json_response(StatusCode::CREATED, &body))
 }
 
 /// `GET /v1/session`: who is signed in.

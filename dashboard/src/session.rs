@@ -23,7 +23,7 @@ pub const SIGN_IN_LINK: Duration = Duration::from_secs(3_600);
 /// Sessions that were signed out and are remembered.
 const ENDED_MAX: usize = 100_000;
 /// Sign-in links that are open at once.
-const SIGN_IN_LINKS_MAX: usize = 16;
+pub const SIGN_IN_LINKS_MAX: usize = 1_000;
 
 /// Makes and checks sessions.
 pub struct Sessions {
@@ -86,15 +86,16 @@ impl Sessions {
         }
     }
 
-    /// A token for one sign-in as `key`, to be printed where only the operator reads it.
-    pub fn sign_in_token(&self, key: KeyId) -> String {
+    /// A token for one sign-in as `key`, to be shown to those alone who may act as it; none while too many are open.
+    pub fn sign_in_token(&self, key: KeyId) -> Option<String> {
         let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|_, (_, since)| since.elapsed() < SIGN_IN_LINK);
-        if links.len() < SIGN_IN_LINKS_MAX {
-            links.insert(token.clone(), (key, Instant::now()));
+        if links.len() >= SIGN_IN_LINKS_MAX {
+            return None;
         }
-        token
+        links.insert(token.clone(), (key, Instant::now()));
+        Some(token)
     }
 
     /// Takes a sign-in token; it works once.
@@ -145,8 +146,10 @@ mod tests {
     #[test]
     fn a_sign_in_token_works_once() {
         let (sessions, _) = sessions();
-        let token = sessions.sign_in_token(KeyId(7));
+        let token = sessions.sign_in_token(KeyId(7)).unwrap();
         assert_eq!(sessions.take_sign_in(&token), Some(KeyId(7)));
         assert_eq!(sessions.take_sign_in(&token), None);
+        let open: Vec<_> = (0..=SIGN_IN_LINKS_MAX).map_while(|_| sessions.sign_in_token(KeyId(7))).collect();
+        assert_eq!(open.len(), SIGN_IN_LINKS_MAX, "one more than may be open is refused, not made in vain");
     }
 }

@@ -20,6 +20,7 @@ use weir_schemas::ids::{PartnerId, Sequence, WorkspaceId};
 use weir_schemas::live::{CloseCode, Recover};
 use weir_schemas::query::Query;
 
+use crate::enrich::Geo;
 use crate::fx::FxTables;
 use crate::recorder::Recorder;
 use crate::warehouse::{Sources, Warehouse};
@@ -54,6 +55,8 @@ pub struct LiveConfig {
     pub runtime: tokio::runtime::Handle,
     /// What amounts of several currencies are converted by.
     pub rates: FxTables,
+    /// Where cities are, for the events' points on a map.
+    pub geo: Option<Arc<Geo>>,
 }
 
 /// What goes to a client.
@@ -134,6 +137,7 @@ impl Live {
         });
         let loader = load::Loader { runtime: config.runtime, warehouse, recorder, commands };
         let mut worker = thread::Worker::new(config.tick, epoch, sources, config.rates, loader, queue, seen);
+        worker.geo = config.geo;
         let thread = std::thread::Builder::new().name("weir-live".to_owned()).spawn(move || worker.run())?;
         *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(Self { shared })

@@ -113,6 +113,13 @@ pub enum Fact {
         /// The first characters, to recognise it by.
         hint: String,
     },
+    /// An API key got another name or role; its secret stays.
+    KeyUpdated {
+        /// Which.
+        id: KeyId,
+        /// Validated: `name`, `role`.
+        patch: serde_json::Map<String, serde_json::Value>,
+    },
     /// An API key was revoked.
     KeyRevoked {
         /// Which.

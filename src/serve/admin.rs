@@ -64,6 +64,7 @@ pub(super) fn start(
         sessions: Arc::clone(&parts.sessions),
         tickets: Tickets::default(),
         connections: Arc::clone(&connections),
+        url: parts.addresses.admin_url.clone(),
     };
     let sessions: SessionCheck = {
         let sessions = Arc::clone(&parts.sessions);

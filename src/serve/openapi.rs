@@ -336,6 +336,8 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 201 "Any";
     post "/v1/keys" "Keys" createKey "Makes an API key; its secret is shown once" (Some("Any")) -> 201 "Any";
     get "/v1/keys" "Keys" listKeys "Lists the keys" (None) -> 200 "Page";
+    patch "/v1/keys/{id}" "Keys" updateKey "Gives a key another name or role" (Some("Any")) -> 200 "Any";
+    post "/v1/keys/{id}/sign-in-links" "Keys" createSignInLink "A link that signs somebody in as the key, once, within the hour" (None) -> 201 "Any";
     delete "/v1/keys/{id}" "Keys" revokeKey "Revokes a key" (None) -> 204 "";
     get "/v1/workspace" "Workspaces" readWorkspace "The caller's own workspace" (None) -> 200 "Any";
     patch "/v1/workspace" "Workspaces" changeWorkspace "Changes `name`, `currency` or `timezone`"

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::engine::text_of;
-use super::{Shared, fresh, refused, shared};
+use super::{Shared, fresh, names, refused, shared};
 
 fn key(shared: &Shared, role: &str) -> (String, String) {
     let made = shared.post("/v1/keys", json!({"name": fresh("key"), "role": role}), 201);
@@ -67,4 +67,28 @@ fn a_key_is_shown_once_and_revoked_at_once() {
     refused(&shared.as_key(&secret, "GET", "/v1/links", None), 401, "unauthenticated");
     assert!(mine(&shared.get("/v1/keys"))["revoked_at"].is_string());
     refused(&shared.engine.api("DELETE", "/v1/keys/key_0000000000000", None), 404, "not_found");
+}
+
+#[test]
+fn a_key_gets_another_name_and_role_and_keeps_its_secret() {
+    let shared = shared();
+    let (id, secret) = key(&shared, "viewer");
+    let path = format!("/v1/keys/{id}");
+    let new_link = || json!({"destination": "https://a.example/"});
+    refused(&shared.as_key(&secret, "POST", "/v1/links", Some(&new_link())), 403, "forbidden");
+    let changed = shared.engine.call("PATCH", &path, Some(&json!({"name": "Ada", "role": "editor"})), 200);
+    assert_eq!((&changed["name"], &changed["role"]), (&json!("Ada"), &json!("editor")));
+    assert!(changed.get("key").is_none() && !changed.to_string().contains(&secret), "{changed}");
+    assert_eq!(shared.as_key(&secret, "POST", "/v1/links", Some(&new_link())).status, 201, "at once");
+    let listed = shared.get("/v1/keys");
+    assert!(listed["data"].as_array().expect("data").contains(&changed), "{listed}");
+
+    let patch = |body: Value| shared.engine.api("PATCH", &path, Some(&body));
+    names(&patch(json!({"name": ""})), "name");
+    names(&patch(json!({"role": "owner"})), "role");
+    names(&patch(json!({"role": "partner"})), "role");
+    names(&patch(json!({"secret": "x"})), "secret");
+    refused(&shared.as_key(&secret, "PATCH", &path, Some(&json!({"role": "admin"}))), 403, "forbidden");
+    shared.engine.call("DELETE", &path, None, 204);
+    refused(&patch(json!({"name": "Eve"})), 404, "not_found");
 }

@@ -236,6 +236,58 @@ fn many_subscriptions_on_one_connection() {
     watching.next("pong");
 }
 
+/// What a change costs is told by counters: texts made, and frames handed to connections.
+#[test]
+fn a_hundred_dashboards_cost_one_encoding_for_each_distinct_query() {
+    const DASHBOARDS: usize = 100;
+    const CLICKS: u64 = 20;
+    // An engine of its own: other tests' watchers would be counted too.
+    let shared = own(|settings| settings);
+    let (slug, link) = shared.link(json!({}));
+    let queries = [of_link(&link, json!([])), of_link(&link, json!(["device"]))];
+    let mut watching: Vec<Watching> = Vec::with_capacity(DASHBOARDS);
+    for at in 0..DASHBOARDS {
+        let mut dashboard = Watching::connect(&shared);
+        for (id, query) in ["sum", "devices"].into_iter().zip(&queries) {
+            dashboard.subscribe(id, query);
+        }
+        watching.push(dashboard);
+        // Who is not heard of for 30 s is closed, and a busy machine may take longer for all of them.
+        if at % 10 == 9 {
+            watching.iter_mut().for_each(|dashboard| dashboard.send(json!({"type": "ping"})));
+        }
+    }
+    let deltas = || {
+        let text = shared.engine.api("GET", "/metrics", None).text();
+        let of = |series: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(series)).map(str::trim);
+            value.map_or(0, |value| value.parse::<u64>().expect("a count"))
+        };
+        (of("weir_live_encodings_total{kind=\"delta\"}"), of("weir_live_frames_total"))
+    };
+    assert!(shared.engine.metrics()["weir_live_clients"] >= DASHBOARDS as f64);
+    let (encoded_before, sent_before) = deltas();
+    for _ in 0..CLICKS {
+        shared.token(&slug);
+    }
+    for dashboard in &mut watching {
+        let mut sum = vec![json!([0, 0, 0, 0, 0])];
+        dashboard.until("sum", 0, &mut sum, &json!([[CLICKS, 1, 0, 0, 0]]));
+    }
+    let told = || {
+        let (encoded, sent) = deltas();
+        (encoded - encoded_before, sent - sent_before)
+    };
+    // However many ticks the clicks were spread over: each told two queries' changes once, to a hundred each.
+    let end = Instant::now() + PATIENCE;
+    while told().1 != told().0 * DASHBOARDS as u64 {
+        assert!(Instant::now() < end, "{:?} texts and frames, for {DASHBOARDS} dashboards", told());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (encoded, _) = told();
+    assert!((2..=queries.len() as u64 * CLICKS).contains(&encoded), "{encoded} texts were made");
+}
+
 #[test]
 fn who_comes_back_gets_what_was_missed() {
     let shared = shared();

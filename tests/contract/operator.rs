@@ -120,6 +120,7 @@ fn health_says_how_far_everything_is() {
     );
     let names: Vec<&Value> = health["followers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     assert_eq!(names, [&json!("books"), &json!("warehouse"), &json!("live")]);
+    assert_eq!(health["privacy"], json!({"cookies": true, "journal_hours": 48}));
     assert!(health["machine"]["resident_bytes"].as_u64() > Some(1 << 20), "{health}");
     assert!(health["machine"]["disk_free_bytes"].as_u64() > Some(0), "{health}");
 }

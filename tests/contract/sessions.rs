@@ -77,3 +77,38 @@ fn signing_in_with_a_key() {
     shared.engine.call("DELETE", &format!("/v1/keys/{}", made["id"].as_str().expect("an id")), None, 204);
     refused(&ask(admin, "GET", "/v1/links", &headers, b""), 401, "unauthenticated");
 }
+
+#[test]
+fn a_person_is_let_in_by_a_link_that_works_once() {
+    let shared = own(|settings| settings);
+    let admin = shared.engine.admin;
+    let made = |role: &str| shared.post("/v1/keys", json!({"name": "Ada", "role": role}), 201);
+    let ada = made("viewer");
+    let path =
+        |key: &serde_json::Value| format!("/v1/keys/{}/sign-in-links", key["id"].as_str().expect("an id"));
+    let link = shared.post(&path(&ada), json!({}), 201);
+    assert_eq!(link["expires_in"], json!(3_600));
+    let url = link["url"].as_str().expect("an address");
+    let place = &url[url.find("/sign-in?token=").expect("a sign-in link")..];
+    let cookie = session_cookie(&ask(admin, "GET", place, &[], b""));
+    let headers = [("cookie", cookie.as_str()), ("x-weir-session", "1")];
+    let who = ask(admin, "GET", "/v1/session", &headers, b"").json();
+    assert_eq!((&who["role"], &who["key_name"]), (&json!("viewer"), &json!("Ada")));
+    let again = ask(admin, "GET", place, &[], b"");
+    assert!(!again.header_all("set-cookie").any(|cookie| cookie.starts_with("weir_session=")), "once");
+
+    // It is its key: what may not see the dashboard gets none, and revoking ends both link and session.
+    refused(&shared.engine.api("POST", &path(&made("ingest")), Some(&json!({}))), 403, "forbidden");
+    let secret = ada["key"].as_str().expect("a secret");
+    refused(&shared.as_key(secret, "POST", &path(&ada), Some(&json!({}))), 403, "forbidden");
+    let late = shared.post(&path(&ada), json!({}), 201);
+    let late = late["url"].as_str().expect("an address").to_owned();
+    shared.engine.call("DELETE", &format!("/v1/keys/{}", ada["id"].as_str().expect("an id")), None, 204);
+    refused(&ask(admin, "GET", "/v1/session", &headers, b""), 401, "unauthenticated");
+    let refused_link = ask(admin, "GET", &late[late.find("/sign-in").expect("a path")..], &[], b"");
+    assert!(
+        !refused_link.header_all("set-cookie").any(|cookie| cookie.starts_with("weir_session=")),
+        "revoked"
+    );
+    refused(&shared.engine.api("POST", &path(&ada), Some(&json!({}))), 404, "not_found");
+}

@@ -170,6 +170,53 @@ pub(super) fn create_key(tx: &mut Applying<'_>, key: &NewKey<'_>) -> Applied<Out
     Ok(Outcome::new(201, &answer)?)
 }
 
+/// Another name or role. A partner's key stays one, and no other becomes one: whose numbers it sees is told once.
+pub(super) fn update_key(tx: &mut Applying<'_>, id: KeyId, patch: &Map<String, Value>) -> Applied<Outcome> {
+    let role: Option<Role> = patch.get("role").cloned().map(serde_json::from_value).transpose()?;
+    let found = tx
+        .db
+        .prepare_cached(
+            "SELECT name, role, partner, hint, created_at FROM api_keys
+             WHERE id = ?1 AND workspace = ?2 AND revoked_at IS NULL",
+        )?
+        .query_row(params![id.0 as i64, tx.workspace.0], |row| {
+            let partner: Option<i64> = row.get(2)?;
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                partner,
+                row.get::<_, String>(3)?,
+                row.get(4)?,
+            ))
+        })
+        .optional()?;
+    let Some((name, held, partner, hint, created_at)) = found else {
+        return Err(Problem::not_found("key").into());
+    };
+    let held: Role = serde_json::from_str(&held)?;
+    let role = role.unwrap_or(held);
+    if (role == Role::Partner) != (held == Role::Partner) {
+        return Err(Problem::field("role", "a partner's key stays one, and no other becomes one").into());
+    }
+    let name = patch.get("name").and_then(Value::as_str).map_or(name, str::to_owned);
+    tx.db.prepare_cached("UPDATE api_keys SET name = ?2, role = ?3 WHERE id = ?1")?.execute(params![
+        id.0 as i64,
+        name,
+        serde_json::to_string(&role)?
+    ])?;
+    tx.touched.push(Touched::Key(id));
+    let answer = ApiKey {
+        id,
+        name,
+        role,
+        partner_id: partner.map(|id| PartnerId(id as u64)),
+        hint,
+        created_at: Timestamp(created_at),
+        revoked_at: None,
+    };
+    Ok(Outcome::new(200, &answer)?)
+}
+
 pub(super) fn revoke_key(tx: &mut Applying<'_>, id: KeyId) -> Applied<Outcome> {
     let changed = tx
         .db

@@ -149,6 +149,7 @@ impl Applying<'_> {
                     access::NewKey { id: *id, name, role: *role, partner: *partner, secret_sha256, hint };
                 access::create_key(self, &key)
             }
+            Fact::KeyUpdated { id, patch } => access::update_key(self, *id, patch),
             Fact::KeyRevoked { id } => access::revoke_key(self, *id),
             Fact::LinkCreated { id, spec, spare_slugs } => links::create(self, *id, spec, spare_slugs),
             Fact::LinkUpdated { id, patch } => links::update(self, *id, patch),

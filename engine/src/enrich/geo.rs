@@ -64,6 +64,10 @@ struct File {
 /// The open files.
 pub struct Geo {
     files: Vec<File>,
+    /// Where cities are that were looked up, by the hash of country, region and city: for maps, which a place that is
+    /// missing costs its precision alone.
+    points: HashMap<u64, (i32, i32), ahash::RandomState>,
+    names: ahash::RandomState,
 }
 
 impl std::fmt::Debug for Geo {
@@ -93,7 +97,8 @@ impl Geo {
             paths.push(path.to_owned());
         }
         let files = paths.iter().map(|path| open_file(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { files })
+        let names = ahash::RandomState::new();
+        Ok(Self { files, points: HashMap::with_hasher(ahash::RandomState::new()), names })
     }
 
     /// Where `address` is; nothing known is an empty place.
@@ -102,7 +107,7 @@ impl Geo {
         for file in &self.files {
             let (v4, v6) = file.families;
             if if address.is_ipv4() { v4 } else { v6 }
-                && let Some(place) = file.look_up(address)
+                && let Some(place) = file.look_up(address, |place| self.remember(place))
             {
                 // One file may know the city and another the network: what is empty is filled.
                 found = Some(match found {
@@ -112,6 +117,21 @@ impl Geo {
             }
         }
         found.unwrap_or_default()
+    }
+
+    /// Where a city is, as latitude and longitude in thousandths of a degree, once an address in it was looked up.
+    pub fn point_of(&self, country: &str, region: &str, city: &str) -> Option<(i32, i32)> {
+        self.points.pin().get(&self.names.hash_one((country, region, city))).copied()
+    }
+
+    fn remember(&self, place: &Place) {
+        let Some(point) = place.point.filter(|_| !place.city.is_empty()) else { return };
+        let points = self.points.pin();
+        if points.len() >= PLACES_MAX {
+            points.clear();
+        }
+        let Place { country, region, city, .. } = place;
+        points.insert(self.names.hash_one((country.as_str(), region.as_str(), city.as_str())), point);
     }
 }
 
@@ -127,7 +147,8 @@ fn open_file(path: &Path) -> Result<File, GeoError> {
 }
 
 impl File {
-    fn look_up(&self, address: IpAddr) -> Option<Arc<Place>> {
+    /// `new` is told of a record that was not in the cache.
+    fn look_up(&self, address: IpAddr, new: impl FnOnce(&Place)) -> Option<Arc<Place>> {
         let found = self.reader.lookup(address).ok()?;
         let offset = found.offset()?;
         let seen = self.seen.pin();
@@ -136,6 +157,7 @@ impl File {
         }
         let record: Record = found.decode().ok()??;
         let place = Arc::new(Place::from(record));
+        new(&place);
         if seen.len() >= PLACES_MAX {
             seen.clear();
         }
@@ -264,6 +286,31 @@ mod tests {
         let broken = folder.path().join("broken.mmdb");
         std::fs::write(&broken, b"not a database").unwrap();
         assert!(matches!(Geo::open(&broken), Err(GeoError::Format { .. })));
+    }
+
+    #[test]
+    fn a_city_is_where_its_addresses_were_found() {
+        let names = ahash::RandomState::new();
+        let geo = Geo { files: Vec::new(), points: HashMap::with_hasher(ahash::RandomState::new()), names };
+        let place = |city: &str, point| Place {
+            country: "DE".into(),
+            region: "Bavaria".into(),
+            city: city.into(),
+            asn: 0,
+            point,
+        };
+        geo.remember(&place("Munich", Some((48_137, 11_576))));
+        geo.remember(&place("", Some((51_000, 9_000))));
+        geo.remember(&place("Passau", None));
+        assert_eq!(geo.point_of("DE", "Bavaria", "Munich"), Some((48_137, 11_576)));
+        for (country, region, city) in [
+            ("DE", "Bavaria", "Passau"),
+            ("DE", "Bavaria", ""),
+            ("AT", "Bavaria", "Munich"),
+            ("DE", "", "Munich"),
+        ] {
+            assert_eq!(geo.point_of(country, region, city), None, "{country} {region} {city}");
+        }
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Client {
     pub(super) fn send(&mut self, frame: Bytes) -> Delivery {
         match self.outlet.try_send(Outgoing::Frame(frame)) {
             Ok(()) => {
+                metrics::counter!("weir_live_frames_total").increment(1);
                 self.full_since = None;
                 Delivery::Sent
             }

@@ -22,6 +22,7 @@ pub struct Body {
 
 impl Body {
     fn new(kind: &'static str, members: &impl Serialize) -> Self {
+        metrics::counter!("weir_live_encodings_total", "kind" => kind).increment(1);
         let mut rest = serde_json::to_string(members).expect("frames are JSON");
         rest.remove(0);
         Self { kind, rest, by_name: HashMap::new() }

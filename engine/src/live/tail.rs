@@ -1,13 +1,21 @@
 //! The event tail: what just happened, as it comes, sampled where more comes than a person can read.
 
 use serde_json::{Value, json};
-use weir_schemas::click::{Click, Verdict};
+use weir_schemas::click::{Click, Dims, Verdict};
 use weir_schemas::effect::Effect;
 use weir_schemas::event::Event;
 use weir_schemas::program::MilestoneReached;
 
+use crate::enrich::Geo;
+
 /// Events of one tick that are shown.
 pub(super) const EVENTS_PER_TICK: usize = 20;
+
+/// Where the city is, as latitude and longitude in degrees; none where that is not known.
+fn point(geo: Option<&Geo>, dims: &Dims<'_>) -> Option<[f64; 2]> {
+    let (latitude, longitude) = geo?.point_of(&dims.country, &dims.region, &dims.city)?;
+    Some([latitude, longitude].map(|thousandths| f64::from(thousandths) / 1_000.0))
+}
 
 /// The events of a workspace since the last tick.
 #[derive(Debug, Default)]
@@ -17,7 +25,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn add_click(&mut self, click: &Click<'_>) {
+    pub(super) fn add_click(&mut self, click: &Click<'_>, geo: Option<&Geo>) {
         if !matches!(click.verdict, Verdict::Counted | Verdict::Bot | Verdict::Orphan) {
             return;
         }
@@ -25,13 +33,13 @@ impl Tail {
             json!({
                 "kind": "click", "at": click.at, "id": click.id, "link": click.link.some(),
                 "slug": click.slug, "verdict": click.verdict.as_str(), "country": click.dims.country,
-                "city": click.dims.city, "device": click.dims.device, "browser": click.dims.browser,
+                "city": click.dims.city, "point": point(geo, &click.dims), "device": click.dims.device, "browser": click.dims.browser,
                 "os": click.dims.os, "referrer": click.dims.referrer,
             })
         });
     }
 
-    pub(super) fn add_event(&mut self, event: &Event<'_>) {
+    pub(super) fn add_event(&mut self, event: &Event<'_>, geo: Option<&Geo>) {
         if !event.counts() {
             return;
         }
@@ -39,13 +47,13 @@ impl Tail {
             json!({
                 "kind": "event", "at": event.told.at, "event": event.told.name, "id": event.id,
                 "site": event.told.site.some(), "link": event.told.link.some(), "path": event.told.path,
-                "country": event.dims.country, "city": event.dims.city, "device": event.dims.device,
-                "browser": event.dims.browser, "os": event.dims.os, "referrer": event.dims.referrer,
+                "country": event.dims.country, "city": event.dims.city, "point": point(geo, &event.dims),
+                "device": event.dims.device, "browser": event.dims.browser, "os": event.dims.os, "referrer": event.dims.referrer,
             })
         });
     }
 
-    pub(super) fn add_effect(&mut self, effect: &Effect) {
+    pub(super) fn add_effect(&mut self, effect: &Effect, geo: Option<&Geo>) {
         let change = &effect.change;
         // A restatement is a pair that moves nothing in sum: no event of the world.
         if change.revenue < 0 || change.conversions < 0 || change.leads < 0 || change.events < 0 {
@@ -64,7 +72,8 @@ impl Tail {
                 "kind": kind, "at": effect.at, "event": effect.event, "id": effect.conversion,
                 "link": effect.link.some(), "order_id": effect.order_id, "provider": effect.provider,
                 "amount": (amount != 0).then(|| json!({"amount": amount, "currency": effect.currency})),
-                "country": effect.dims.country, "device": effect.dims.device, "browser": effect.dims.browser,
+                "country": effect.dims.country, "city": effect.dims.city, "point": point(geo, &effect.dims),
+                "device": effect.dims.device, "browser": effect.dims.browser,
                 "referrer": effect.dims.referrer,
             })
         });

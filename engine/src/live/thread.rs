@@ -22,6 +22,7 @@ use super::load::{Loaded, Loader, Purpose, Rows};
 use super::tail::Tail;
 use super::topic::{Kept, REFRESH, State, Subscriber, Topic};
 use super::{Command, SUBSCRIPTION_ID_MAX, SUBSCRIPTIONS_MAX, TOPICS_MAX, Watcher, frames};
+use crate::enrich::Geo;
 use crate::fx::FxTables;
 use crate::journal::{Entry, JournalReader};
 use crate::query::fold::RowStates;
@@ -40,6 +41,8 @@ pub(super) struct Worker {
     epoch: String,
     sources: Sources,
     rates: FxTables,
+    /// Where cities are, for the tails.
+    pub(super) geo: Option<Arc<Geo>>,
     loader: Loader,
     queue: Receiver<Command>,
     /// Everything up to here is in the kept topics.
@@ -68,6 +71,7 @@ impl Worker {
             epoch,
             sources,
             rates,
+            geo: None,
             loader,
             queue,
             seen,
@@ -435,7 +439,7 @@ impl Worker {
                     topic.add_event(entry.seq, &event);
                 }
                 if let Some((tail, _)) = self.tails.get_mut(&event.told.workspace) {
-                    tail.add_event(&event);
+                    tail.add_event(&event, self.geo.as_deref());
                 }
                 continue;
             }
@@ -444,7 +448,7 @@ impl Worker {
                 topic.add_click(entry.seq, &click);
             }
             if let Some((tail, _)) = self.tails.get_mut(&click.workspace) {
-                tail.add_click(&click);
+                tail.add_click(&click, self.geo.as_deref());
             }
         }
         for effect in &effects {
@@ -452,7 +456,7 @@ impl Worker {
                 topic.add_effect(effect);
             }
             if let Some((tail, _)) = self.tails.get_mut(&effect.workspace) {
-                tail.add_effect(effect);
+                tail.add_effect(effect, self.geo.as_deref());
             }
         }
         // Nothing is reached without something being counted.

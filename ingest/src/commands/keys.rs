@@ -1,4 +1,4 @@
-//! `POST /v1/keys`, `DELETE /v1/keys/{id}`. A secret is shown once, in the answer to its creation; the books
+//! `POST /v1/keys`, `PATCH` and `DELETE /v1/keys/{id}`. A secret is shown once, in the answer to its creation; the books
 //! keep its hash.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::Response;
@@ -36,10 +36,20 @@ struct NewKey {
     partner_id: Option<PartnerId>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    role: Option<Role>,
+}
+
 pub(super) fn routes(commands: &Arc<Commands>) -> Router {
-    let [create, revoke] = std::array::from_fn(|_| Arc::clone(commands));
+    let [create, change, revoke] = std::array::from_fn(|_| Arc::clone(commands));
     Router::new()
         .route(Method::POST, "/v1/keys", move |context| self::create(context, Arc::clone(&create)))
+        .route(Method::PATCH, "/v1/keys/{id}", move |context| self::change(context, Arc::clone(&change)))
         .route(Method::DELETE, "/v1/keys/{id}", move |context| self::revoke(context, Arc::clone(&revoke)))
 }
 
@@ -67,6 +77,25 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
         key["key"] = json!(secret);
         key
     }))
+}
+
+async fn change(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
+    let caller = context.require(&[Role::Admin])?;
+    let id: KeyId = context.id("id", "key")?;
+    let Patch { name, role } = context.json(JSON_MAX).await?;
+    let mut errors = Errors::default();
+    errors.text("name", name.as_deref(), NAME_MAX);
+    errors.none()?;
+    let mut patch = Map::new();
+    if let Some(name) = name {
+        patch.insert("name".to_owned(), Value::String(name));
+    }
+    if let Some(role) = role {
+        patch.insert("role".to_owned(), json!(role));
+    }
+    let (at, request) = admission(&context)?;
+    let outcome = commands.submit(caller, at, request, Fact::KeyUpdated { id, patch }).await?;
+    Ok(answer(outcome, |body| body))
 }
 
 async fn revoke(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {

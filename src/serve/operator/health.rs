@@ -75,6 +75,10 @@ pub(super) fn read(context: &Context, engine: &Engine, parts: &Parts) -> Answer 
             "latency_p99_us": minute.p99_us,
         },
         "live": {"clients": sample(&metrics, "weir_live_clients"), "topics": sample(&metrics, "weir_live_topics")},
+        "privacy": {
+            "cookies": parts.privacy.cookies,
+            "journal_hours": parts.privacy.journal.as_secs() / 3_600,
+        },
         "troubles": troubles(&metrics),
         "machine": machine(engine),
     });
