@@ -6,7 +6,7 @@ WEB := dashboard/web
 RELEASE := target/release/weir
 
 .PHONY: help run build test books-twin bench-ledger demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
-	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-panels measure-web soak-web clean
+	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-panels measure-web soak-web shots clean
 
 help:
 	@echo "make run             set up and run the engine (dashboard, API, redirects, embedded ClickHouse)"
@@ -16,6 +16,7 @@ help:
 	@echo "make loadtest        in another terminal: load with an exact oracle"
 	@echo "make bench-panels    the dashboard's panels over ten million clicks, or CLICKS=100000000"
 	@echo "make measure-web     what each page of the dashboard costs a browser"
+	@echo "make shots           pictures of every page of the dashboard into shots/, each checked"
 	@echo "make soak-web        the dashboard open under load: MINUTES=4 RATE=1000"
 	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx"
 
@@ -117,6 +118,11 @@ measure-web: data web chromium
 soak-web: data web chromium
 	cargo build --locked --bin weir --bin weir-loadtest
 	cd $(WEB) && node e2e/soak.mjs $(MINUTES) $(RATE)
+
+# Every page, light and dark, at 390, 1280 and 1920 pixels, of an engine that the demo has filled.
+shots: data agents web chromium
+	cargo build --locked --bin weir --bin weir-loadtest
+	cd $(WEB) && node e2e/shots.mjs $(CURDIR)/shots
 
 # The books against their naive twin over 100,000 random operations, with crashes and replays on the way.
 books-twin:

@@ -46,7 +46,8 @@ export async function startBrowser(more = []) {
 /** @returns {Promise<{page: import('playwright-core').Page, complaints: string[]}>} */
 export async function openPage(context, origin) {
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  // Generous: a machine that is busy with builds takes its time, and who waits in vain waits longer, no more.
+  page.setDefaultTimeout(120_000);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(`script error: ${error.message}`));
   page.on('console', (message) => {

@@ -269,7 +269,8 @@ test('the page comes back by itself after the engine was restarted', async () =>
 
 test('keys are made and revoked', async () => {
   await page.goto(`${engine.admin}/settings`);
-  const keys = page.getByRole('region', { name: 'API keys' });
+  await page.getByRole('link', { name: 'Team and keys' }).click();
+  const keys = page.getByRole('region', { name: 'People and keys' });
   await keys.getByRole('button', { name: 'New key' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('textbox', { name: 'Name' }).fill(slug);
@@ -290,6 +291,44 @@ test('keys are made and revoked', async () => {
   });
   assert.equal(refused.status, 401);
   assert.deepEqual(await accessibility(page), []);
+});
+
+test('a person is invited, signs in by the link once, gets another role, and is put out', async () => {
+  await page.goto(`${engine.admin}/settings?tab=team`);
+  const keys = page.getByRole('region', { name: 'People and keys' });
+  const dialog = page.getByRole('dialog');
+  await keys.getByRole('button', { name: 'Invite a person' }).click();
+  await dialog.getByRole('button', { name: 'Make the link' }).click();
+  await dialog.locator('input[name=name][aria-invalid=true]').waitFor();
+  await dialog.getByRole('textbox', { name: 'Name' }).fill('Ada Example');
+  await dialog.getByRole('button', { name: 'Make the link' }).click();
+  const link = (await dialog.locator('code').textContent())?.trim();
+  assert.match(link, /\/sign-in\?token=/);
+  assert.deepEqual(await accessibility(page), []);
+  await dialog.getByRole('button', { name: 'Done' }).click();
+
+  const own = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const theirs = (await openPage(own, engine.admin)).page;
+  await theirs.goto(link);
+  await theirs.getByRole('contentinfo').getByText('Ada Example (viewer)').waitFor();
+  await theirs.goto(`${engine.admin}/links`);
+  assert.equal(await theirs.getByRole('link', { name: 'New link' }).count(), 0);
+
+  await keys.getByRole('button', { name: 'Edit Ada Example' }).click();
+  await dialog.getByRole('combobox', { name: 'Role' }).selectOption('editor');
+  await dialog.getByRole('button', { name: 'Save changes' }).click();
+  await keys.getByRole('row', { name: /Ada Example.*editor/ }).waitFor();
+  await theirs.reload();
+  await theirs.getByRole('contentinfo').getByText('Ada Example (editor)').waitFor();
+
+  await keys.getByRole('button', { name: 'Revoke Ada Example' }).click();
+  await dialog.getByRole('button', { name: 'Revoke the key' }).click();
+  await keys.getByRole('button', { name: 'Revoke Ada Example' }).waitFor({ state: 'detached' });
+  await theirs.reload();
+  await theirs.getByRole('heading', { name: 'Sign in to Weir' }).waitFor();
+  await theirs.goto(link);
+  await theirs.getByRole('heading', { name: 'Sign in to Weir' }).waitFor();
+  await own.close();
 });
 
 test('a link has a QR code to look at and to keep', async () => {

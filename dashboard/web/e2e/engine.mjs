@@ -12,17 +12,17 @@ const READY_WITHIN_MS = 180_000;
 const STOP_WITHIN_MS = 60_000;
 /** Characters of the engine's log that a failure shows. */
 const LOG_SHOWN = 4_000;
-const repository = new URL('../../../', import.meta.url).pathname;
+export const repository = new URL('../../../', import.meta.url).pathname;
 /** Settings of this shell that the engine may see: where files are, never addresses, keys or stores. */
 const passedOn = ['WEIR_LIBCHDB', 'WEIR_GEOIP'];
 
-function binary() {
+export function binary() {
   const path = process.env.WEIR_BIN ?? join(repository, 'target/debug/weir');
   if (!existsSync(path)) throw new Error(`no engine at ${path}: build it, or set WEIR_BIN`);
   return resolve(path);
 }
 
-function environment() {
+export function environment() {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('WEIR_') || passedOn.includes(name),
   );

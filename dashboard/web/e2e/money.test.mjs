@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { accessibility, eventually, openPage, picture, startBrowser } from './browser.mjs';
@@ -225,11 +226,10 @@ test('what is due is previewed, paid out, given as a table, and marked as paid',
   await button('Pay out all').click();
   await button('Make the batch', dialog).click();
   await page.getByRole('heading', { name: 'Batch of $28.00' }).waitFor();
-  const [download] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('link', { name: 'CSV, bank' }).click(),
-  ]);
+  const [download] = await Promise.all([page.waitForEvent('download'), button('CSV, bank').click()]);
   assert.match(download.suggestedFilename(), /^pay_.*-bank\.csv$/);
+  const table = readFileSync(await download.path(), 'utf8');
+  assert.match(table, /28\.00.*USD|USD.*28\.00/, `no table to pay by: ${table}`);
   await isFine();
   await page.getByRole('button', { name: 'Paid the batch' }).click();
   await box('Reference', dialog).fill('SEPA 42');
@@ -245,6 +245,78 @@ test('what is due is previewed, paid out, given as a table, and marked as paid',
   await row(/A-2/).waitFor();
   const { data } = await api('GET', '/v1/payouts');
   assert.deepEqual([data.length, data[0].status, data[0].amount], [1, 'paid', usd(2800)]);
+});
+
+test('a month’s statement is opened line by line, and saved', async () => {
+  await open(`/partners/${made.partner}?tab=statements`);
+  const month = new Date().toISOString().slice(0, 7);
+  const title = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric' }).format(new Date());
+  await row(new RegExp(`${title}.*\\$28\\.00.*\\$28\\.00.*\\$0\\.00`)).waitFor();
+  const [download] = await Promise.all([page.waitForEvent('download'), button(`CSV ${title}`).click()]);
+  assert.equal(download.suggestedFilename(), `statement-${month}.csv`);
+  assert.match(readFileSync(await download.path(), 'utf8'), /payout_paid.*-28\.00/);
+  await button(`Open ${title}`).click();
+  await page.getByRole('heading', { name: `Statement of ${title}, Anna Lindgren` }).waitFor();
+  await row(/commission.*A-2.*\$20\.00/).waitFor();
+  await row(/payout paid.*-\$28\.00.*\$0\.00/).waitFor();
+  await isFine();
+  await picture(page, 'statement');
+  await button('All months').click();
+  await row(new RegExp(title)).waitFor();
+});
+
+test('a milestone shows how far it is, and when it was reached', async () => {
+  await open('/milestones');
+  await page.getByText('No program has milestones yet').waitFor();
+  await page.getByText('"milestones":').waitFor();
+  await open(`/programs/${made.program}/edit`);
+  await button('Add milestone').click();
+  const milestone = page.getByRole('group', { name: 'milestone 1' });
+  await box('Name', milestone).fill('First sales');
+  await box('Reached with', milestone).first().fill('2');
+  await button('Save as a new version').click();
+  await page.getByRole('heading', { name: 'Affiliates' }).waitFor();
+  await open('/milestones');
+  const progress = region('Progress');
+  for (const order of ['MS-1', 'MS-2']) {
+    await api('POST', '/v1/conversions', {
+      event: 'sale',
+      order_id: order,
+      coupon: 'ANNA10',
+      amount: usd(1_000),
+    });
+  }
+  await region('Reached')
+    .getByRole('row', { name: /First sales.*Anna Lindgren/ })
+    .first()
+    .waitFor();
+  await progress
+    .getByRole('row', { name: /First sales.*Anna Lindgren.*reached/ })
+    .first()
+    .waitFor();
+  await isFine();
+  await picture(page, 'milestones');
+});
+
+test('a fulfilment is refused where it does not fit, made, and deleted', async () => {
+  await open('/connections');
+  const list = region('Fulfilments');
+  await list.getByText('/v1/fulfilments').waitFor();
+  await button('New fulfilment', list).click();
+  await box('Where its links lead', dialog).fill('javascript:alert(1)');
+  await button('Create fulfilment', dialog).click();
+  await dialog.locator('[name=destination][aria-invalid=true]').waitFor();
+  await isFine();
+  await box('Where its links lead', dialog).fill('https://files.example/book.pdf');
+  await box('Product', dialog).fill('book');
+  await box('Good for, days', dialog).fill('9');
+  await button('Create fulfilment', dialog).click();
+  await row(/book.*files\.example\/book\.pdf.*9 days.*5/, list).waitFor();
+  const { data } = await api('GET', '/v1/fulfilments');
+  assert.deepEqual([data[0].product, data[0].expires_days, data[0].max_uses], ['book', 9, 5]);
+  await button('Delete https://files.example/book.pdf', list).click();
+  await button('Delete the fulfilment', dialog).click();
+  await list.getByText('None yet').waitFor();
 });
 
 test('a conversion and its refund are recorded by form, and its trace reads as a story', async () => {
@@ -467,6 +539,8 @@ test('a partner’s key opens a portal of its own numbers, live, and nothing els
     ['Commissions', /A-2.*\$20\.00/],
     ['Balance', /payout/],
     ['Payouts', /paid.*SEPA 42/],
+    ['Statements', /\$28\.00/],
+    ['Milestones', /First sales/],
     ['Links', /\/anna/],
   ]) {
     await navigation.getByRole('link', { name, exact: true }).click();
@@ -526,6 +600,13 @@ test('every page about money fits its window, light and dark, without a violatio
     partner: `/partners/${made.partner}`,
     'partner-commissions': `/partners/${made.partner}?tab=commissions`,
     'partner-payouts': `/partners/${made.partner}?tab=payouts`,
+    'partner-statements': `/partners/${made.partner}?tab=statements&month=${new Date().toISOString().slice(0, 7)}`,
+    milestones: '/milestones',
+    'settings-team': '/settings?tab=team',
+    'settings-domains': '/settings?tab=domains',
+    'settings-rates': '/settings?tab=rates',
+    'settings-privacy': '/settings?tab=privacy',
+    'settings-blocklist': '/settings?tab=blocklist',
     commissions: '/commissions',
     payouts: '/payouts',
     payout: `/payouts/${payout.id}`,

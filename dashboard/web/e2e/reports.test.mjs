@@ -76,6 +76,33 @@ test('a funnel is built step by step, lives in the address, and is saved as it i
   await on.holds('funnels');
 });
 
+test('a step is held to a condition of its own, which lives in the address', async () => {
+  await page.getByLabel('Condition of step 1').selectOption('device');
+  await page.locator('input[aria-label="Device of step 1"][aria-invalid=true]').waitFor();
+  await page.getByLabel('Device of step 1').fill('tv');
+  await page.getByLabel('Device of step 1').press('Enter');
+  await page.getByText('Nobody did the first step').waitFor();
+  await page.getByLabel('Device of step 1').fill('desktop');
+  await page.getByLabel('Device of step 1').press('Enter');
+  await page.getByText('1. click, desktop').waitFor();
+  await page.reload();
+  await page.getByText('1. click, desktop').waitFor();
+  assert.equal((await cells(/1\. click, desktop/))[1], String(CLICKS));
+  await on.holds('a funnel with a condition');
+  await page.getByLabel('Condition of step 1').selectOption('');
+  await page.getByText('1. click', { exact: true }).waitFor();
+});
+
+test('hours that stand out have a page, which says what it needs', async () => {
+  await on.open('/reports/anomalies?range=24h');
+  await report('Anomalies').getByText('No hour in this range stands out').waitFor();
+  await page.getByLabel('Of', { exact: true }).selectOption('visitors');
+  await page.waitForURL(/metric=visitors/);
+  await report('Anomalies').getByText('No hour in this range stands out').waitFor();
+  await on.holds('anomalies');
+  await on.open('/reports/funnels?range=today&steps=click%2Cconversion%2Crenewal&window=1h');
+});
+
 test('an empty step is said at its field, a filter goes along to other reports', async () => {
   await page.getByLabel('3. step').fill('');
   await page.getByLabel('3. step').press('Enter');
@@ -214,6 +241,21 @@ test('the palette finds pages, links and actions; keys choose ranges and what to
   await page.keyboard.press('?');
   await page.getByRole('dialog', { name: 'Keys' }).getByText('Month to date').waitFor();
   await on.holds('keys');
+});
+
+test('the navigation shows where one is, also in a low window', async () => {
+  await page.setViewportSize({ width: 1280, height: 420 });
+  await on.open('/settings');
+  const lit = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Settings' });
+  await eventually(
+    async () => {
+      const box = await lit.boundingBox();
+      return box && box.y >= 52 && box.y + box.height <= 420;
+    },
+    'the lit entry is out of sight',
+    5_000,
+  );
+  await page.setViewportSize({ width: 1280, height: 900 });
 });
 
 test('the navigation folds, and is a drawer on a narrow window', async () => {

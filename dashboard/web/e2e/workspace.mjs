@@ -9,9 +9,9 @@ export const DESKTOP =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) ' +
   'Chrome/142.0.0.0 Safari/537.36';
 
-/** An engine and a page that is signed in with its first key. */
-export async function openWorkspace() {
-  const engine = await Engine.start();
+/** An engine, with further settings, and a page that is signed in with its first key. */
+export async function openWorkspace(settings = {}) {
+  const engine = await Engine.start(settings);
   const browser = await startBrowser();
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },

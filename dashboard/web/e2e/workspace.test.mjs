@@ -2,6 +2,7 @@
 // workspaces. Headless Chromium against a real engine; the tests run in order and share one page.
 
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { after, before, test } from 'node:test';
 import { accessibility, openPage } from './browser.mjs';
 import { openWorkspace } from './workspace.mjs';
@@ -50,6 +51,22 @@ test('a report is saved, found again, and edited as the API takes it', async () 
   const { data } = await on.api('GET', '/v1/saved-queries');
   assert.deepEqual(data[0].query.steps, ['click', 'lead']);
   await on.holds('a saved query');
+});
+
+test('a saved overview opens with its own range and filters', async () => {
+  await on.open('/?range=30d&device=desktop&tz=Asia%2FKolkata');
+  await page.getByRole('button', { name: 'Save or share' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Save or share' });
+  await dialog.getByLabel('Name').fill('Desktop, a month');
+  await dialog.getByRole('button', { name: 'Save', exact: true }).click();
+  await dialog.getByText('Saved.').waitFor();
+  await on.open('/saved');
+  await page.getByRole('link', { name: 'Desktop, a month' }).click();
+  await page.getByRole('link', { name: 'Open the overview' }).click();
+  await page.getByRole('group', { name: 'Filters' }).getByText('Desktop').waitFor();
+  const asked = new URL(page.url()).searchParams;
+  assert.deepEqual([asked.get('range'), asked.get('tz')], ['30d', 'Asia/Kolkata']);
+  await page.getByRole('button', { name: 'Range: Last 30 days' }).waitFor();
 });
 
 test('a share link shows its answer without a key, and nothing once revoked', async () => {
@@ -143,28 +160,120 @@ test('the audit log says who changed what', async () => {
 });
 
 test('a workspace is changed, and another made with its first key', async () => {
-  await on.open('/workspaces');
-  const own = region('This workspace');
-  await own.getByLabel('Timezone').fill('Mars/Base');
-  await own.getByRole('button', { name: 'Save changes' }).click();
-  await own.locator('input[name=timezone][aria-invalid=true]').waitFor();
-  await own.getByLabel('Timezone').fill('Europe/Berlin');
-  await own.getByLabel('Name').fill('Main shop');
-  await own.getByRole('button', { name: 'Save changes' }).click();
-  await own.getByText('Saved.').waitFor();
+  const dialog = page.getByRole('dialog');
+  await on.open('/settings');
+  await page.getByRole('button', { name: 'Edit the workspace' }).click();
+  await dialog.getByRole('textbox', { name: 'Timezone' }).fill('Mars/Base');
+  await dialog.getByRole('button', { name: 'Save changes' }).click();
+  await dialog.locator('input[name=timezone][aria-invalid=true]').waitFor();
+  await dialog.getByRole('textbox', { name: 'Timezone' }).fill('Europe/Berlin');
+  await dialog.getByRole('textbox', { name: 'Name' }).fill('Main shop');
+  await dialog.getByRole('button', { name: 'Save changes' }).click();
   await page.getByRole('contentinfo').getByText('Main shop').waitFor();
+  await on.holds('settings');
 
-  const another = region('New workspace');
-  await another.getByLabel('Name').fill('Second shop');
-  await another.getByLabel('Currency').fill('EUR');
-  await another.getByRole('button', { name: 'Create workspace' }).click();
-  const key = (await another.getByRole('status').locator('code').textContent()).trim();
+  await on.open('/workspaces');
+  await page.getByRole('button', { name: 'New workspace' }).click();
+  await dialog.getByRole('textbox', { name: 'Name' }).fill('Second shop');
+  await dialog.getByRole('textbox', { name: 'Currency' }).fill('EUR');
+  await dialog.getByRole('button', { name: 'Create workspace' }).click();
+  const key = (await dialog.locator('code').textContent()).trim();
+  await dialog.getByRole('button', { name: 'Done' }).click();
   const answer = await fetch(`${on.engine.admin}/v1/workspace`, {
     headers: { Authorization: `Bearer ${key}` },
   });
   const { name, currency } = await answer.json();
   assert.deepEqual([name, currency], ['Second shop', 'EUR']);
+  await page.getByRole('row', { name: /Second shop.*EUR/ }).waitFor();
   await on.holds('workspaces');
+});
+
+test('exchange rates are put in, refused where they are none, and emptied', async () => {
+  const dialog = page.getByRole('dialog');
+  const list = region('Exchange rates');
+  await on.open('/settings?tab=rates');
+  await list.getByText('/v1/fx-rates').waitFor();
+  await list.getByRole('button', { name: 'Add rates' }).click();
+  await dialog.getByRole('textbox', { name: 'Day' }).fill('2026-11-20');
+  await dialog.getByRole('textbox', { name: 'costs in' }).fill('USD');
+  await dialog.getByRole('textbox', { name: 'is', exact: true }).fill('-1');
+  await dialog.getByRole('button', { name: 'Add rates' }).click();
+  await dialog.locator('[name="rates[0].rate"][aria-invalid=true]').waitFor();
+  await dialog.getByRole('textbox', { name: 'is', exact: true }).fill('1.0856');
+  await dialog.getByRole('button', { name: 'Add rates' }).click();
+  await list.getByRole('row', { name: /2026-11-20.*USD.*EUR.*1\.0856.*ECB/ }).waitFor();
+  await on.holds('exchange rates');
+  await list.getByRole('button', { name: 'Empty the table' }).click();
+  await dialog.getByRole('button', { name: 'Empty the table' }).click();
+  await list.getByText('No rates.').waitFor();
+});
+
+test('a person is erased, which the list says without saying whom', async () => {
+  await on.api('POST', '/v1/conversions', {
+    event: 'lead',
+    customer_id: 'forget-me',
+    customer: { email: 'ada@example.com' },
+  });
+  const dialog = page.getByRole('dialog');
+  const list = region('Erasures');
+  await on.open('/settings?tab=privacy');
+  await list.getByText('Nobody was erased yet').waitFor();
+  await list.getByRole('button', { name: 'Erase a person' }).click();
+  await dialog.getByRole('textbox', { name: 'Customer id' }).fill('forget-me');
+  await dialog.getByRole('textbox', { name: 'The same again' }).fill('forget-you');
+  await dialog.getByRole('button', { name: 'Erase for good' }).click();
+  await dialog.getByText('nobody was erased').waitFor();
+  await dialog.getByRole('textbox', { name: 'The same again' }).fill('forget-me');
+  await dialog.getByRole('button', { name: 'Erase for good' }).click();
+  await list.getByRole('row', { name: /erased/ }).waitFor();
+  assert.equal(await list.getByText('forget-me').count(), 0);
+  const customer = await on.api('GET', '/v1/customers/forget-me');
+  assert.ok(customer.erased_at && !JSON.stringify(customer).includes('ada@example.com'));
+  await on.holds('privacy');
+});
+
+test('a domain gets a root, an answer where there is no link, and loses the latter', async () => {
+  const dialog = page.getByRole('dialog');
+  const list = region('Domains');
+  await on.open('/settings?tab=domains');
+  await list.getByRole('button', { name: 'Add a domain' }).click();
+  await dialog.getByRole('textbox', { name: 'Host' }).fill('not a host');
+  await dialog.getByRole('textbox', { name: 'Its root leads to' }).fill('https://shop.example/');
+  await dialog.getByRole('button', { name: 'Add domain' }).click();
+  await dialog.locator('input[name=domain][aria-invalid=true]').waitFor();
+  await dialog.getByRole('textbox', { name: 'Host' }).fill('go.shop.example');
+  await dialog.getByRole('textbox', { name: 'Where there is no link' }).fill('https://shop.example/lost');
+  await dialog.getByRole('button', { name: 'Add domain' }).click();
+  await list.getByRole('row', { name: /go\.shop\.example.*shop\.example\/lost/ }).waitFor();
+  await on.holds('domains');
+  const at = async (path) => {
+    const headers = { Host: 'go.shop.example' };
+    return new Promise((settle, fail) => {
+      get(on.engine.public + path, { headers }, ({ headers: told }) => settle(told.location)).on(
+        'error',
+        fail,
+      );
+    });
+  };
+  assert.equal(await at('/'), 'https://shop.example/');
+  assert.equal(await at('/nowhere'), 'https://shop.example/lost');
+  await list.getByRole('button', { name: 'Edit go.shop.example' }).click();
+  await dialog.getByRole('textbox', { name: 'Where there is no link' }).fill('');
+  await dialog.getByRole('button', { name: 'Save changes' }).click();
+  await list.getByRole('row', { name: /go\.shop\.example.*nothing of its own/ }).waitFor();
+  assert.equal(await at('/nowhere'), undefined);
+});
+
+test('a host is blocked and let go', async () => {
+  const dialog = page.getByRole('dialog');
+  const list = region('Blocklist');
+  await on.open('/settings?tab=blocklist');
+  await list.getByRole('button', { name: 'Block a host' }).click();
+  await dialog.getByRole('textbox', { name: 'Host' }).fill('evil.example');
+  await dialog.getByRole('button', { name: 'Block', exact: true }).click();
+  await list.getByRole('row', { name: /evil\.example/ }).waitFor();
+  await list.getByRole('button', { name: 'Unblock evil.example' }).click();
+  await list.getByText('Links may lead anywhere').waitFor();
 });
 
 test('the public status page is readable, small, and asks nobody', async () => {

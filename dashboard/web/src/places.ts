@@ -75,6 +75,15 @@ const portal: Place[] = [
     load: () => import('./pages/PortalBalance.svelte'),
   },
   {
+    path: '/statements',
+    title: 'Statements',
+    group: 'programs',
+    icon: 'M5 3h10v14l-2.500-1.500L10 17l-2.500-1.500L5 17zM7.500 7h5M7.500 10.500h5',
+    words: 'months csv print tax',
+    roles: ['partner'],
+    load: () => import('./pages/PortalStatements.svelte'),
+  },
+  {
     path: '/payouts',
     title: 'Payouts',
     group: 'programs',
@@ -211,6 +220,15 @@ export const places: Place[] = [
     load: () => import('./pages/reports/Attribution.svelte'),
   },
   {
+    path: '/reports/anomalies',
+    title: 'Anomalies',
+    group: 'reports',
+    icon: 'M2.500 12h4l2-7.500 3 11 2-6 1 2.500h2.500',
+    words: 'unusual hours outliers spikes drops',
+    filtered: true,
+    load: () => import('./pages/reports/Anomalies.svelte'),
+  },
+  {
     path: '/conversions',
     title: 'Conversions',
     group: 'customers',
@@ -325,8 +343,8 @@ export const places: Place[] = [
     title: 'Settings',
     group: 'workspace',
     icon: 'M3 6h8m4 0h2M3 14h2m4 0h8M13 4v4M7 12v4',
-    words: 'keys webhooks blocklist sign out',
-    load: () => import('./pages/Settings.svelte'),
+    words: 'keys team people users invite exchange rates privacy erase retention blocklist domains sign out',
+    load: () => import('./pages/settings/Settings.svelte'),
   },
   ...portal,
 ];

@@ -84,7 +84,10 @@ export async function postText<T>(path: string, type: string, body: string): Pro
   throw refusal(response, path, text);
 }
 
-/** A file, such as a picture; refused in the same words as any call. */
+/**
+ * A file, such as a picture; refused in the same words as any call. Never a plain link: a link cannot say that it
+ * was clicked here, and the engine refuses a cookie that comes alone.
+ */
 export async function getBlob(path: string): Promise<Blob> {
   const response = await send('GET', path, { 'X-Weir-Session': '1' });
   if (response.ok) return response.blob();
@@ -93,5 +96,6 @@ export async function getBlob(path: string): Promise<Blob> {
 
 export const get = <T>(path: string) => call<T>('GET', path);
 export const post = <T>(path: string, body: unknown = {}) => call<T>('POST', path, body);
+export const put = <T>(path: string, body: unknown) => call<T>('PUT', path, body);
 export const patch = <T>(path: string, body: unknown) => call<T>('PATCH', path, body);
 export const remove = (path: string) => call<void>('DELETE', path);

@@ -255,3 +255,41 @@ export interface MilestoneReached extends OfMilestone {
   conversion_id: string;
   reached_at: string;
 }
+
+/** A month's sums in one currency: opening + earned + reversed - paid = closing. */
+export interface StatementSums {
+  currency: string;
+  opening: Money;
+  earned: Money;
+  reversed: Money;
+  paid: Money;
+  closing: Money;
+}
+
+export interface StatementOf {
+  month: string;
+  currencies: StatementSums[];
+}
+
+export interface Statement extends StatementSums {
+  lines: {
+    at: string;
+    type: string;
+    amount: Money;
+    balance: Money;
+    order_id: string | null;
+    payout_id: string | null;
+  }[];
+}
+
+/** What a sale mints: a link that ends. */
+export interface Fulfilment {
+  id: string;
+  name: string;
+  event: string;
+  product: string | null;
+  destination: string;
+  expires_days: number;
+  max_uses: number;
+  created_at: string;
+}

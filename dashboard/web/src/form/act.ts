@@ -1,6 +1,8 @@
 // What can be done with a thing: a button, and what it asks before it does it.
 
 import { mount, unmount } from 'svelte';
+import { getBlob } from '../api/client';
+import { save } from '../format/csv';
 import Asking from './Asking.svelte';
 import type { Body, FieldSpec } from './fields';
 
@@ -8,6 +10,8 @@ import type { Body, FieldSpec } from './fields';
 export interface Secret {
   title: string;
   text: string;
+  /** what to do with it, where it is no key to be copied */
+  hint?: string;
 }
 
 export interface Action {
@@ -18,8 +22,6 @@ export interface Action {
   primary?: boolean;
   /** a page to go to instead of something to do */
   href?: string;
-  /** what the file at `href` is saved as */
-  file?: string;
   /** the question's heading; without one it is done at once */
   title?: string;
   text?: string;
@@ -30,6 +32,13 @@ export interface Action {
   value?: object;
   run?: (body: Body) => Promise<Secret | unknown>;
 }
+
+/** Saves what the API has at `path` as a file. */
+export const saving = (label: string, path: string, file: string, of?: string): Action => ({
+  label,
+  of,
+  run: async () => save(file, await getBlob(path)),
+});
 
 /** Does it, asking first where it is to be asked; `done` once it is done. Fails where nothing was asked. */
 export async function act(action: Action, done: () => void): Promise<void> {

@@ -16,8 +16,8 @@ export function csv(rows: CsvCell[][]): string {
 }
 
 /** Hands the browser a file to keep. */
-export function save(name: string, text: string, type = 'text/csv'): void {
-  const url = URL.createObjectURL(new Blob([text], { type }));
+export function save(name: string, content: string | Blob): void {
+  const url = URL.createObjectURL(new Blob([content], { type: 'text/csv' }));
   const anchor = document.createElement('a');
   anchor.href = url;
   anchor.download = name;

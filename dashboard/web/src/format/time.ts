@@ -33,3 +33,9 @@ export function formatAge(milliseconds: number): string {
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
+
+/** "2026-11" → "November 2026" */
+export function formatMonth(month: string): string {
+  const at = new Date(`${month}-15T12:00:00Z`);
+  return Number.isNaN(at.getTime()) ? month : zoned('UTC', { month: 'long', year: 'numeric' }).format(at);
+}

@@ -45,6 +45,9 @@ export interface LiveEvent {
   link?: string | null;
   slug?: string | null;
   country?: string | null;
+  city?: string | null;
+  /** where the city is: latitude and longitude in degrees */
+  point?: [number, number] | null;
   device?: string | null;
   browser?: string | null;
   referrer?: string | null;

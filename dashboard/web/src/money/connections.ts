@@ -1,7 +1,7 @@
 // How Weir is told of payments, and whom it tells: endpoints, tokens, and what each asks for.
 
 import { patch, post, remove } from '../api/client';
-import type { OutboundEndpoint, PostbackToken } from '../api/money';
+import type { Fulfilment, OutboundEndpoint, PostbackToken } from '../api/money';
 import type { WebhookEndpoint } from '../api/types';
 import type { Action, Secret } from '../form/act';
 import { choices, type Body, type FieldSpec } from '../form/fields';
@@ -307,3 +307,49 @@ export function tokenActs(token: PostbackToken): Action[] {
     },
   ];
 }
+
+export const newFulfilment = (programs: readonly { id: string; name: string }[]): Action => ({
+  label: 'New fulfilment',
+  primary: true,
+  title: 'New fulfilment',
+  text: 'Each sale that it is for makes a link of its own, which ends; the outbound webhook conversion.created tells it.',
+  confirm: 'Create fulfilment',
+  fields: [
+    { name: 'name', label: 'Name', placeholder: 'The book' },
+    {
+      name: 'destination',
+      label: 'Where its links lead',
+      required: true,
+      mono: true,
+      placeholder: 'https://files.example/book.pdf',
+    },
+    {
+      name: 'product',
+      label: 'Product',
+      mono: true,
+      hint: 'The sale’s properties.product. Of every sale where empty',
+    },
+    { name: 'event', label: 'Event', mono: true, start: 'sale' },
+    {
+      name: 'program_id',
+      label: 'Program',
+      kind: 'choice',
+      choices: [{ id: '', title: 'Any' }, ...programs.map(({ id, name }) => ({ id, title: name }))],
+    },
+    { name: 'expires_days', label: 'Good for, days', kind: 'integer', required: true, start: 7 },
+    { name: 'max_uses', label: 'Uses', kind: 'integer', required: true, start: 5 },
+  ],
+  run: (body) => post('/v1/fulfilments', body),
+});
+
+export const fulfilmentActs = ({ id, name, destination }: Fulfilment): Action[] => [
+  {
+    label: 'Delete',
+    of: name || destination,
+    danger: true,
+    title: 'Delete this fulfilment?',
+    text: 'Sales make no more links by it. The links that were made stay until they end.',
+    confirm: 'Delete the fulfilment',
+    run: () => remove(`/v1/fulfilments/${id}`),
+  },
+];

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { asDateRange, boundsOf, buckets, comparedBounds, DAY, HOUR, intervalOf, isRange } from './range';
+import {
+  asDateRange,
+  boundsOf,
+  buckets,
+  comparedBounds,
+  DAY,
+  HOUR,
+  intervalOf,
+  isRange,
+  rangeOf,
+} from './range';
 import { offsetAt, startOf } from './zone';
 
 const BERLIN = 'Europe/Berlin';
@@ -92,6 +102,15 @@ describe('buckets', () => {
       'week',
       'month',
     ]);
+  });
+});
+
+describe('a kept range', () => {
+  it('is shown by its name, or as the days that it covers', () => {
+    expect(rangeOf('30d', BERLIN)).toBe('30d');
+    const days = asDateRange(boundsOf('2026-10-20..2026-11-02', BERLIN, at('2026-11-21T10:00:00Z')));
+    expect(rangeOf(days, BERLIN)).toBe('2026-10-20..2026-11-02');
+    for (const odd of ['a while', ['b', 'a'], [2], null]) expect(rangeOf(odd, BERLIN)).toBe('7d');
   });
 });
 

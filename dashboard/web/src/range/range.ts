@@ -67,6 +67,19 @@ export function isRange(range: string): boolean {
   return presets.some(({ id }) => id === range) || parseCustom(range) !== null;
 }
 
+/** A query's range as pages have it: a name, or the days that it covers. */
+export function rangeOf(range: unknown, zone: string): string {
+  if (typeof range === 'string' && isRange(range)) return range;
+  if (!Array.isArray(range) || range.length !== 2) return '7d';
+  const [start, end] = range.map((at) => Date.parse(String(at)));
+  if (!(Number(start) < Number(end))) return '7d';
+  const day = (at: number) => {
+    const { year, month, day } = localDate(at, zone);
+    return [year, String(month).padStart(2, '0'), String(day).padStart(2, '0')].join('-');
+  };
+  return `${day(Number(start))}..${day(Number(end) - 1)}`;
+}
+
 export function rangeTitle(range: string): string {
   return presets.find(({ id }) => id === range)?.title ?? range.replace('..', ' to ');
 }

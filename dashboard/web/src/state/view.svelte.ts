@@ -1,7 +1,7 @@
 // What every page shows numbers of: range, timezone, currency and filters. The address bar is the only copy.
 
 import type { Filter, FilterValue } from '../live/protocol';
-import { boundsOf, comparedBounds, intervalOf, isComparison, isRange, MINUTE } from '../range/range';
+import { boundsOf, comparedBounds, intervalOf, isComparison, isRange, MINUTE, rangeOf } from '../range/range';
 import { zoneExists } from '../range/zone';
 import { route } from './route.svelte';
 import { session } from './session.svelte';
@@ -108,6 +108,22 @@ class View {
 }
 
 export const view = new View();
+
+/** The overview's address for a kept question: its range, timezone and filters, as far as an address can say them. */
+export function viewOf(query: { date_range?: unknown; timezone?: unknown; filters?: unknown }): string {
+  const zone = typeof query.timezone === 'string' && zoneExists(query.timezone) ? query.timezone : view.zone;
+  const params = new URLSearchParams({ range: rangeOf(query.date_range, zone), tz: zone });
+  const walk = (filter: unknown): void => {
+    if (!Array.isArray(filter)) return;
+    const [verb, name, values] = filter as [unknown, unknown, unknown];
+    if (verb === 'and' && Array.isArray(name)) name.forEach(walk);
+    else if (verb === 'is' && filterable.includes(String(name)) && Array.isArray(values)) {
+      for (const value of values) params.append(String(name), String(value));
+    }
+  };
+  walk(query.filters);
+  return `/?${params}`;
+}
 
 setInterval(() => {
   const minute = Math.floor(Date.now() / MINUTE) * MINUTE;
