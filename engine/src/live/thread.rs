@@ -364,7 +364,7 @@ impl Worker {
         let seen = self.seen.get();
         let Some(topic) = self.topics.get_mut(key) else { return };
         let State::Kept(kept) = &topic.state else { return };
-        if loaded.since.max(kept.since) > seen || topic.is_stale() {
+        if loaded.since.max(kept.since) > seen || topic.is_stale() || loaded.states.is_stale() {
             return;
         }
         let same =
@@ -477,12 +477,13 @@ impl Worker {
         Ok(())
     }
 
-    /// Topics whose range has moved on (`today` after midnight) or whose exchange rates have changed begin anew;
-    /// queries that are run again are run again.
+    /// Topics whose range has moved on (`today` after midnight), whose exchange rates have changed or whose visitors late
+    /// verdicts have taken away begin anew; queries that are run again are run again.
     fn renew(&mut self) {
         let now = Timestamp::now();
         let mut again = Vec::new();
         let mut moved = Vec::new();
+        let mut stale = Vec::new();
         for (key, topic) in &self.topics {
             if topic.loading {
                 continue;
@@ -495,10 +496,16 @@ impl Worker {
                 if topic.is_retry_due() {
                     again.push(key.clone());
                 }
-            } else if matches!(&topic.state, State::Refreshed { at, .. } if at.elapsed() >= REFRESH)
-                || topic.is_stale()
-            {
+            } else if topic.is_stale() {
+                stale.push(key.clone());
+            } else if matches!(&topic.state, State::Refreshed { at, .. } if at.elapsed() >= REFRESH) {
                 again.push(key.clone());
+            }
+        }
+        // One late verdict seldom comes alone: those of a moment are waited for.
+        for key in stale {
+            if let Some(topic) = self.topics.get_mut(&key) {
+                topic.try_again();
             }
         }
         for key in again {

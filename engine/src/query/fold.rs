@@ -43,6 +43,8 @@ pub struct RowStates {
     too_many: bool,
     /// How many numbers were measured since the rows were loaded: of equal times the later comes last.
     measured: u64,
+    /// A late verdict moved a hit whose visitor or latency these rows cannot let go.
+    stale: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl RowStates {
             buffer: Vec::new(),
             too_many: false,
             measured: 0,
+            stale: false,
         };
         if states.plan.dimensions.is_empty() {
             states.index.insert(Box::default(), 0);
@@ -147,8 +150,8 @@ impl RowStates {
         self.add_hit(click, 1, true);
     }
 
-    /// Adds a hit so many times. One that a late verdict moved is not `whole`: it has neither latency nor, as
-    /// a set cannot lose what it has, a visitor.
+    /// Adds a hit so many times. One that a late verdict moved is not `whole`: sums move with it, but a set of visitors
+    /// cannot lose one who may have come by another click too, so these rows are [stale](Self::is_stale).
     #[inline]
     fn add_hit(&mut self, click: &Click<'_>, times: i64, whole: bool) {
         let times = i128::from(times);
@@ -166,7 +169,6 @@ impl RowStates {
         let other = other.filter(|sum| plan.needs.sums.contains(sum));
         let hit = plan.needs.sums.contains(&Sum::Hits);
         if !(counted || hit || other.is_some())
-            || (!whole && plan.needs.sums.is_empty())
             || click.workspace != plan.workspace
             || !plan.range.contains(click.at)
             || plan.partner.is_some_and(|partner| partner != click.partner)
@@ -200,6 +202,7 @@ impl RowStates {
             add(&mut self.total);
             self.total_changed = true;
         }
+        self.stale |= !whole && counted && (plan.needs.visitors || plan.needs.latency);
         self.mark(at);
     }
 
@@ -289,9 +292,10 @@ impl RowStates {
         }
     }
 
-    /// Whether something was taken back that these rows cannot forget: they must be loaded anew.
+    /// Whether something was taken back that these rows cannot let go (the visitor or the latency of a hit that a late
+    /// verdict moved, the least of some numbers): they must be loaded anew.
     pub fn is_stale(&self) -> bool {
-        self.plan.needs.extremes && self.total.extremes.lost
+        self.stale || (self.plan.needs.extremes && self.total.extremes.lost)
     }
 
     fn group_of(&mut self, plan: &Plan, row: &Row<'_>, at: i64) -> Option<u32> {

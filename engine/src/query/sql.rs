@@ -239,6 +239,16 @@ pub(super) const fn counted(plan: &Plan) -> &'static str {
     if plan.with_bots { "verdict IN ('counted', 'bot')" } else { "verdict = 'counted'" }
 }
 
+/// Which rows of `clicks` are clicks still: those that no late verdict took away. Where there is no late verdict in the
+/// plan's range, and that is nearly always, the expression is a constant and no column is read for it.
+pub(super) fn standing(plan: &Plan, upto: Sequence, statement: &mut Statement) -> String {
+    let terms = format!("{} AND verdict != ''", wheres(plan, upto, statement).join(" AND "));
+    format!(
+        "if((SELECT count() FROM effects WHERE {terms}) = 0, true, id NOT IN (SELECT click FROM effects \
+         WHERE {terms} GROUP BY click HAVING sumIf(hits, verdict = 'counted') < 0))"
+    )
+}
+
 /// Which rows of `clicks` the plan looks at, whatever their verdict.
 pub(super) fn click_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     hit_terms(plan, upto, Table::Clicks, statement)
@@ -255,8 +265,8 @@ fn hit_terms(plan: &Plan, upto: Sequence, table: Table, statement: &mut Statemen
     terms
 }
 
-/// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter tell
-/// nobody's visit from another's, so sets of visitors and latencies stay as they were.
+/// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter are numbers only;
+/// visitors and latencies are those of the clicks that [stand](standing).
 fn clicks(
     plan: &Plan,
     dimensions: &[Dimension],
@@ -296,16 +306,20 @@ fn clicks(
         let count = if moved { format!("sumIf(hits, {verdict})") } else { format!("countIf({verdict})") };
         columns.push(format!("toInt128({count}) AS {}", sum_name(*sum)));
     }
+    let standing = match needs.visitors || needs.latency {
+        true if !moved => format!("{counted} AND {}", standing(plan, upto, statement)),
+        _ => String::new(),
+    };
     if moved {
         columns.extend(states_of_clicks(needs));
     } else if needs.visitors {
         let most = VISITORS_EXACT_MAX + 1;
-        columns.push(format!("groupUniqArrayIf({most})(visitor, {counted}) AS v"));
-        columns.push(format!("groupUniqArrayIf({}, {counted}) AS r", register_sql("visitor")));
+        columns.push(format!("groupUniqArrayIf({most})(visitor, {standing}) AS v"));
+        columns.push(format!("groupUniqArrayIf({}, {standing}) AS r", register_sql("visitor")));
     }
     if needs.latency && !moved {
         let buckets = latency::bucket_sql("latency_us");
-        let map = format!("sumMapIf([{buckets}], [toUInt64(1)], {counted})");
+        let map = format!("sumMapIf([{buckets}], [toUInt64(1)], {standing})");
         columns.push(format!("CAST(tupleElement({map}, 1), 'Array(UInt32)') AS lb"));
         columns.push(format!("CAST(tupleElement({map}, 2), 'Array(UInt64)') AS lc"));
     }

@@ -229,9 +229,64 @@ fn verdict_moved() -> impl Strategy<Value = Entry> {
     )
 }
 
-/// A journal: the n-th entry has sequence n + 1.
+/// A late verdict on `click` that is true to it, as the books write it.
+fn judged(click: &Click<'static>, verdict: Verdict, hits: i64) -> Entry {
+    Entry::Effect(Box::new(Effect {
+        seq: 0,
+        sub: 0,
+        workspace: click.workspace,
+        at: click.at,
+        event: Effect::VERDICT.to_owned(),
+        conversion: ConversionId::NONE,
+        order_id: String::new(),
+        customer: CustomerId(0),
+        provider: String::new(),
+        currency: Currency::NONE,
+        click: Some(click.id),
+        link: click.link,
+        program: click.program,
+        partner: click.partner,
+        visitor: click.visitor,
+        asn: click.asn,
+        verdict: Some(verdict),
+        dims: click.dims.clone(),
+        properties: Default::default(),
+        change: Change { hits, ..Change::default() },
+    }))
+}
+
+/// A journal: the n-th entry has sequence n + 1. Late verdicts on its clicks are true to them in half of the cases; some are
+/// taken back.
 pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    prop::collection::vec(prop_oneof![4 => click(), 2 => event(), 2 => effect(), 1 => verdict_moved()], 0..60)
+    let entry = prop_oneof![4 => click(), 2 => event(), 2 => effect(), 1 => verdict_moved()];
+    let late = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop::bool::weighted(0.3));
+    let late = prop_oneof![Just(Vec::new()), prop::collection::vec(late, 1..6)];
+    (prop::collection::vec(entry, 0..60), late).prop_map(|(mut entries, late)| {
+        for (which, place, taken_back) in late {
+            let clicks: Vec<usize> = entries
+                .iter()
+                .enumerate()
+                .filter(
+                    |(_, entry)| matches!(entry, Entry::Click(click) if click.verdict == Verdict::Counted),
+                )
+                .map(|(at, _)| at)
+                .collect();
+            if clicks.is_empty() {
+                continue;
+            }
+            let at = clicks[which.index(clicks.len())];
+            let Entry::Click(click) = entries[at].clone() else { unreachable!("only clicks were taken") };
+            let mut place = at + 1 + place.index(entries.len() - at);
+            for (verdict, hits) in [(Verdict::Counted, -1), (Verdict::Blocked, 1)] {
+                entries.insert(place, judged(&click, verdict, hits));
+                place += 1;
+                if taken_back {
+                    entries.push(judged(&click, verdict, -hits));
+                }
+            }
+        }
+        entries
+    })
 }
 
 fn leaf() -> impl Strategy<Value = Value> {

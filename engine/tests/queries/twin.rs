@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use weir_schemas::click::{Click, Verdict};
 use weir_schemas::effect::Effect;
 use weir_schemas::event::{Event, EventKind};
-use weir_schemas::ids::{LinkId, PartnerId};
+use weir_schemas::ids::{ClickId, LinkId, PartnerId};
 use weir_schemas::query::{
     Comparison, DateRange, Dimension, Direction, Field, Filter, Metric, Query, TimeBucket,
 };
@@ -115,8 +115,8 @@ fn standing(group: &Group<'_>) -> Vec<Measured> {
     standing
 }
 
-/// A click, or a hit that a late verdict moved: that one may count less than nothing, and has neither visitor
-/// nor latency.
+/// A click, or a hit that a late verdict moved: that one may count less than nothing. Neither it nor a click that it
+/// took away has a visitor and a latency.
 #[derive(Clone, Copy)]
 struct Hit<'a> {
     click: &'a Click<'static>,
@@ -144,6 +144,15 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
         groups.insert(Vec::new(), Group::default());
     }
     let moved: Vec<Option<(Entry, i64)>> = entries.iter().map(moved).collect();
+    let mut taken: BTreeMap<ClickId, i64> = BTreeMap::new();
+    for entry in entries {
+        if let Entry::Effect(effect) = entry
+            && effect.verdict == Some(Verdict::Counted)
+            && (from..to).contains(&effect.at.0)
+        {
+            *taken.entry(effect.click.unwrap_or_default()).or_default() -= effect.change.hits;
+        }
+    }
     for (order, (entry, moved)) in entries.iter().zip(&moved).enumerate() {
         let (entry, times) = moved.as_ref().map_or((entry, 1), |(hit, times)| (hit, *times));
         let at = match entry {
@@ -163,7 +172,11 @@ pub(crate) fn answer(query: &Query, entries: &[Entry]) -> Answer {
         }
         match entry {
             Entry::Click(click) => {
-                let hit = Hit { click, times, whole: moved.is_none() };
+                let hit = Hit {
+                    click,
+                    times,
+                    whole: moved.is_none() && taken.get(&click.id).is_none_or(|taken| *taken <= 0),
+                };
                 group.clicks.push(hit);
                 all.clicks.push(hit);
             }

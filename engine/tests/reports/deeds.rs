@@ -34,6 +34,8 @@ pub(crate) const NOW: i64 = BEGIN + 45 * 24 * HOUR;
 pub(crate) enum What {
     Click,
     Robot,
+    /// A click that a late verdict took away.
+    Judged,
     Page(&'static str),
     /// A conversion of this event.
     Convert(&'static str),
@@ -95,6 +97,7 @@ fn deed(days: i64) -> impl Strategy<Value = Deed> {
     let what = prop_oneof![
         4 => Just(What::Click),
         1 => Just(What::Robot),
+        1 => Just(What::Judged),
         1 => Just(What::Page("pageview")),
         1 => Just(What::Page("tap")),
         2 => Just(What::Page("signup")),
@@ -242,6 +245,22 @@ pub(crate) async fn store(client: &Client, workspace: WorkspaceId, deeds: &[Deed
     for deed in deeds {
         match deed.what {
             What::Click | What::Robot => clicks.push(1, deed.number, &click(workspace, deed)),
+            What::Judged => {
+                clicks.push(1, deed.number, &click(workspace, deed));
+                for (sub, (verdict, hits)) in
+                    [(Verdict::Counted, -1), (Verdict::Blocked, 1)].iter().enumerate()
+                {
+                    let moved = Effect {
+                        seq: deed.number,
+                        sub: sub as u16,
+                        verdict: Some(*verdict),
+                        click: Some(ClickId::new(deed.at, 1, 0, deed.number)),
+                        change: Change { hits: *hits, ..Change::default() },
+                        ..effect(workspace, deed, Effect::VERDICT)
+                    };
+                    effects.write(&EffectRow::new(1, &moved)).await.unwrap();
+                }
+            }
             What::Page(name) => {
                 events.write(&EventRow::new(1, deed.number, &page(workspace, deed, name))).await.unwrap();
             }

@@ -16,7 +16,7 @@ fn is(deed: &Deed, step: &str) -> bool {
         What::Click => step == "click",
         What::Page(name) => step == name,
         What::Convert(event) => step == event || (step == "conversion" && deed.is_conversion()),
-        What::Robot | What::Refund => false,
+        What::Robot | What::Judged | What::Refund => false,
     }
 }
 
@@ -26,7 +26,7 @@ fn of_kind(deed: &Deed, step: &str) -> bool {
         What::Click => step == "click",
         What::Page(_) => !["click", "conversion"].contains(&step),
         What::Convert(_) => step != "click",
-        What::Robot | What::Refund => false,
+        What::Robot | What::Judged | What::Refund => false,
     }
 }
 

@@ -22,7 +22,7 @@ fn views_print_ids_as_the_api_does_and_leave_nothing_out() {
             format!("SELECT {columns} FROM {view} WHERE workspace = {} ORDER BY seq, {columns}", workspace.0)
         };
         let clicks = lines(client, &ask("id, link, hex(0), medium", "clicks_v1")).await?;
-        let expected: Vec<String> = of(|what| matches!(what, What::Click | What::Robot))
+        let expected: Vec<String> = of(|what| matches!(what, What::Click | What::Robot | What::Judged))
             .map(|deed| format!("{}\t{}\t00\t", ClickId::new(deed.at, 1, 0, deed.number), LinkId(7)))
             .collect();
         prop_assert_eq!(clicks.len(), expected.len());

@@ -23,6 +23,12 @@ struct Counted {
     brought: i64,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Clicks,
+    Conversions,
+}
+
 type Results = HashMap<(u64, String), Brought>;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,8 +60,8 @@ pub async fn reallocate(
             let ids: Vec<LinkId> = links.iter().map(|link| link.id).collect();
             let since = Timestamp(at.0 - RESULTS_WINDOW_MS);
             let of = |what| counted(client, what, workspace, &ids, since, as_of);
-            let clicks = of("clicks").await?;
-            let conversions = of("effects").await?;
+            let clicks = of(What::Clicks).await?;
+            let conversions = of(What::Conversions).await?;
             for link in links {
                 let arm = |(name, weight): (&str, u32)| {
                     let key = (link.id.0, name.to_owned());
@@ -80,23 +86,36 @@ pub async fn reallocate(
 
 async fn counted(
     client: &Client,
-    table: &str,
+    what: What,
     workspace: WorkspaceId,
     links: &[LinkId],
     since: Timestamp,
     as_of: Sequence,
 ) -> Result<Results, clickhouse::error::Error> {
-    let (number, revenue, currency, only) = match table {
-        "clicks" => ("toInt64(count())", "toInt64(0)", "''", "AND verdict = 'counted'"),
-        _ => ("sum(conversions)", "sum(revenue) - sum(refunds)", "toString(currency)", ""),
+    let from = |table: &str, columns: &str, only: &str| {
+        format!(
+            "SELECT link, variant, {columns} FROM {table} WHERE workspace = {{workspace:UInt32}} \
+             AND at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') AND seq <= {{as_of:UInt64}} \
+             AND link IN {{links:Array(UInt64)}} AND variant != '' AND {only} GROUP BY link, variant, code"
+        )
+    };
+    let sql = match what {
+        // Clicks as they were recorded, and what late verdicts have moved since.
+        What::Clicks => ["clicks", "effects"]
+            .map(|table| {
+                let number = if table == "clicks" { "toInt64(count())" } else { "sum(hits)" };
+                let columns = format!("'' AS code, {number} AS number, toInt64(0) AS brought");
+                from(table, &columns, "verdict = 'counted'")
+            })
+            .join(" UNION ALL "),
+        What::Conversions => from(
+            "effects",
+            "toString(currency) AS code, sum(conversions) AS number, sum(revenue) - sum(refunds) AS brought",
+            "verdict = ''",
+        ),
     };
     let rows: Vec<Counted> = client
-        .query(&format!(
-            "SELECT link, variant, {currency} AS code, {number} AS number, {revenue} AS brought \
-             FROM {table} WHERE workspace = {{workspace:UInt32}} \
-             AND at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') AND seq <= {{as_of:UInt64}} \
-             AND link IN {{links:Array(UInt64)}} AND variant != '' {only} GROUP BY link, variant, code"
-        ))
+        .query(&sql)
         .param("workspace", workspace.0)
         .param("since", since.0)
         .param("as_of", as_of)

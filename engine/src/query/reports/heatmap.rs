@@ -14,7 +14,7 @@ use weir_schemas::problem::{FieldError, Problem};
 use weir_schemas::query::ColumnType;
 
 use super::super::execute::{QueryError, fetch_as};
-use super::super::sql::{Parameter, Statement, click_terms, counted, event_terms};
+use super::super::sql::{Parameter, Statement, click_terms, counted, event_terms, standing};
 use super::scope::Scope;
 use super::{Report, column};
 
@@ -134,6 +134,7 @@ async fn geo(
     let mut statement = Statement::default();
     let mut terms = click_terms(&scope.plan, upto, &mut statement);
     terms.push(counted(&scope.plan).to_owned());
+    terms.push(standing(&scope.plan, upto, &mut statement));
     let keys: Vec<String> = places.iter().map(|place| format!("toString({place}) AS p_{place}")).collect();
     let groups: Vec<String> = places.iter().map(|place| format!("p_{place}")).collect();
     statement.sql = format!(

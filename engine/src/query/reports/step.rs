@@ -9,7 +9,7 @@ use weir_schemas::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use super::super::condition::{self, Condition};
 use super::super::plan::Plan;
 use super::super::sql::{
-    Parameter, Statement, Table, click_terms, counted, effect_terms, event_terms, key, predicate,
+    Parameter, Statement, Table, click_terms, counted, effect_terms, event_terms, key, predicate, standing,
 };
 use super::facts::{PERSON, STANDS, Source, VISITOR};
 
@@ -225,6 +225,7 @@ pub(super) fn source(
         Table::Clicks => {
             let mut terms = click_terms(plan, upto, statement);
             terms.push(counted(plan).to_owned());
+            terms.push(standing(plan, upto, statement));
             ("clicks", VISITOR, terms)
         }
         Table::Events => ("events", VISITOR, event_terms(plan, upto, statement)),
