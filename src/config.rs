@@ -64,6 +64,8 @@ pub struct Config {
     pub batch_rows: usize,
     /// Age of a warehouse batch.
     pub batch_age: Duration,
+    /// Between decisions on splits that follow their results.
+    pub bandit_every: Duration,
     /// Between live deltas.
     pub live_tick: Duration,
     /// Whether outbound webhooks may go to addresses that are not public.
@@ -226,6 +228,7 @@ impl Values {
             ),
             batch_rows: self.within("warehouse.batch_rows", 50_000, 1, 1_000_000)?,
             batch_age: Duration::from_millis(self.within("warehouse.batch_age_ms", 1_000, 1, 60_000)?),
+            bandit_every: Duration::from_secs(self.within("bandit.every_s", 60, 1, 86_400)?),
             live_tick: Duration::from_millis(self.within("live.tick_ms", 100, 10, 10_000)?),
             outbound_private: self.parse("outbound.allow_private", false, yes_no)?,
             mail_smtp_url: own("mail.smtp_url"),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::commission::{CommissionKind, CommissionStatus};
 use crate::ids::{ClickId, CommissionId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId};
 use crate::money::Money;
+use crate::signal::Signal;
 use crate::time::Timestamp;
 
 /// What is known of the customer's person; kept sealed under the customer's own key.
@@ -159,6 +160,16 @@ pub struct CommissionLine {
     pub status: CommissionStatus,
 }
 
+/// What makes a conversion suspicious.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NoticedSignal {
+    /// The signal.
+    #[schema(value_type = String)]
+    pub signal: Signal,
+    /// By what it was noticed, for people.
+    pub evidence: String,
+}
+
 /// A conversion as the API answers it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Conversion {
@@ -194,6 +205,9 @@ pub struct Conversion {
     pub attribution: Option<Attribution>,
     /// What partners earn by it.
     pub commissions: Vec<CommissionLine>,
+    /// What makes it suspicious, the gravest first; labels, for which nothing is dropped.
+    #[serde(default)]
+    pub signals: Vec<NoticedSignal>,
     /// Given back as it came.
     #[schema(value_type = Object)]
     pub properties: serde_json::Map<String, serde_json::Value>,

@@ -15,7 +15,6 @@ use super::Parts;
 use crate::config::Config;
 use crate::engine::{Engine, journal_folder};
 
-const REALLOCATE_EVERY: Duration = Duration::from_secs(60);
 /// How late a commission may be approved where nothing else happens.
 const TIME_PASSES_EVERY: Duration = Duration::from_secs(1);
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
@@ -32,7 +31,7 @@ pub(super) fn start(
     parts: &Arc<Parts>,
     runtime: &tokio::runtime::Handle,
 ) {
-    runtime.spawn(follow_results(Arc::clone(engine), Arc::clone(parts)));
+    runtime.spawn(follow_results(config.bandit_every, Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(watch_status(Arc::clone(&parts.status)));
     runtime.spawn(erase_customers(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
@@ -41,8 +40,8 @@ pub(super) fn start(
 }
 
 /// Decides anew how visits are split over the variants of links with `allocation: "bandit"`.
-async fn follow_results(engine: Arc<Engine>, parts: Arc<Parts>) {
-    let mut every = tokio::time::interval(REALLOCATE_EVERY);
+async fn follow_results(every: Duration, engine: Arc<Engine>, parts: Arc<Parts>) {
+    let mut every = tokio::time::interval(every);
     loop {
         every.tick().await;
         let Ok(client) = parts.warehouse.client() else { continue };

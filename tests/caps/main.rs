@@ -5,6 +5,7 @@ mod engine;
 
 mod passwords;
 mod repeats;
+mod splits;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

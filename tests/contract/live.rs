@@ -103,7 +103,7 @@ impl Watching {
         nothing
     }
 
-    fn subscribe(&mut self, id: &str, query: &Value) -> Value {
+    pub(crate) fn subscribe(&mut self, id: &str, query: &Value) -> Value {
         self.send(json!({"type": "subscribe", "id": id, "query": query}));
         let snapshot = self.next("snapshot");
         assert_eq!(snapshot["id"], id);

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::engine::text_of;
+use super::engine::{text_of, token_of};
+use super::live::Watching;
 use super::{fresh, refused, shared};
 
 /// Of Amazon's network, and of Deutsche Telekom's.
@@ -67,10 +68,62 @@ fn a_visitor_in_two_places_at_once_and_one_who_never_rests_are_labelled() {
 }
 
 #[test]
+fn many_visitors_of_one_network_within_a_minute_are_labelled() {
+    let shared = shared();
+    let (slug, id) = shared.link(json!({}));
+    // Within two minutes there is one minute with more than thirty.
+    for visitor in 0..62 {
+        let cookie = format!("wv={visitor:016x}");
+        let headers = [("x-forwarded-for", "198.51.100.77"), ("cookie", cookie.as_str())];
+        assert_eq!(shared.visit(&format!("/{slug}"), &headers).status, 302);
+    }
+    let told = signals(&id);
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "network_rate"), "{told:?}");
+    assert!(
+        told[0].2.starts_with("network_rate: click ") && told[0].2.contains(" of this network"),
+        "{told:?}"
+    );
+    assert_eq!(shared.of_link(&id, &["clicks", "visitors"]), [json!(62), json!(62)], "nothing was dropped");
+}
+
+#[test]
+fn a_partner_who_buys_is_labelled() {
+    let shared = shared();
+    let program = super::programs::program(&shared, json!({}));
+    let customer = fresh("customer");
+    let (partner, _) =
+        super::programs::partner(&shared, json!({"program_id": program, "customer_id": customer}));
+    let (slug, id) = shared.link(json!({"program_id": program, "partner_id": partner}));
+    let evidence = format!("the customer `{customer}` is {partner}");
+    for (who, amount) in [(customer, 100), (fresh("customer"), 1_000)] {
+        let sale = json!({"event": "sale", "order_id": fresh("self"), "wclid": shared.token(&slug),
+            "customer_id": who, "amount": {"amount": amount, "currency": "USD"}});
+        let sold = shared.post("/v1/conversions", sale, 201);
+        let told = shared.get(&format!("/v1/conversions/{}", text_of(&sold["id"])))["signals"].clone();
+        assert_eq!(told, sold["signals"]);
+        let own = usize::from(amount == 100);
+        assert_eq!(
+            (&told[own]["signal"], told.as_array().map(Vec::len)),
+            (&json!("fast_conversion"), Some(own + 1))
+        );
+        assert!(text_of(&told[own]["evidence"]).ends_with(" ms after its click"), "{told}");
+        if own == 1 {
+            assert_eq!(told[0], json!({"signal": "self_referral", "evidence": evidence}));
+        }
+    }
+    let query = json!({"metrics": ["conversions", "revenue"], "date_range": "7d", "dimensions": ["signal"],
+        "filters": ["is", "link", [id]]});
+    let rows = shared.engine.query(&query)["rows"].clone();
+    assert_eq!(rows, json!([["fast_conversion", 1, 1_000], ["self_referral", 1, 100]]));
+}
+
+#[test]
 fn a_late_verdict_restates_counts_and_labels_conversions() {
     let shared = shared();
     let (slug, id) = shared.link(json!({}));
-    let tokens: Vec<String> = (0..2).map(|_| shared.token(&slug)).collect();
+    // The first visitor comes once, the second twice.
+    let from = |address: &str| token_of(&shared.visit(&format!("/{slug}"), &[("x-forwarded-for", address)]));
+    let tokens: Vec<String> = [HOME, SYDNEY, SYDNEY].into_iter().map(from).collect();
     let sale = json!({"event": "sale", "order_id": fresh("judged"), "wclid": tokens[0],
         "amount": {"amount": 500, "currency": "EUR"}});
     let sold = shared.post("/v1/conversions", sale, 201);
@@ -83,16 +136,37 @@ fn a_late_verdict_restates_counts_and_labels_conversions() {
     };
     assert_eq!(by("signal", &["revenue"]), json!([["fast_conversion", 500]]), "sold within the second");
 
+    let watched =
+        json!({"metrics": ["clicks", "visitors"], "date_range": "7d", "filters": ["is", "link", [id]]});
+    let mut watching = Watching::connect(&shared);
+    assert_eq!(watching.subscribe("q", &watched)["rows"], json!([[3, 2]]));
+    let funnel = json!({"steps": ["click", "sale"], "date_range": "7d", "filters": ["is", "link", [id]]});
+    let places = json!({"kind": "geo", "zoom": 0, "date_range": "7d", "filters": ["is", "link", [id]]});
+    let cells = |report: &str, body: &Value, columns: [usize; 3]| {
+        let told = shared.engine.call("POST", &format!("/v1/reports/{report}"), Some(body), 200);
+        let rows = told["rows"].as_array().expect("rows").clone();
+        rows.iter().map(|row| json!(columns.map(|column| row[column].clone()))).collect::<Value>()
+    };
+    let reports = || (cells("funnel", &funnel, [0, 1, 2]), cells("heatmap", &places, [0, 1, 2]));
+    let steps = |clicked, bought| json!([[1, "click", clicked], [2, "sale", bought]]);
+    assert_eq!(reports(), (steps(2, 1), json!([["OC", 2, 1], ["EU", 1, 1]])));
+
     let judged = shared.post(&path, json!({"verdict": "blocked", "reason": "a farm"}), 200);
     assert_eq!((&judged["verdict"], &judged["reason"]), (&json!("blocked"), &json!("a farm")));
     shared.post(&path, json!({"verdict": "blocked"}), 200);
-    assert_eq!(shared.of_link(&id, &["clicks", "hits", "revenue"]), [json!(1), json!(2), json!(500)]);
-    assert_eq!(by("verdict", &["hits"]), json!([["blocked", 1], ["counted", 1]]));
-    assert_eq!(by("signal", &["clicks", "revenue"]), json!([["", 1, 0], ["manual", 0, 500]]));
-    assert_eq!(shared.get(&format!("/v1/links/{id}"))["clicks"], 1);
+    let metrics = ["clicks", "visitors", "hits", "revenue"];
+    assert_eq!(shared.of_link(&id, &metrics), [json!(2), json!(1), json!(3), json!(500)]);
+    assert_eq!(by("verdict", &["hits"]), json!([["blocked", 1], ["counted", 2]]));
+    assert_eq!(by("signal", &["clicks", "revenue"]), json!([["", 2, 0], ["manual", 0, 500]]));
+    assert_eq!(shared.get(&format!("/v1/links/{id}"))["clicks"], 2);
+    assert_eq!(signals(&id), [("manual".to_owned(), 1, "judged by a person".to_owned())]);
+    // Who watches sees the sum at once, and the visitors in a snapshot that is loaded anew.
+    while watching.next("snapshot")["rows"] != json!([[2, 1]]) {}
+    assert_eq!(reports(), (steps(1, 0), json!([["OC", 2, 1]])));
 
     shared.post(&path, json!({"verdict": "counted"}), 200);
-    assert_eq!(shared.of_link(&id, &["clicks", "hits"]), [json!(2), json!(2)]);
+    assert_eq!(shared.of_link(&id, &metrics), [json!(3), json!(2), json!(3), json!(500)]);
+    while watching.next("snapshot")["rows"] != json!([[3, 2]]) {}
     assert_eq!(by("signal", &["revenue"]), json!([["fast_conversion", 500]]));
 
     for (body, field) in [(json!({"verdict": "bot"}), "verdict"), (json!({"verdict": "x"}), "verdict")] {

@@ -191,6 +191,7 @@ impl ConversionRow {
             created_at: self.created_at,
             attribution: self.attribution(db)?,
             commissions,
+            signals: super::suspicion::of_conversion(db, self)?,
             properties: serde_json::from_str(&self.properties)?,
         })
     }

@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use weir_schemas::click::Verdict;
+use weir_schemas::conversion::NoticedSignal;
 use weir_schemas::effect::{Change, Effect};
 use weir_schemas::fact::ClickFacts;
 use weir_schemas::ids::{ClickId, ConversionId, WorkspaceId};
@@ -19,7 +20,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes};
 use super::outcome::{Applied, Outcome, StoreError};
-use super::{attribution, commissions, effects};
+use super::{attribution, clicks, commissions, effects};
 
 /// A person's verdict on a click, as it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -132,25 +133,63 @@ pub(super) fn signal(
     conversion: &ConversionRow,
     of_click: &str,
 ) -> Result<&'static str, StoreError> {
-    let mut gravest = Signal::from_name(of_click);
+    let of_partner = match &conversion.customer_name {
+        None => false,
+        Some(customer) => {
+            let partner = tx.memory.partners.spec(tx.db, conversion.workspace, conversion.partner)?;
+            partner.is_some_and(|partner| partner.customer_id.as_ref() == Some(customer))
+        }
+    };
+    let noticed = noticed(tx.db, conversion, of_click, of_partner)?;
+    Ok(noticed.first().map_or("", |noticed| noticed.signal.as_str()))
+}
+
+/// The signals of a conversion and of its click, the gravest first.
+pub(super) fn of_conversion(
+    db: &Connection,
+    conversion: &ConversionRow,
+) -> Result<Vec<NoticedSignal>, StoreError> {
+    let of_click = match conversion.click {
+        Some(click) => clicks::credit(db, conversion.workspace, click)?.dims.signal.into_owned(),
+        None => String::new(),
+    };
+    noticed(db, conversion, &of_click, is_the_partner(db, conversion)?)
+}
+
+fn noticed(
+    db: &Connection,
+    conversion: &ConversionRow,
+    of_click: &str,
+    of_partner: bool,
+) -> Result<Vec<NoticedSignal>, StoreError> {
+    let mut all = Vec::new();
+    let mut notice = |signal, evidence| all.push(NoticedSignal { signal, evidence });
+    if let Some(reason) = held(db, conversion.workspace, conversion.click)? {
+        notice(Signal::Manual, reason);
+    }
+    if of_partner {
+        let customer = conversion.customer_name.as_deref().unwrap_or_default();
+        notice(Signal::SelfReferral, format!("the customer `{customer}` is {}", conversion.partner));
+    }
     if let Some(click) = conversion.click {
         let after = conversion.occurred_at.0 - click.unix_ms();
         if (0..CONVERSION_MS_MIN).contains(&after) {
-            gravest = gravest.max(Some(Signal::FastConversion));
+            notice(Signal::FastConversion, format!("{after} ms after its click"));
         }
     }
-    if is_the_partner(tx, conversion)? {
-        gravest = gravest.max(Some(Signal::SelfReferral));
+    if let Some(signal) = Signal::from_name(of_click) {
+        notice(signal, "noticed on its click".to_owned());
     }
-    if held(tx.db, conversion.workspace, conversion.click)?.is_some() {
-        gravest = gravest.max(Some(Signal::Manual));
-    }
-    Ok(gravest.map_or("", Signal::as_str))
+    all.sort_by_key(|noticed| std::cmp::Reverse(noticed.signal));
+    Ok(all)
 }
 
 /// Whether the customer is, by the caller's own id, the partner who is credited.
-fn is_the_partner(tx: &Applying<'_>, conversion: &ConversionRow) -> Result<bool, StoreError> {
-    let Some(customer) = &conversion.customer_name else { return Ok(false) };
-    let partner = tx.memory.partners.spec(tx.db, conversion.workspace, conversion.partner)?;
-    Ok(partner.is_some_and(|partner| partner.customer_id.as_ref() == Some(customer)))
+fn is_the_partner(db: &Connection, conversion: &ConversionRow) -> Result<bool, StoreError> {
+    let (Some(partner), Some(customer)) = (conversion.partner.some(), &conversion.customer_name) else {
+        return Ok(false);
+    };
+    Ok(db
+        .prepare_cached("SELECT 1 FROM partners WHERE id = ?1 AND spec ->> '$.customer_id' = ?2")?
+        .exists(params![partner.0 as i64, customer])?)
 }

@@ -2,18 +2,30 @@
 //! visit, with the token of the first click, so that a sale after it is credited all the same; its hit says
 //! `duplicate`.
 //!
-//! First clicks are remembered in bounded memory, shared by all threads. What a start or the bound made it forget
-//! is found in the visitor's cookie `wclid`, where the browser still brings it; else the repeat is a click.
+//! First clicks are remembered in bounded memory, shared by all threads; a start finds them in the journal again. What
+//! the bounds made it forget is found in the visitor's cookie `wclid`, where the browser still brings it; else the repeat
+//! is a click.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
+use weir_engine::journal::{Family, JournalError, JournalReader};
+use weir_engine::links::LinkTable;
 use weir_engine::token::TokenParts;
-use weir_schemas::ids::{ClickId, LinkId};
+use weir_schemas::click::{Click, ClickHead, Verdict};
+use weir_schemas::fact::kind;
+use weir_schemas::ids::{ClickId, LinkId, Sequence};
 use weir_schemas::time::{SECOND_MS, Timestamp};
 
 /// First clicks remembered at most, about 100 bytes each. Beyond it the ones met longest ago are forgotten.
 pub const FIRST_CLICKS_MAX: usize = 1 << 18;
+/// How far back a start looks for them, in entries of the journal: about two seconds of reading.
+const RESTORED_ENTRIES_MAX: Sequence = 2_000_000;
+/// Entries and bytes of the journal read at once.
+const BATCH_ENTRIES: usize = 4_096;
+const BATCH_BYTES: usize = 4 << 20;
 /// Parts with a lock each, so that threads rarely meet.
 const SHARDS: usize = 16;
 
@@ -57,6 +69,46 @@ impl Repeats {
             hasher: ahash::RandomState::new(),
             shard_max: room.div_ceil(SHARDS),
         }
+    }
+
+    /// Remembers the first clicks that `journal` tells of, up to what is durable, of the links that tell repeats apart.
+    /// Before the listener opens.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn restore(&self, journal: &Path, upto: Sequence, links: &LinkTable) -> Result<(), JournalError> {
+        let mut windows: HashMap<LinkId, (u32, Vec<String>), ahash::RandomState> = HashMap::default();
+        links.each(|link| {
+            if let Some(window) = link.spec.dedupe_window_seconds {
+                let names = link.prepared.variants.given().map(|(name, _)| name.to_owned()).collect();
+                windows.insert(link.id, (window, names));
+            }
+        });
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let mut reader =
+            JournalReader::open(journal, &[Family::Traffic], upto.saturating_sub(RESTORED_ENTRIES_MAX));
+        let mut entries = Vec::new();
+        while reader.passed() < upto {
+            entries.clear();
+            reader.read_batch(upto, BATCH_ENTRIES, BATCH_BYTES, &mut entries)?;
+            for entry in entries.iter().filter(|entry| entry.kind == kind::CLICK) {
+                let Ok(head) = ClickHead::read(&entry.payload) else { continue };
+                let Some((window, names)) = windows.get(&head.link) else { continue };
+                if head.verdict != Verdict::Counted
+                    || self.claim(head.link, head.visitor, head.id, *window, || None).is_some()
+                {
+                    continue;
+                }
+                if let Ok(click) = Click::read(&entry.payload)
+                    && let Some(number) = names.iter().position(|name| *name == click.dims.variant)
+                {
+                    self.note_variant(head.link, head.visitor, head.id, number as u8 + 1);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn shard(&self, key: (LinkId, u64)) -> std::sync::MutexGuard<'_, Shard> {
@@ -116,8 +168,6 @@ impl Repeats {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use proptest::prelude::*;
     use weir_schemas::ids::WorkspaceId;
 

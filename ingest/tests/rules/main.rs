@@ -6,6 +6,7 @@ mod listener;
 use std::net::Ipv4Addr;
 
 use geoip::Network;
+use jiff::ToSpan;
 use listener::Public;
 use serde_json::{Value, json};
 use weir_engine::links::allocation::thompson::Arm;
@@ -29,6 +30,10 @@ const DESKTOP: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537
                        Chrome/126.0.0.0 Safari/537.36";
 const CRAWLER: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
+/// Where a day begins first, and where last: 25 hours later.
+const FIRST: &str = "Pacific/Kiritimati";
+const LAST: &str = "Pacific/Pago_Pago";
+
 /// A rule, a visit for which it holds and one for which it does not.
 type Case = (Value, Asked, Asked);
 type Asked = (&'static str, &'static [(&'static str, &'static str)]);
@@ -46,7 +51,8 @@ fn each_rule_sends_its_visitors_elsewhere() {
     let cases: Vec<Case> = vec![
         (json!({"country": ["DE", "AT"]}), from_berlin, from_boston),
         (json!({"region": "massachusetts"}), from_boston, from_berlin),
-        (json!({"city": ["Berlin"]}), from_berlin, plain),
+        (json!({"city": ["Berlin"]}), from_berlin, from_boston),
+        (json!({"city": ["Berlin", "Boston"]}), from_boston, plain),
         (json!({"continent": ["EU"]}), from_berlin, from_boston),
         (
             json!({"language": ["de"]}),
@@ -57,15 +63,23 @@ fn each_rule_sends_its_visitors_elsewhere() {
         (json!({"os": ["Windows"]}), desktop, phone),
         (json!({"browser": ["Chrome"]}), desktop, phone),
         (json!({"bot": true}), ("", &[("User-Agent", CRAWLER)]), phone),
+        (json!({"bot": false}), phone, ("", &[("User-Agent", CRAWLER)])),
         (json!({"ip": ["203.0.113.0/28"]}), from_berlin, ("", &[("X-Forwarded-For", "203.0.113.70")])),
-        (json!({"ip": ["2001:db8::/32"]}), ("", &[("Forwarded", "for=\"[2001:db8::7]:99\"")]), from_berlin),
+        (
+            json!({"ip": ["2001:db8::/32"]}),
+            ("", &[("Forwarded", "for=\"[2001:db8::7]:99\"")]),
+            ("", &[("Forwarded", "for=\"[2001:db9::7]:99\"")]),
+        ),
         (
             json!({"referrer": ["news.example"]}),
             ("", &[("Referer", "https://www.news.example/today")]),
             ("", &[("Referer", "https://fakenews.example/")]),
         ),
+        (json!({"referrer": false}), plain, ("", &[("Referer", "https://news.example/")])),
         (json!({"query.source": ["mail"]}), ("?source=mail", &[]), ("?source=web", &[])),
+        (json!({"query.source": true}), ("?source", &[]), plain),
         (json!({"returning": true}), ("", &[("Cookie", "wv=0123456789abcdef")]), plain),
+        (json!({"returning": false}), plain, ("", &[("Cookie", "wv=0123456789abcdef")])),
         (
             json!({"all": [{"device": "mobile"}, {"country": "DE"}]}),
             ("", &[("User-Agent", PHONE), ("X-Forwarded-For", BERLIN)]),
@@ -73,6 +87,11 @@ fn each_rule_sends_its_visitors_elsewhere() {
         ),
         (json!({"any": [{"device": "tv"}, {"country": "US"}]}), from_boston, from_berlin),
         (json!({"not": {"country": "DE"}}), from_boston, from_berlin),
+        (
+            json!({"device": "mobile", "not": {"any": [{"country": "US"}, {"all": [{"bot": false}, {"query.x": "1"}]}]}}),
+            phone,
+            ("?x=1", &[("User-Agent", PHONE)]),
+        ),
     ];
     for (n, (condition, inside, outside)) in cases.iter().enumerate() {
         public.link(
@@ -90,18 +109,31 @@ fn each_rule_sends_its_visitors_elsewhere() {
             "{condition}"
         );
     }
-    // The clock is the engine's own, so here the rule moves and not the visit.
-    for (n, (condition, expected)) in [
-        (json!({"after": past, "before": future}), "https://b.example/"),
-        (json!({"after": future}), "https://a.example/"),
-        (json!({"before": past}), "https://a.example/"),
-        (json!({"weekday": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}), "https://b.example/"),
-        (json!({"hours": ["00:00-24:00"], "timezone": "Asia/Kathmandu"}), "https://b.example/"),
-        (json!({"not": {"hours": ["00:00-12:00", "12:00-24:00"]}}), "https://a.example/"),
+    // The clock is the engine's own, so here the rule moves and not the visit. It is never the same day in the first and the
+    // last zone, and 14 hours later in the first than in UTC.
+    let there = jiff::Timestamp::from_millisecond(now.0).unwrap().in_tz(FIRST).unwrap();
+    let day = |days: i64| there.saturating_add(days.days()).strftime("%a").to_string().to_lowercase();
+    let hour = |hours: i64| there.saturating_add(hours.hours()).strftime("%H:%M").to_string();
+    let (today, hours) = ([day(0), day(1)], format!("{}-{}", hour(-1), hour(1)));
+    let week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    for (n, (condition, holds)) in [
+        (json!({"after": past, "before": future}), true),
+        (json!({"after": future}), false),
+        (json!({"before": past}), false),
+        (json!({"weekday": week}), true),
+        (json!({"weekday": today, "timezone": FIRST}), true),
+        (json!({"weekday": today, "timezone": LAST}), false),
+        (json!({"hours": ["00:00-24:00"], "timezone": "Asia/Kathmandu"}), true),
+        (json!({"hours": [hours], "timezone": FIRST}), true),
+        (json!({"hours": [hours]}), false),
+        (json!({"hours": [hours], "weekday": [day(-1), day(0), day(1)], "timezone": FIRST}), true),
+        (json!({"hours": [hours], "weekday": [day(3)], "timezone": FIRST}), false),
+        (json!({"not": {"hours": ["00:00-12:00", "12:00-24:00"]}}), false),
     ]
     .into_iter()
     .enumerate()
     {
+        let expected = if holds { "https://b.example/" } else { "https://a.example/" };
         public.link(
             json!({"slug": format!("t{n}"), "destination": "https://a.example/", "track_conversions": false,
             "rules": [{"if": condition, "destination": "https://b.example/"}]}),
