@@ -6,7 +6,8 @@ WEB := dashboard/web
 RELEASE := target/release/weir
 
 .PHONY: help run build test books-twin bench-ledger demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
-	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-panels measure-web soak-web shots clean
+	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-links bench-panels measure-web soak-web \
+	shots clean
 
 help:
 	@echo "make run             set up and run the engine (dashboard, API, redirects, embedded ClickHouse)"
@@ -18,7 +19,8 @@ help:
 	@echo "make measure-web     what each page of the dashboard costs a browser"
 	@echo "make shots           pictures of every page of the dashboard into shots/, each checked"
 	@echo "make soak-web        the dashboard open under load: MINUTES=4 RATE=1000"
-	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx"
+	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx (LINKS=1000000)"
+	@echo "make bench-links     what a visit costs among a million links, with rules, variants, caps, repeats"
 
 # ---- running
 
@@ -137,8 +139,13 @@ bench-ledger:
 bench:
 	cargo bench --locked -p weir-benches
 
-bench-redirect:
+bench-redirect: libchdb geoip networks
 	benches/redirect.sh
+
+# The redirect's own work among a million links, by what a link asks for, and what happens to its hit behind the answer.
+bench-links: geoip networks
+	cargo bench --locked -p weir-benches --bench redirect
+	cargo bench --locked -p weir-benches --bench click_way -- 'enrich|signals'
 
 clean:
 	rm -rf target .weir $(WEB)/node_modules $(WEB)/dist

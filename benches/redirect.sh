@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tracked redirect beside a bare hyper 302 (same listener loop, runtime and allocator) and beside nginx's `return
+# The tracked redirect (a plain link, one with rules, one with caps, and with LINKS=1000000 any of so many) beside a bare
+# hyper 302 (same listener loop, runtime and allocator) and beside nginx's `return
 # 302` with a buffered access log. Servers run on core 0, load (wrk, 64 kept connections, a browser's headers) on core 1,
 # one after the other in rounds, so that a noisy minute hits all three. Prints a table, writes
 # target/bench-redirect.json.
@@ -10,8 +11,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=${ROUNDS:-5} seconds=${SECONDS_PER_ROUND:-3} connections=64
-path='/bench?utm_source=newsletter&gclid=EAIaIQobChMI'
+rounds=${ROUNDS:-5} seconds=${SECONDS_PER_ROUND:-3} links=${LINKS:-0} connections=64
+query='utm_source=newsletter&gclid=EAIaIQobChMI'
+path="/bench?$query"
 headers=(
   -H 'User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36'
   -H 'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
@@ -71,8 +73,25 @@ weir=$!
 started+=("$weir")
 until_there "$work/weir.out" '"public"'
 weir_url=$(jq -r .public "$work/weir.out")
-curl -sSf -o "$work/link.json" -H "Authorization: Bearer $admin_key" -H 'Content-Type: application/json' \
-  -d "{\"slug\":\"bench\",\"destination\":\"$destination\"}" "$(jq -r .admin "$work/weir.out")/v1/links"
+admin_url=$(jq -r .admin "$work/weir.out")
+post() { # path, body on stdin
+  curl -sSf -o "$work/answer.json" -H "Authorization: Bearer $admin_key" -H 'Content-Type: application/json' \
+    --data-binary @- "$admin_url$1"
+}
+rule() { printf '{"if":%s,"destination":"https://other.example.com/"}' "$1"; }
+# No rule holds, so that agent, place, clock and request are all asked; no cap is reached.
+rules="[$(rule '{"device":["tv"]}'),$(rule '{"os":["AIX"]}'),$(rule '{"country":["AQ"],"city":["Atlantis"]}'),\
+$(rule '{"language":["fr"]}'),$(rule '{"hours":["03:00-03:01"],"weekday":["mon"],"timezone":"Europe/Berlin"}'),\
+$(rule '{"ip":["10.0.0.0/8"]}')]"
+for members in '"slug":"bench"' "\"slug\":\"rules\",\"rules\":$rules" \
+  '"slug":"caps","max_clicks":1000000000000,"daily_click_cap":1000000000,"cap_timezone":"Europe/Berlin"'; do
+  echo "{$members,\"destination\":\"$destination\"}" | post /v1/links
+done
+for ((from = 0; from < links; from += 1000)); do
+  jq -cn --argjson from "$from" --arg to "$destination" '{links: [range(1000) | {slug: "s\($from + .)", destination: $to}]}' |
+    post /v1/links/bulk
+done
+echo "request = function() return wrk.format('GET', '/s' .. math.random(0, $links - 1) .. '?$query') end" >"$work/any.lua"
 
 # ---- bare hyper
 taskset -c 0 target/release/bare_hyper >"$work/bare.out" 2>"$work/bare.log" &
@@ -134,16 +153,16 @@ settle() { # until the process has nothing to do any more, at most 5 s
   done
 }
 
-round() { # name, pid, url
-  local before edge_before child_before=0 child=
-  [ "$1" = weir ] && child=$(pgrep -P "$2" | head -1)
+round() { # name, pid, url, more for wrk
+  local before edge_before=0 child_before=0 child= weirs=
+  [ "$2" = "$weir" ] && weirs=yes && child=$(pgrep -P "$2" | head -1)
   before=$(process_ticks "$2")
-  edge_before=$([ "$1" = weir ] && edge_ticks "$2" || echo 0)
+  [ -n "$weirs" ] && edge_before=$(edge_ticks "$2")
   [ -n "$child" ] && child_before=$(process_ticks "$child")
-  taskset -c 1 wrk -t 1 -c $connections -d "${seconds}s" --latency "${headers[@]}" "$3$path" >"$work/wrk.out"
+  taskset -c 1 wrk -t 1 -c $connections -d "${seconds}s" --latency "${headers[@]}" "${@:4}" "$3" >"$work/wrk.out"
   settle "$2"
   local cpu=$(($(process_ticks "$2") - before)) edge=0 database=0
-  [ "$1" = weir ] && edge=$(($(edge_ticks "$2") - edge_before))
+  [ -n "$weirs" ] && edge=$(($(edge_ticks "$2") - edge_before))
   [ -n "$child" ] && database=$(($(process_ticks "$child") - child_before))
   if grep -q 'Socket errors' "$work/wrk.out"; then
     cat "$work/wrk.out" >&2
@@ -167,9 +186,12 @@ for url in "$weir_url" "$bare_url" "$nginx_url"; do # caches and connections war
 done
 settle "$weir"
 for _ in $(seq "$rounds"); do
-  round weir "$weir" "$weir_url"
-  round bare "$bare" "$bare_url"
-  round nginx "$nginx_worker" "$nginx_url"
+  round weir "$weir" "$weir_url$path"
+  round bare "$bare" "$bare_url$path"
+  round nginx "$nginx_worker" "$nginx_url$path"
+  round rules "$weir" "$weir_url/rules?$query"
+  round caps "$weir" "$weir_url/caps?$query"
+  if [ "$links" -gt 0 ]; then round any "$weir" "$weir_url" -s "$work/any.lua"; fi
 done >"$work/rounds.ndjson"
 
 # Medians over the rounds; ratios of medians.
@@ -190,6 +212,8 @@ jq -s --arg destination "$destination" '
       weir: ($weir + {edge_us: $edge, database_us: ($rounds | of("weir"; "database_us"))}),
       bare_hyper: $bare,
       nginx: $nginx,
+      more: [["rules", "caps", "any"][] as $name | select(any($rounds[]; .name == $name))
+        | figures($name) + {name: $name, edge_us: ($rounds | of($name; "edge_us"))}],
       ratios: {
         cpu: {over_bare: ($weir.cpu_us / $bare.cpu_us), over_nginx: ($weir.cpu_us / $nginx.cpu_us)},
         edge: {over_bare: ($edge / $bare.cpu_us), over_nginx: ($edge / $nginx.cpu_us)},
@@ -201,14 +225,16 @@ jq -s --arg destination "$destination" '
 
 jq -r '
   def two: . * 100 | round / 100 | tostring;
-  def row($name; $f): [$name, ($f.cpu_us | two), ($f.p50_us | two), ($f.p90_us | two), ($f.p99_us | two)];
-  (["server", "cpu_us/request", "p50_us", "p90_us", "p99_us"],
+  def row($name; $f):
+    [$name, ($f.cpu_us | two), (if $f.edge_us then $f.edge_us | two else "" end)] + [$f.p50_us, $f.p90_us, $f.p99_us | two];
+  (["server", "cpu_us/request", "edge thread", "p50_us", "p90_us", "p99_us"],
    row("weir"; .weir), row("bare hyper"; .bare_hyper), row("nginx"; .nginx),
+   (.more[] | row({rules: "weir, six rules", caps: "weir, two caps", any: "weir, any link"}[.name]; .)),
    ["", "", "", "", ""],
    ["ratio", "cpu", "edge thread", "p50", "p99"],
    (["over bare hyper", "over nginx"] as $names | ["over_bare", "over_nginx"] as $keys | range(2) as $i
     | [$names[$i], (.ratios.cpu[$keys[$i]] | two), (.ratios.edge[$keys[$i]] | two),
        (.ratios.p50[$keys[$i]] | two), (.ratios.p99[$keys[$i]] | two)]))
-  | @tsv' target/bench-redirect.json | awk -F'\t' '{ printf "%-16s %16s %12s %10s %10s\n", $1, $2, $3, $4, $5 }'
+  | @tsv' target/bench-redirect.json | awk -F'\t' '{ printf "%-16s %16s %12s %10s %10s %10s\n", $1, $2, $3, $4, $5, $6 }'
 jq -r '"weir: edge thread \(.weir.edge_us) us, ClickHouse \(.weir.database_us) us of CPU per request"' \
   target/bench-redirect.json

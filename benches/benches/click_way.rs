@@ -2,16 +2,21 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
-use weir_benches::{NODE, START, WORKSPACE, click_bytes, hit_bytes};
-use weir_engine::enrich::Enricher;
+use weir_benches::{NODE, START, USER_AGENT, VISITORS, WORKSPACE, click_bytes, hit_bytes, hit_from_anywhere};
+use weir_engine::enrich::{Agents, Enricher, Geo, Network, Networks, Place, SaltOfTheDay};
 use weir_engine::journal::{Journal, JournalConfig};
 use weir_engine::recorder::{Recorder, RecorderConfig};
+use weir_engine::signals::{Detector, Suspect};
 use weir_engine::token::{TokenKeys, TokenParts};
+use weir_schemas::click::Verdict;
+use weir_schemas::hit::FLAG_RETURNING;
 use weir_schemas::ids::{ClickId, LinkId};
+use weir_schemas::time::Timestamp;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -88,16 +93,61 @@ fn lane(c: &mut Criterion) {
     recorder.stop();
 }
 
+/// What happens to a hit behind the answer, of an agent, a place and a network that are remembered and that are not.
 fn enrichment(c: &mut Criterion) {
-    let mut enricher = Enricher::new(NODE, None, None, std::sync::Arc::new(|day| [day as u8; 16]));
-    let hit = hit_bytes(1);
+    let salt = || -> SaltOfTheDay { Arc::new(|day| [day as u8; 16]) };
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.weir");
+    let geo = Arc::new(Geo::open(&data.join("geoip")).expect("run `make geoip`"));
+    let networks = || Some(Networks::open(&data.join("networks")).expect("run `make networks`"));
     let mut out = Vec::new();
     let mut number = 0;
-    c.bench_function("enrich/refine, agent known", |b| {
+    let mut run = |name: &str, enricher: &mut Enricher, hits: &[Vec<u8>]| {
+        c.bench_function(&format!("enrich/refine, {name}"), |b| {
+            b.iter(|| {
+                number += 1;
+                out.clear();
+                let hit = &hits[number as usize % hits.len()];
+                enricher.refine(0, number, black_box(hit), &mut out).expect("a readable hit");
+            });
+        });
+    };
+    run("agent known", &mut Enricher::new(NODE, None, None, salt()), &[hit_bytes(1)]);
+    let everywhere: Vec<Vec<u8>> = (0..4_096).map(hit_from_anywhere).collect();
+    run("places known", &mut Enricher::new(NODE, Some(Arc::clone(&geo)), None, salt()), &everywhere);
+    let mut whole = Enricher::new(NODE, Some(geo), networks(), salt());
+    run("places and networks known, signals looked for", &mut whole, &everywhere);
+    let parser = Agents::new();
+    c.bench_function("enrich/an agent that was never seen", |b| {
+        b.iter(|| parser.parse(black_box(USER_AGENT)))
+    });
+}
+
+/// The signals of a click alone: hosting network, rates of visitor and network, travel.
+fn signals(c: &mut Criterion) {
+    let mut detector = Detector::default();
+    let place = Place {
+        city: "Berlin".into(),
+        country: "DE".into(),
+        point: Some((52_520, 13_405)),
+        ..Place::default()
+    };
+    let system = Network { number: 3_320, name: "Deutsche Telekom AG".into() };
+    let mut number = 0_u64;
+    c.bench_function("signals/judge", |b| {
         b.iter(|| {
             number += 1;
-            out.clear();
-            enricher.refine(0, number, black_box(&hit), &mut out).expect("a readable hit");
+            let visitor = number % VISITORS;
+            let suspect = Suspect {
+                at: Timestamp(START.0 + number as i64 / 10),
+                verdict: Verdict::Counted,
+                flags: FLAG_RETURNING,
+                link: LinkId(number % 40),
+                visitor,
+                network: visitor,
+                place: &place,
+                system: &system,
+            };
+            black_box(detector.judge(&suspect));
         });
     });
 }
@@ -159,6 +209,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3))
         .sample_size(30);
-    targets = tokens, lane, enrichment, journal
+    targets = tokens, lane, enrichment, signals, journal
 }
 criterion_main!(benches);

@@ -89,10 +89,19 @@ pub fn click_bytes(number: u64) -> Vec<u8> {
 
 /// A hit as the redirect hands it on.
 pub fn hit_bytes(number: u64) -> Vec<u8> {
+    hit(number, [203, 0, 113, (number % 200) as u8])
+}
+
+/// The same from addresses all over the internet.
+pub fn hit_from_anywhere(number: u64) -> Vec<u8> {
+    hit(number, (((number as u32).wrapping_mul(0x000d_1937)) | 0x0100_0000).to_be_bytes())
+}
+
+fn hit(number: u64, v4: [u8; 4]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut address = [0; 16];
     address[10..12].fill(0xFF);
-    address[12..].copy_from_slice(&[203, 0, 113, (number % 200) as u8]);
+    address[12..].copy_from_slice(&v4);
     let hit = RawHit {
         at: START,
         verdict: Verdict::Counted,

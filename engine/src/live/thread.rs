@@ -477,8 +477,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Topics whose range has moved on (`today` after midnight), whose exchange rates have changed or whose visitors late
-    /// verdicts have taken away begin anew; queries that are run again are run again.
+    /// Topics whose range has moved on (`today` after midnight), whose exchange rates have changed or whose visitors
+    /// late verdicts have taken away begin anew; queries that are run again are run again.
     fn renew(&mut self) {
         let now = Timestamp::now();
         let mut again = Vec::new();

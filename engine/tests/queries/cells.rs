@@ -21,7 +21,7 @@ use weir_schemas::time::{DAY_MS, Timestamp};
 use crate::facts::{Entry, TEXTS, TIMES, ZONES, entries};
 use crate::folding::NOW;
 use crate::server::Server;
-use crate::warehouse::{NODE, of_workspace, same, store};
+use crate::warehouse::{ANYBODY, NODE, of_workspace, same, store};
 
 /// Questions that cells can answer, for the most part: one field, any time, any zone.
 fn query() -> impl Strategy<Value = Query> {
@@ -141,7 +141,7 @@ fn cells_answer_as_memory_and_as_single_clicks_do() {
             folded.set(folded.get() + cells::end(&cells::steps(&client, u64::MAX).await.unwrap()));
             for query in queries {
                 let Ok(plan) = Plan::build(&query, workspace, NOW, None) else { continue };
-                let compared = same(&client, &query, &Arc::new(plan), &entries, cut).await;
+                let compared = same(&client, &query, &Arc::new(plan), &entries, ANYBODY, cut).await;
                 compared.map_err(|error| TestCaseError::fail(format!("{error}\n{query:?}")))?;
             }
             Ok(())
@@ -227,7 +227,7 @@ async fn visitors_are_as_exact_as_without_cells() {
         let ask = json!({"metrics": ["visitors", "clicks"], "date_range": "all", "dimensions": dimensions,
             "timezone": zone, "include": {"total": true}});
         let (query, plan) = plan(ask);
-        same(&client, &query, &plan, &all, all.len() - 1_000).await.unwrap();
+        same(&client, &query, &plan, &all, ANYBODY, all.len() - 1_000).await.unwrap();
     }
     let (_, by_country) =
         plan(json!({"metrics": ["visitors"], "date_range": "all", "dimensions": ["country"],

@@ -255,8 +255,8 @@ fn judged(click: &Click<'static>, verdict: Verdict, hits: i64) -> Entry {
     }))
 }
 
-/// A journal: the n-th entry has sequence n + 1. Late verdicts on its clicks are true to them in half of the cases; some are
-/// taken back.
+/// A journal: the n-th entry has sequence n + 1. Half of the journals have late verdicts that are true to their clicks;
+/// some are taken back.
 pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let entry = prop_oneof![4 => click(), 2 => event(), 2 => effect(), 1 => verdict_moved()];
     let late = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), prop::bool::weighted(0.3));

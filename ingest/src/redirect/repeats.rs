@@ -2,9 +2,9 @@
 //! visit, with the token of the first click, so that a sale after it is credited all the same; its hit says
 //! `duplicate`.
 //!
-//! First clicks are remembered in bounded memory, shared by all threads; a start finds them in the journal again. What
-//! the bounds made it forget is found in the visitor's cookie `wclid`, where the browser still brings it; else the repeat
-//! is a click.
+//! First clicks are remembered in bounded memory, shared by all threads; a start finds them in the journal again.
+//! What the bounds made it forget is found in the visitor's cookie `wclid`, where the browser still brings it; else the
+//! repeat is a click.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -109,8 +109,8 @@ fn each_rule_sends_its_visitors_elsewhere() {
             "{condition}"
         );
     }
-    // The clock is the engine's own, so here the rule moves and not the visit. It is never the same day in the first and the
-    // last zone, and 14 hours later in the first than in UTC.
+    // The clock is the engine's own, so here the rule moves and not the visit. It is never the same day in the first
+    // and the last zone, and 14 hours later in the first than in UTC.
     let there = jiff::Timestamp::from_millisecond(now.0).unwrap().in_tz(FIRST).unwrap();
     let day = |days: i64| there.saturating_add(days.days()).strftime("%a").to_string().to_lowercase();
     let hour = |hours: i64| there.saturating_add(hours.hours()).strftime("%H:%M").to_string();
