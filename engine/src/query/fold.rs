@@ -282,8 +282,8 @@ impl RowStates {
         self.measured += 1;
         let order = LOADED_BEFORE + self.measured;
         for states in [&mut self.groups[group as usize].states, &mut self.total] {
-            states.add(Sum::ValueCount, times.into());
-            states.add(Sum::ValueSum, i128::from(value) * i128::from(times));
+            states.add(Sum::Numbers, times.into());
+            states.add(Sum::Millionths, i128::from(value) * i128::from(times));
             if times > 0 {
                 states.extremes.add(at, order, value);
             } else {

@@ -365,8 +365,8 @@ fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mu
         let [count, value] = measure::sums_sql(false);
         columns.push(match sum {
             sum if sum.of_clicks() => format!("toInt128(0) AS {name}"),
-            Sum::ValueCount => format!("{count} AS {name}"),
-            Sum::ValueSum => format!("{value} AS {name}"),
+            Sum::Numbers => format!("{count} AS {name}"),
+            Sum::Millionths => format!("{value} AS {name}"),
             sum => match exchange::sum_sql(*sum) {
                 Some(converted) => format!("{converted} AS {name}"),
                 None => format!("sum(toInt128({})) AS {name}", sum.column()),
@@ -450,8 +450,8 @@ fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut
     for sum in &plan.needs.sums {
         let count = match sum {
             Sum::Events => "toInt128(count())",
-            Sum::ValueCount => &values,
-            Sum::ValueSum => &value_sum,
+            Sum::Numbers => &values,
+            Sum::Millionths => &value_sum,
             _ => "toInt128(0)",
         };
         columns.push(format!("{count} AS {}", sum_name(*sum)));

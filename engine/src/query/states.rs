@@ -37,9 +37,9 @@ pub(super) enum Sum {
     /// Effects whose day has no rate. It only grows, so it makes no row by itself.
     Unconverted,
     /// How many events and conversions brought a number.
-    ValueCount,
+    Numbers,
     /// Their numbers in millionths.
-    ValueSum,
+    Millionths,
 }
 
 /// How many there are.
@@ -77,8 +77,8 @@ impl Sum {
             | Self::CommissionWhole
             | Self::CommissionFraction
             | Self::Unconverted
-            | Self::ValueCount
-            | Self::ValueSum => "",
+            | Self::Numbers
+            | Self::Millionths => "",
         }
     }
 }
@@ -115,10 +115,10 @@ pub(super) const fn parts(metric: Metric) -> &'static [Sum] {
         Metric::NewCustomers => &[Sum::NewCustomers],
         Metric::Events => &[Sum::Events],
         Metric::ValueCount | Metric::ValueMin | Metric::ValueMax | Metric::ValueFirst | Metric::ValueLast => {
-            &[Sum::ValueCount]
+            &[Sum::Numbers]
         }
         // Numbers that add up to nothing are some.
-        Metric::ValueSum | Metric::ValueAvg => &[Sum::ValueCount, Sum::ValueSum],
+        Metric::ValueSum | Metric::ValueAvg => &[Sum::Numbers, Sum::Millionths],
         Metric::Visitors | Metric::LatencyP50 | Metric::LatencyP99 => &[],
     }
 }
@@ -163,7 +163,7 @@ impl Needs {
 
     /// Whether numbers of events are measured.
     pub(super) fn values(&self) -> bool {
-        self.sums.contains(&Sum::ValueCount)
+        self.sums.contains(&Sum::Numbers)
     }
 
     /// Whether the table of effects is read.
@@ -304,8 +304,8 @@ pub(super) fn finish(metric: Metric, states: &States, converted: bool) -> Number
         Metric::Aov => divided(sum(Sum::Revenue), sum(Sum::Orders)),
         Metric::Epc => divided(sum(Sum::Revenue), sum(Sum::Clicks)),
         Metric::ConversionRate => divided(sum(Sum::Conversions) * BASIS_POINTS, sum(Sum::Clicks)),
-        Metric::ValueSum => Number::Millionths(sum(Sum::ValueSum)),
-        Metric::ValueAvg => measure::mean(sum(Sum::ValueSum), sum(Sum::ValueCount)),
+        Metric::ValueSum => Number::Millionths(sum(Sum::Millionths)),
+        Metric::ValueAvg => measure::mean(sum(Sum::Millionths), sum(Sum::Numbers)),
         Metric::ValueMin => states.extremes.least(),
         Metric::ValueMax => states.extremes.greatest(),
         Metric::ValueFirst => states.extremes.first(),

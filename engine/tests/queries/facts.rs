@@ -276,10 +276,11 @@ pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
             }
             let at = clicks[which.index(clicks.len())];
             let Entry::Click(click) = entries[at].clone() else { unreachable!("only clicks were taken") };
-            let mut place = at + 1 + place.index(entries.len() - at);
-            for (verdict, hits) in [(Verdict::Counted, -1), (Verdict::Blocked, 1)] {
-                entries.insert(place, judged(&click, verdict, hits));
-                place += 1;
+            let place = at + 1 + place.index(entries.len() - at);
+            for (nth, (verdict, hits)) in
+                [(Verdict::Counted, -1), (Verdict::Blocked, 1)].into_iter().enumerate()
+            {
+                entries.insert(place + nth, judged(&click, verdict, hits));
                 if taken_back {
                     entries.push(judged(&click, verdict, -hits));
                 }

@@ -1,5 +1,5 @@
-//! `POST /v1/keys`, `PATCH` and `DELETE /v1/keys/{id}`. A secret is shown once, in the answer to its creation; the books
-//! keep its hash.
+//! `POST /v1/keys`, `PATCH` and `DELETE /v1/keys/{id}`. A secret is shown once, in the answer to its creation; the
+//! books keep its hash.
 
 use std::sync::Arc;
 

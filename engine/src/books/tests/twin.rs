@@ -95,12 +95,15 @@ struct Earning {
     id: Option<CommissionId>,
 }
 
+/// An earning and what of it is paid.
+type Item = (usize, i64);
+
 #[derive(Default)]
 struct Twin {
     sales: Vec<Sale>,
     earnings: Vec<Earning>,
     /// Items and state of each payout, and to whom.
-    payouts: Vec<(usize, Vec<(usize, i64)>, PayoutStatus)>,
+    payouts: Vec<(usize, Vec<Item>, PayoutStatus)>,
     claimed: BTreeMap<usize, i64>,
     /// What was given by day and partner, before anything went back.
     given: BTreeMap<(i64, usize), i64>,
