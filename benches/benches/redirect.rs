@@ -31,6 +31,8 @@ const GEOIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.weir/geoip");
 const BURST: u64 = 20_000;
 /// Links in the table.
 const LINKS: u64 = 1_000_000;
+/// The bench whose visitors all come for the first time.
+const FIRST_CLICKS: &str = "repeats told apart, a first click";
 /// Of these so many are visited by turns: more than any cache holds.
 const VISITED: u64 = 65_536;
 
@@ -190,7 +192,7 @@ fn redirect(c: &mut Criterion) {
         ("ten variants", one("variants"), known),
         ("a cap in all", one("capped"), known),
         ("a cap of the day", one("daily"), known),
-        ("repeats told apart, a first click", one("repeats"), new),
+        (FIRST_CLICKS, one("repeats"), new),
         ("repeats told apart, a repeat", one("repeats"), known),
     ] {
         let request = request(&slugs[0], cookie);
@@ -204,7 +206,12 @@ fn redirect(c: &mut Criterion) {
                     let started = spent();
                     for _ in 0..burst {
                         turn += 1;
-                        let (peer, slug) = (peers[turn % peers.len()], &slugs[turn % slugs.len()]);
+                        // Who is to be new each time has an address of its own; the others' are all over the internet.
+                        let peer = match name == FIRST_CLICKS {
+                            true => Ipv4Addr::from(0x0100_0000 + turn as u32).into(),
+                            false => peers[turn % peers.len()],
+                        };
+                        let slug = &slugs[turn % slugs.len()];
                         let visited = redirect.visit(&request, peer, slug, Instant::now(), true);
                         let Visited::Answered(answer, _) = visited else { panic!("no visit") };
                         assert_eq!(answer.status(), 302);
