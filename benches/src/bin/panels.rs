@@ -3,8 +3,7 @@
 //! does, asks every panel over 30 days and over all time again and again, and prints as JSON the times, how
 //! many times longer the same question takes of single clicks, and the bytes that a click takes.
 //!
-//! `make bench-panels` (ten million clicks) or `make bench-panels CLICKS=100000000` (15 minutes and 12 GB on
-//! two cores).
+//! `make bench-panels` (ten million clicks) or `make bench-panels CLICKS=100000000`.
 
 #![forbid(unsafe_code)]
 

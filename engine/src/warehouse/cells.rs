@@ -20,8 +20,8 @@ use crate::query::VISITORS_EXACT_MAX;
 use crate::query::cells::{dense_sql, value_of};
 use crate::query::visitors::register_sql;
 
-/// Sequences of a step. So many clicks at most are read beside the cells, and folding one keeps one core busy
-/// for about a second.
+/// Sequences of a step: so many clicks at most are read beside the cells. Folding one took three seconds of a core that
+/// others were using too.
 pub const STEP_LENGTH: Sequence = 1 << 19;
 /// Up to here the visitors of a cell are stored where every question reads them: as many as take the room of the
 /// registers.
