@@ -193,11 +193,10 @@ mod tests {
         let of_other = admission.turn(OTHER).await.unwrap();
         let third = waits(&admission, OTHER).await;
         assert_eq!(admission.turn(OTHER).await.unwrap_err().status, 503);
-        drop(running);
+        drop((running, of_other));
         let [first, second] = waiting;
-        let turns = (first.await.unwrap().unwrap(), second.await.unwrap().unwrap());
-        drop((of_other, turns));
-        drop(third.await.unwrap().unwrap());
+        let turns = (first.await, second.await, third.await);
+        drop((turns.0.unwrap().unwrap(), turns.1.unwrap().unwrap(), turns.2.unwrap().unwrap()));
         assert_eq!(
             (admission.waiting.load(Ordering::Acquire), admission.running.available_permits()),
             (0, 3)

@@ -16,10 +16,11 @@ fn newest_traffic(data: &Path) -> PathBuf {
     paths.pop().expect("a segment")
 }
 
+/// Cuts off the last `bytes` of what was written: behind it a dead writer leaves zeros.
 fn cut(path: &Path, bytes: u64) {
-    let file = open_for_damage(path);
-    let length = file.metadata().expect("its size").len();
-    file.set_len(length - bytes).expect("it can be cut");
+    let written = fs::read(path).expect("the segment");
+    let length = written.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+    open_for_damage(path).set_len(length - bytes).expect("it can be cut");
 }
 
 fn flip_a_bit(path: &Path, at: u64) {

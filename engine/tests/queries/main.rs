@@ -10,6 +10,7 @@ mod cells;
 mod exchange;
 mod facts;
 mod folding;
+mod measures;
 mod server;
 mod twin;
 mod warehouse;

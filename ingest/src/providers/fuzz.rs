@@ -175,11 +175,19 @@ fn corpus(provider: Provider) -> Vec<Vec<u8>> {
     let samples =
         files.iter().filter(|path| path.extension().is_some_and(|end| end != "pem" && end != "pk8"));
     let samples: Vec<Vec<u8>> = samples
-        .map(|path| std::fs::read(path).unwrap())
+        .map(|path| filled(std::fs::read(path).unwrap()))
         .chain(own.iter().map(|sample| sample.to_vec()))
         .collect();
     assert!(!samples.is_empty(), "{provider:?} has no sample");
     samples
+}
+
+/// A documented sample with what `weir hooks sign` puts into it.
+fn filled(sample: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = String::from_utf8(sample.clone()) else { return sample };
+    let now = (NOW.0 / 1_000).to_string();
+    let text = text.replace("{{now_iso}}", "2026-11-20T10:00:00Z").replace("{{now}}", &now);
+    text.replace("{{wclid}}", "t").into_bytes()
 }
 
 /// The most memory that the process ever had, in kB.

@@ -1,7 +1,7 @@
-//! A naive twin of the books, long because it is all of them once more: sales with their commissions, caps, referrals, cashback and welcome gifts, refunds,
-//! disputes, verdicts, time, payouts and claims, kept in plain lists and added up from nothing at each look. It agrees
-//! with the books after thousands of random operations, among which the process dies and the books are replayed
-//! (`make books-twin`: a hundred thousand).
+//! A naive twin of the books, long because it is all of them once more: sales with their commissions, caps, referrals,
+//! cashback and welcome gifts, refunds, disputes, verdicts, time, payouts and claims, kept in plain lists and added up
+//! from nothing at each look. It agrees with the books after thousands of random operations, among which the process
+//! dies and the books are replayed (`make books-twin`: a hundred thousand).
 
 use std::collections::{BTreeMap, BTreeSet};
 
