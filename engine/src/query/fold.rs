@@ -175,6 +175,8 @@ impl RowStates {
         {
             return;
         }
+        // Before the filters: a late verdict does not tell all of its click by which they go.
+        self.stale |= !whole && counted && (plan.needs.visitors || plan.needs.latency);
         let row = Row::Click(click);
         if plan.filters.clicks.as_ref().is_some_and(|condition| !condition.holds(&row)) {
             return;
@@ -202,7 +204,6 @@ impl RowStates {
             add(&mut self.total);
             self.total_changed = true;
         }
-        self.stale |= !whole && counted && (plan.needs.visitors || plan.needs.latency);
         self.mark(at);
     }
 
