@@ -54,10 +54,11 @@ pub(super) async fn one(context: Context, management: Arc<Management>) -> Result
 pub(super) async fn csv(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(&[Role::Admin])?.workspace;
     let id: PayoutId = context.id("id", "payout")?;
-    let way = match value(&context, "format").as_deref() {
-        None | Some("bank") => PayoutKind::Bank,
-        Some("paypal") => PayoutKind::Paypal,
-        Some("wise") => PayoutKind::Wise,
+    let named = match value(&context, "format").as_deref() {
+        None => None,
+        Some("bank") => Some(PayoutKind::Bank),
+        Some("paypal") => Some(PayoutKind::Paypal),
+        Some("wise") => Some(PayoutKind::Wise),
         Some(_) => return Err(Problem::field("format", "must be bank, paypal or wise")),
     };
     type Owner = (String, Option<String>, Option<PayoutMethod>);
@@ -90,8 +91,10 @@ pub(super) async fn csv(context: Context, management: Arc<Management>) -> Result
             let (name, email, method) = owners.get(&payout.partner_id)?;
             Some(Line { payout, name, email: email.as_deref(), method: method.as_ref() })
         })
-        .filter(|line| line.way() == way)
+        // Without a format, all of them for a person to look at; in a file to pay by nothing stands twice.
+        .filter(|line| named.is_none_or(|way| line.way() == way))
         .collect();
+    let way = named.unwrap_or(PayoutKind::Bank);
     let one_currency = lines.windows(2).all(|pair| pair[0].currency() == pair[1].currency());
     if way == PayoutKind::Paypal && !one_currency {
         return Err(Problem::field("currency", "is required: PayPal takes one currency in a file"));
