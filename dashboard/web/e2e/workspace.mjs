@@ -61,6 +61,8 @@ export async function openWorkspace(settings = {}) {
 
   /** Fits narrow and wide windows, has no violation in either theme. */
   async function holds(name) {
+    // What is being asked for anew is dimmed until it is there.
+    await page.waitForFunction(() => document.querySelector('main .stale') === null);
     for (const [width, colorScheme] of [
       [360, 'light'],
       [1280, 'dark'],
