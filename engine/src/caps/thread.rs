@@ -15,8 +15,9 @@ use crate::journal::{JournalReader, Traffic};
 use crate::links::quarter;
 use crate::watermark::Watermark;
 
-/// How often the journal is read on where nobody waits for it.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// How often the journal is read on where nobody waits for it: at 100,000 clicks a second there are 3 MB between two
+/// looks, so that they are read from the journal's tail.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 /// How often the file is written where something was counted.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 

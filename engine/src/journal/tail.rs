@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_schemas::ids::Sequence;
 
 /// Bytes of traffic that are remembered; a click has about 300.
-pub(super) const TAIL_BYTES: usize = 16 << 20;
+pub(super) const TAIL_BYTES: usize = 32 << 20;
 /// Bytes that a reader copies at once, beyond the batch that it begins with.
 const COPY_BYTES: usize = 256 << 10;
 
