@@ -4,7 +4,6 @@
 //! `Retry-After`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ impl Refusal {
 pub(crate) struct Admission {
     bounds: Bounds,
     running: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    places: Semaphore,
     /// As many as there are workspaces.
     workspaces: Mutex<HashMap<WorkspaceId, Arc<OfWorkspace>>>,
 }
@@ -56,7 +55,7 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 struct OfWorkspace {
     running: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    places: Semaphore,
 }
 
 /// A turn, until it is dropped.
@@ -66,26 +65,10 @@ pub(crate) struct Turn {
     _of_all: OwnedSemaphorePermit,
 }
 
-/// A place in a queue, given back however the waiting ends.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn take(count: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let place = Self(count);
-        (count.fetch_add(1, Ordering::AcqRel) < most).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Admission {
     pub(crate) fn new(bounds: Bounds) -> Self {
         let running = Arc::new(Semaphore::new(bounds.running));
-        Self { bounds, running, waiting: AtomicUsize::new(0), workspaces: Mutex::default() }
+        Self { bounds, running, places: Semaphore::new(bounds.waiting), workspaces: Mutex::default() }
     }
 
     /// Waits for a turn.
@@ -109,9 +92,8 @@ impl Admission {
         {
             return Ok(Turn { _of_workspace: of_workspace, _of_all: of_all });
         }
-        let _own_place = Waiting::take(&own.waiting, self.bounds.waiting_per_workspace)
-            .ok_or(Refusal::WorkspaceQueueFull)?;
-        let _place = Waiting::take(&self.waiting, self.bounds.waiting).ok_or(Refusal::QueueFull)?;
+        let _own_place = own.places.try_acquire().map_err(|_| Refusal::WorkspaceQueueFull)?;
+        let _place = self.places.try_acquire().map_err(|_| Refusal::QueueFull)?;
         let both = async {
             // The workspace's first: who waits for its own keeps nobody else's place.
             let of_workspace = Arc::clone(&own.running).acquire_owned().await.ok()?;
@@ -126,7 +108,7 @@ impl Admission {
         let mut workspaces = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let running = Arc::new(Semaphore::new(self.bounds.running_per_workspace));
-            Arc::new(OfWorkspace { running, waiting: AtomicUsize::new(0) })
+            Arc::new(OfWorkspace { running, places: Semaphore::new(self.bounds.waiting_per_workspace) })
         };
         Arc::clone(workspaces.entry(workspace).or_insert_with(new))
     }
@@ -174,9 +156,9 @@ mod tests {
         admission: &Arc<Admission>,
         of: WorkspaceId,
     ) -> tokio::task::JoinHandle<Result<Turn, Problem>> {
-        let (asked, before) = (Arc::clone(admission), admission.waiting.load(Ordering::Acquire));
+        let (asked, before) = (Arc::clone(admission), admission.places.available_permits());
         let task = tokio::spawn(async move { asked.turn(of).await });
-        while admission.waiting.load(Ordering::Acquire) == before {
+        while admission.places.available_permits() == before {
             tokio::task::yield_now().await;
         }
         task
@@ -197,10 +179,7 @@ mod tests {
         let [first, second] = waiting;
         let turns = (first.await, second.await, third.await);
         drop((turns.0.unwrap().unwrap(), turns.1.unwrap().unwrap(), turns.2.unwrap().unwrap()));
-        assert_eq!(
-            (admission.waiting.load(Ordering::Acquire), admission.running.available_permits()),
-            (0, 3)
-        );
+        assert_eq!((admission.places.available_permits(), admission.running.available_permits()), (3, 3));
     }
 
     #[tokio::test]
@@ -210,9 +189,9 @@ mod tests {
         assert_eq!(admission.turn(ONE).await.unwrap_err().status, 503);
         let gone = waits(&admission, ONE).await;
         gone.abort();
-        assert!(gone.await.is_err() || admission.waiting.load(Ordering::Acquire) == 0);
+        assert!(gone.await.is_err() || admission.places.available_permits() == 3);
         drop(running);
         assert!(admission.turn(ONE).await.is_ok());
-        assert_eq!(admission.of(ONE).waiting.load(Ordering::Acquire), 0);
+        assert_eq!(admission.of(ONE).places.available_permits(), 2);
     }
 }

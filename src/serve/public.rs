@@ -19,7 +19,7 @@ use weir_ingest::redirect::{Locks, Redirect, RedirectConfig, Repeats, pages};
 
 use super::{Parts, operations};
 use crate::config::{ClickDurability, Config};
-use crate::engine::{Engine, Failure, journal_folder};
+use crate::engine::{Engine, Failure};
 use weir_schemas::ids::WorkspaceId;
 
 /// What one webhook endpoint may send per second: far more than any provider does, and what one machine can take.
@@ -78,11 +78,7 @@ pub(super) fn start(
     let others =
         Service { name: "public", router, authenticator: None, limiter: None, proxies: proxies(config)? };
     let repeats = Repeats::default();
-    repeats.restore(
-        &journal_folder(&config.data_dir),
-        engine.recorder.durable().get(),
-        engine.books.links(),
-    )?;
+    repeats.restore(&engine.recorder.traffic(), engine.recorder.durable().get(), engine.books.links())?;
     let redirect = Arc::new(RedirectConfig {
         links: engine.books.links().clone(),
         caps: engine.caps.clone(),

@@ -3,9 +3,10 @@
 //! webhook that comes while too much waits has to wait for its turn, which slows its sender down to the pace of the
 //! books, and is refused when that takes too long; a provider that is refused comes again.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::handle::SubmitError;
@@ -36,12 +37,12 @@ const TURNS_MAX: usize = 8_192;
 pub(super) struct Backlog {
     limits: BacklogLimits,
     applied: AtomicU64,
-    waiting: AtomicUsize,
+    places: Semaphore,
 }
 
 impl Backlog {
     pub(super) fn new(limits: BacklogLimits) -> Self {
-        Self { limits, applied: AtomicU64::new(0), waiting: AtomicUsize::new(0) }
+        Self { limits, applied: AtomicU64::new(0), places: Semaphore::new(TURNS_MAX) }
     }
 
     /// `facts` of this run were applied; told before the watermark moves.
@@ -59,7 +60,7 @@ impl Backlog {
         if self.facts(recorder) < self.limits.facts {
             return Ok(());
         }
-        let _place = Place::take(&self.waiting).ok_or(SubmitError::BooksBehind)?;
+        let _place = self.places.try_acquire().map_err(|_| SubmitError::BooksBehind)?;
         let until = Instant::now() + self.limits.patience;
         loop {
             let seen = applied.get();
@@ -68,21 +69,5 @@ impl Backlog {
             }
             timeout_at(until, applied.reached(seen + 1)).await.map_err(|_| SubmitError::BooksBehind)?;
         }
-    }
-}
-
-/// One that waits for its turn.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::AcqRel) < TURNS_MAX).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

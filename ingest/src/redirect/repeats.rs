@@ -7,11 +7,10 @@
 //! repeat is a click.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
-use weir_engine::journal::{Family, JournalError, JournalReader};
+use weir_engine::journal::{JournalError, Traffic};
 use weir_engine::links::LinkTable;
 use weir_engine::token::TokenParts;
 use weir_schemas::click::{Click, ClickHead, Verdict};
@@ -23,9 +22,6 @@ use weir_schemas::time::{SECOND_MS, Timestamp};
 pub const FIRST_CLICKS_MAX: usize = 1 << 18;
 /// How far back a start looks for them, in entries of the journal: about two seconds of reading.
 const RESTORED_ENTRIES_MAX: Sequence = 2_000_000;
-/// Entries and bytes of the journal read at once.
-const BATCH_ENTRIES: usize = 4_096;
-const BATCH_BYTES: usize = 4 << 20;
 /// Parts with a lock each, so that threads rarely meet.
 const SHARDS: usize = 16;
 
@@ -76,7 +72,7 @@ impl Repeats {
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub fn restore(&self, journal: &Path, upto: Sequence, links: &LinkTable) -> Result<(), JournalError> {
+    pub fn restore(&self, journal: &Traffic, upto: Sequence, links: &LinkTable) -> Result<(), JournalError> {
         let mut windows: HashMap<LinkId, (u32, Vec<String>), ahash::RandomState> = HashMap::default();
         links.each(|link| {
             if let Some(window) = link.spec.dedupe_window_seconds {
@@ -87,28 +83,22 @@ impl Repeats {
         if windows.is_empty() {
             return Ok(());
         }
-        let mut reader =
-            JournalReader::open(journal, &[Family::Traffic], upto.saturating_sub(RESTORED_ENTRIES_MAX));
-        let mut entries = Vec::new();
-        while reader.passed() < upto {
-            entries.clear();
-            reader.read_batch(upto, BATCH_ENTRIES, BATCH_BYTES, &mut entries)?;
-            for entry in entries.iter().filter(|entry| entry.kind == kind::CLICK) {
-                let Ok(head) = ClickHead::read(&entry.payload) else { continue };
-                let Some((window, names)) = windows.get(&head.link) else { continue };
-                if head.verdict != Verdict::Counted
-                    || self.claim(head.link, head.visitor, head.id, *window, || None).is_some()
-                {
-                    continue;
-                }
-                if let Ok(click) = Click::read(&entry.payload)
-                    && let Some(number) = names.iter().position(|name| *name == click.dims.variant)
-                {
-                    self.note_variant(head.link, head.visitor, head.id, number as u8 + 1);
-                }
+        let mut reader = journal.behind(upto.saturating_sub(RESTORED_ENTRIES_MAX));
+        let read = reader.read(upto, usize::MAX, usize::MAX, |entry| {
+            let head = if entry.kind == kind::CLICK { ClickHead::read(entry.payload).ok() } else { None };
+            let Some((head, (window, names))) = head.and_then(|head| Some((head, windows.get(&head.link)?)))
+            else {
+                return;
+            };
+            if head.verdict == Verdict::Counted
+                && self.claim(head.link, head.visitor, head.id, *window, || None).is_none()
+                && let Ok(click) = Click::read(entry.payload)
+                && let Some(number) = names.iter().position(|name| *name == click.dims.variant)
+            {
+                self.note_variant(head.link, head.visitor, head.id, number as u8 + 1);
             }
-        }
-        Ok(())
+        });
+        read.map(|_| ())
     }
 
     fn shard(&self, key: (LinkId, u64)) -> std::sync::MutexGuard<'_, Shard> {
