@@ -4,8 +4,7 @@
 //!
 //! Signals of conversions (too fast, self-referral) are the books' own ([`crate::books`]).
 
-use std::fmt::Write;
-
+use metrics::Counter;
 use weir_schemas::click::Verdict;
 use weir_schemas::hit::FLAG_RETURNING;
 use weir_schemas::ids::LinkId;
@@ -51,6 +50,8 @@ pub struct Detector {
     visitors: Rates<(u64, LinkId)>,
     travels: Travels,
     evidence: String,
+    /// One for each of [`Signal::ALL`], whose numbers begin with 1.
+    noticed: Vec<Counter>,
 }
 
 impl Default for Detector {
@@ -61,8 +62,13 @@ impl Default for Detector {
             visitors: Rates::new("visitor"),
             travels: Travels::default(),
             evidence: String::new(),
+            noticed: Signal::ALL.iter().map(|signal| noticed(*signal)).collect(),
         }
     }
+}
+
+fn noticed(signal: Signal) -> Counter {
+    metrics::counter!("weir_signals_noticed_total", "signal" => signal.as_str())
 }
 
 impl Detector {
@@ -73,32 +79,34 @@ impl Detector {
             return ("", "");
         }
         let mut gravest: Option<Signal> = None;
-        let evidence = &mut self.evidence;
-        let mut notice = |signal: Signal, why: std::fmt::Arguments<'_>| {
+        let mut notice = |signal: Signal, why: &[&str]| {
             gravest = gravest.max(Some(signal));
-            let gap = if evidence.is_empty() { "" } else { "; " };
-            let _ = write!(evidence, "{gap}{}: {why}", signal.as_str());
+            let gap = if self.evidence.is_empty() { "" } else { "; " };
+            let said = [gap, signal.as_str(), ": "];
+            said.iter().chain(why).for_each(|piece| self.evidence.push_str(piece));
         };
+        let mut digits = itoa::Buffer::new();
         if let Some(travel) = self.travels.follow(suspect, suspect.flags & FLAG_RETURNING != 0) {
-            notice(Signal::ImpossibleTravel, format_args!("{travel}"));
+            notice(Signal::ImpossibleTravel, &[&travel]);
         }
         let clicks = self.visitors.count((suspect.visitor, suspect.link), suspect.at);
         if clicks > VISITOR_RATE_MAX {
-            notice(Signal::VisitorRate, format_args!("click {clicks} of this visitor within a minute"));
+            let clicks = digits.format(clicks);
+            notice(Signal::VisitorRate, &["click ", clicks, " of this visitor within a minute"]);
         }
         let clicks = self.networks.count((suspect.network, suspect.link), suspect.at);
         if clicks > NETWORK_RATE_MAX {
-            notice(Signal::NetworkRate, format_args!("click {clicks} of this network within a minute"));
+            let clicks = digits.format(clicks);
+            notice(Signal::NetworkRate, &["click ", clicks, " of this network within a minute"]);
         }
         if self.hosting.is_one(suspect.system) {
             let Network { number, name } = suspect.system;
-            notice(Signal::Hosting, format_args!("AS{number} {name}"));
+            notice(Signal::Hosting, &["AS", digits.format(*number), " ", name]);
         }
-        let gravest = gravest.map_or("", Signal::as_str);
-        if !gravest.is_empty() {
-            metrics::counter!("weir_signals_noticed_total", "signal" => gravest).increment(1);
+        if let Some(gravest) = gravest {
+            self.noticed[gravest as usize - 1].increment(1);
         }
-        (gravest, &self.evidence)
+        (gravest.map_or("", Signal::as_str), &self.evidence)
     }
 }
 
