@@ -19,13 +19,14 @@ pub trait Lines {
         self.first(name).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or("")
     }
 
-    /// The value of the first cookie `name`.
+    /// The value of the first cookie `name`; one that is no UTF-8 is none.
     fn cookie<'a>(&'a self, name: &str) -> Option<&'a str> {
-        let lines = self.lines(&COOKIE).filter_map(|line| std::str::from_utf8(line).ok());
-        lines.flat_map(|line| line.split(';')).find_map(|pair| {
-            let (key, value) = pair.trim().split_once('=')?;
-            (key == name).then_some(value)
-        })
+        let pairs = self.lines(&COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
+        let mut values = pairs.filter_map(|pair| {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            std::str::from_utf8(value).ok()
+        });
+        values.next()
     }
 }
 

@@ -11,13 +11,13 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use percent_encoding::percent_decode_str;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{IdempotentRequest, Role};
 use weir_schemas::json::does_not_fit;
 pub use weir_schemas::json::from_value;
 use weir_schemas::problem::Problem;
+use weir_schemas::query_string;
 
 use crate::{idempotency, problem};
 
@@ -255,18 +255,9 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
 
 /// The decoded pairs of a query string or an urlencoded form, at most [`QUERY_PAIRS_MAX`].
 pub fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    text.split('&').filter(|pair| !pair.is_empty()).take(QUERY_PAIRS_MAX).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key), decode(value))
-    })
-}
-
-fn decode(text: &str) -> Cow<'_, str> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        return Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned());
-    }
-    percent_decode_str(text).decode_utf8_lossy()
+    query_string::pairs(text)
+        .take(QUERY_PAIRS_MAX)
+        .map(|pair| (query_string::decoded(pair.name), query_string::decoded(pair.value)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Weir's vocabulary: every fact, id, amount and contract is stated here once, and nothing here does I/O.
 //!
 //! Read in the order the data flows: who and when ([`ids`], [`time`], [`money`]; tables: [`csv`]), what the
-//! edge saw ([`hit`]),
+//! edge saw ([`hit`], [`query_string`]),
 //! what was made of it ([`click`], [`signal`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for
 //! the numbers ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`],
 //! [`partner`], [`commission`], [`ledger`], [`query`], [`saved`], [`alert`], [`live`], [`json`], [`problem`]), and the
@@ -35,6 +35,7 @@ pub mod postback;
 pub mod problem;
 pub mod program;
 pub mod query;
+pub mod query_string;
 pub mod saved;
 pub mod signal;
 pub mod statement;

@@ -4,6 +4,8 @@ use std::mem::MaybeUninit;
 
 use http::HeaderName;
 
+use weir_schemas::query_string::cut;
+
 use crate::lines::Lines;
 
 /// A `GET` or `HEAD` of HTTP/1.1 without a body, for a path of this server, on a connection that goes on.
@@ -36,7 +38,10 @@ impl<'a> PlainRequest<'a> {
             _ => return None,
         };
         let target = request.path?;
-        if request.version != Some(1) || !target.starts_with('/') || !target.bytes().all(unquestioned) {
+        if request.version != Some(1)
+            || !target.starts_with('/')
+            || !target.bytes().all(|byte| UNQUESTIONED[usize::from(byte)])
+        {
             return None;
         }
         let (mut hosts, mut lengths) = (0, 0);
@@ -56,7 +61,7 @@ impl<'a> PlainRequest<'a> {
         if hosts > 1 {
             return None;
         }
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (path, query) = cut(target, b'?');
         Some((Self { head, path, query, headers: request.headers, lengths }, length))
     }
 }
@@ -66,10 +71,17 @@ fn length_bit(name: &str) -> u64 {
 }
 
 /// Bytes of a target that nobody reads differently; where there are others, hyper decides what they mean.
-fn unquestioned(byte: u8) -> bool {
-    byte.is_ascii_graphic()
-        && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
-}
+static UNQUESTIONED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let questioned =
+            matches!(byte as u8, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+        table[byte] = (byte as u8).is_ascii_graphic() && !questioned;
+        byte += 1;
+    }
+    table
+};
 
 impl Lines for PlainRequest<'_> {
     fn lines<'a>(&'a self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use weir_schemas::hit::NAME_MAX;
+use weir_schemas::query_string::{Pair, pairs};
 use weir_schemas::wire::truncate;
 
 /// The five values, decoded; empty where neither visit nor link has one.
@@ -20,16 +21,17 @@ pub(super) struct Campaign<'a> {
 
 /// Parameters by which advertisers mark what was paid for: Google, Meta does not (fbclid is on organic posts too),
 /// Microsoft, TikTok, X, LinkedIn.
-const AD_CLICK_IDS: &[&str] = &["gclid", "gbraid", "wbraid", "msclkid", "ttclid", "twclid", "li_fat_id"];
+fn is_ad_click_id(name: &str) -> bool {
+    matches!(name, "gclid" | "gbraid" | "wbraid" | "msclkid" | "ttclid" | "twclid" | "li_fat_id")
+}
 
 impl<'a> Campaign<'a> {
     /// Reads both query strings; the visit's values go before the link's.
     pub(super) fn read(visit: &'a str, link: &'a str) -> Self {
         let mut campaign = Self::default();
         for query in [visit, link] {
-            for pair in query.split('&') {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                if AD_CLICK_IDS.contains(&name) {
+            for Pair { name, value, .. } in pairs(query) {
+                if is_ad_click_id(name) {
                     campaign.has_ad_click_id = true;
                     continue;
                 }

@@ -2,6 +2,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use weir_schemas::link::{LinkSpec, Utm};
+use weir_schemas::query_string::pairs;
 
 use super::rules::Rules;
 use super::variants::Variants;
@@ -28,13 +29,8 @@ impl Pieces {
         };
         let (base, own) = rest.split_once('?').unwrap_or((rest, ""));
         // A parameter that the link sets replaces the destination's of the same name.
-        let mut query: Vec<&str> = own
-            .split('&')
-            .filter(|pair| {
-                !pair.is_empty() && !utm.split('&').any(|set| !set.is_empty() && name(set) == name(pair))
-            })
-            .collect();
-        query.extend(utm.split('&').filter(|pair| !pair.is_empty()));
+        let kept = pairs(own).filter(|pair| !pairs(utm).any(|set| set.name == pair.name));
+        let query: Vec<&str> = kept.chain(pairs(utm)).map(|pair| pair.text).collect();
         Self {
             base: base.into(),
             query: query.join("&").into(),
@@ -73,10 +69,6 @@ impl Prepared {
             utm: utm.into(),
         }
     }
-}
-
-fn name(pair: &str) -> &str {
-    pair.split('=').next().unwrap_or_default()
 }
 
 fn utm_query(utm: &Utm) -> String {

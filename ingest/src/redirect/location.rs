@@ -7,8 +7,9 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 use weir_engine::links::Pieces;
+use weir_schemas::query_string::{decoded, pairs};
 
 /// Parameters of the engine itself, never forwarded from a visit.
 const INTERNAL: [&str; 2] = ["wclid", "wv"];
@@ -43,19 +44,19 @@ pub(super) fn write(out: &mut Vec<u8>, to: &Pieces, visit: Visit<'_>, macros: &i
     let same = if coded(visit.query) || coded(&to.query) { same_decoded } else { same_as_written };
     for pair in pairs(&to.query) {
         if visit.query.is_empty()
-            || !pairs(visit.query).any(|sent| same(name(sent), name(pair)) && forwarded(sent, same))
+            || !pairs(visit.query).any(|sent| same(sent.name, pair.name) && forwarded(sent.name, same))
         {
             sink.separate(&mut separator);
-            sink.own(pair);
+            sink.own(pair.text);
             // The operator has said where the token goes.
-            if name(pair) == TOKEN {
+            if pair.name == TOKEN {
                 token = None;
             }
         }
     }
-    for pair in pairs(visit.query).filter(|pair| forwarded(pair, same)) {
+    for pair in pairs(visit.query).filter(|pair| forwarded(pair.name, same)) {
         sink.separate(&mut separator);
-        sink.safe(pair);
+        sink.safe(pair.text);
     }
     if let Some(token) = token {
         sink.separate(&mut separator);
@@ -74,7 +75,7 @@ struct Sink<'a, M> {
 
 impl<M: Macros> Sink<'_, M> {
     fn separate(&mut self, separator: &mut u8) {
-        self.out.extend_from_slice(&[*separator]);
+        self.out.push(*separator);
         *separator = b'&';
     }
 
@@ -115,19 +116,11 @@ impl<M: Macros> Sink<'_, M> {
     }
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&').filter(|pair| !pair.is_empty())
-}
-
-fn name(pair: &str) -> &str {
-    pair.split('=').next().unwrap_or_default()
-}
-
 /// Whether two names mean the same parameter.
 type Same = fn(&str, &str) -> bool;
 
-fn forwarded(pair: &str, same: Same) -> bool {
-    !INTERNAL.iter().any(|internal| same(name(pair), internal))
+fn forwarded(name: &str, same: Same) -> bool {
+    !INTERNAL.iter().any(|internal| same(name, internal))
 }
 
 /// Whether a text may mean other characters than it shows.
@@ -143,20 +136,9 @@ fn same_decoded(a: &str, b: &str) -> bool {
     a == b || ((coded(a) || coded(b)) && decoded(a) == decoded(b))
 }
 
-/// A name or value of a query, decoded.
-pub(super) fn decoded(text: &str) -> Cow<'_, str> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        return Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned());
-    }
-    percent_decode_str(text).decode_utf8_lossy()
-}
-
 /// The decoded value of the first parameter `wanted` in a query.
 pub(super) fn parameter<'a>(query: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
-    pairs(query)
-        .find(|pair| same_decoded(name(pair), wanted))
-        .map(|pair| decoded(pair.split_once('=').map_or("", |(_, v)| v)))
+    pairs(query).find(|pair| same_decoded(pair.name, wanted)).map(|pair| decoded(pair.value))
 }
 
 #[cfg(test)]
