@@ -3,7 +3,12 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 WEB := dashboard/web
-RELEASE := target/release/weir
+RELEASE := target/release
+
+# Always of the whole workspace: cargo chooses the dependencies' features by what is asked for, and builds all of them
+# anew when that changes.
+BUILD := cargo build --locked --workspace
+BUILD_TESTED := $(BUILD) --bins --tests
 
 .PHONY: help run build test books-twin bench-ledger demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
 	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-links bench-panels measure-web soak-web \
@@ -25,17 +30,19 @@ help:
 # ---- running
 
 build: libchdb geoip networks web
-	cargo build --release --locked --bin weir
+	$(BUILD) --release --bin weir --bin weir-loadtest
 
 # The demo's visitors come from all over the world by way of X-Forwarded-For: believed from this machine only.
 run: build
-	WEIR_TRUSTED_PROXIES=$${WEIR_TRUSTED_PROXIES:-127.0.0.0/8,::1/128} $(RELEASE) serve
+	WEIR_TRUSTED_PROXIES=$${WEIR_TRUSTED_PROXIES:-127.0.0.0/8,::1/128} $(RELEASE)/weir serve
 
 demo: agents geoip
-	cargo run --release --locked -q -p weir-loadtest -- demo
+	$(BUILD) --release -q --bin weir --bin weir-loadtest
+	$(RELEASE)/weir-loadtest demo
 
 loadtest: agents geoip
-	cargo run --release --locked -q -p weir-loadtest -- click-to-sale
+	$(BUILD) --release -q --bin weir --bin weir-loadtest
+	$(RELEASE)/weir-loadtest click-to-sale
 
 # ---- what is fetched
 
@@ -86,55 +93,57 @@ lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 test-rust: data web test-clients cdnow open-bandit
-	cargo build --locked --workspace --bins
+	$(BUILD_TESTED)
 	cargo test --workspace --locked
 
 # The API, asked whatever its document allows.
 test-api: data web
-	cargo build --locked --bin weir
+	$(BUILD_TESTED)
 	scripts/test-api
 
 test-web: web
 	cd $(WEB) && npm run --silent check && npm test --silent
 
 test-browser: data web chromium
-	cargo build --locked --bin weir
+	$(BUILD_TESTED)
 	cd $(WEB) && npm run --silent e2e
 
 # The same targets as in `make test`, one for each provider, for as long as wanted in all: what payment providers send,
 # damaged and signed.
 fuzz:
 	WEIR_FUZZ_SECONDS=$${WEIR_FUZZ_SECONDS:-600} WEIR_FUZZ_SEED=$${WEIR_FUZZ_SEED:-$$(date +%s)} \
-		cargo test --locked -p weir-ingest --lib providers::fuzz -- --nocapture --test-threads=1
+		cargo test --locked --workspace --lib providers::fuzz -- --nocapture --test-threads=1
 
 # ---- measuring
 
 bench-panels: libchdb
-	cargo run --release --locked -q -p weir-benches --bin panels -- run --clicks $${CLICKS:-10000000}
+	$(BUILD) --release -q --bin panels
+	$(RELEASE)/panels run --clicks $${CLICKS:-10000000}
 
 # What each page costs a browser, and whether one that stays open stays fast.
 measure-web: data web chromium
-	cargo build --locked --bin weir
+	$(BUILD_TESTED)
 	cd $(WEB) && node e2e/measure.mjs
 
 soak-web: data web chromium
-	cargo build --locked --bin weir --bin weir-loadtest
+	$(BUILD_TESTED)
 	cd $(WEB) && node e2e/soak.mjs $(MINUTES) $(RATE)
 
 # Every page, light and dark, at 390, 1280 and 1920 pixels, of an engine that the demo has filled.
 shots: data agents web chromium
-	cargo build --locked --bin weir --bin weir-loadtest
+	$(BUILD_TESTED)
 	cd $(WEB) && node e2e/shots.mjs $(CURDIR)/shots
 
 # The books against their naive twin over 100,000 random operations, with crashes and replays on the way.
 books-twin:
-	WEIR_BOOKS_OPERATIONS=100000 cargo test --release --locked -p weir-engine --lib books::tests::twin -- --nocapture
+	WEIR_BOOKS_OPERATIONS=100000 cargo test --release --locked --workspace --lib books::tests::twin -- --nocapture
 
 # What the books apply in a second, a balance behind a million entries, and ten million random postings that add up.
 bench-ledger:
-	cargo run --release --locked -q -p weir-benches --bin ledger -- apply
-	cargo run --release --locked -q -p weir-benches --bin ledger -- balance
-	cargo run --release --locked -q -p weir-benches --bin ledger -- postings
+	$(BUILD) --release -q --bin ledger
+	$(RELEASE)/ledger apply
+	$(RELEASE)/ledger balance
+	$(RELEASE)/ledger postings
 
 bench:
 	cargo bench --locked -p weir-benches

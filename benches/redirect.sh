@@ -42,7 +42,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
-cargo build --release --locked -q -p weir -p weir-benches --bin weir --bin bare_hyper
+cargo build --release --locked -q --workspace --bin weir --bin bare_hyper
 
 mkdir -p target
 work=$(mktemp -d "$PWD/target/bench-redirect.XXXXXX")

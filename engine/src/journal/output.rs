@@ -50,9 +50,7 @@ impl Output {
         match around {
             Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
                 // A file system that opens such a file and asks for other blocks, or has none.
-                self.blocks = None;
-                self.file.set_len(self.bytes)?;
-                self.file = OpenOptions::new().append(true).open(&self.path)?;
+                self.through_the_cache()?;
                 (&self.file).write_all(batch)?;
             }
             Some(written) => written?,
@@ -60,6 +58,12 @@ impl Output {
         }
         self.bytes += batch.len() as u64;
         Ok(())
+    }
+
+    fn through_the_cache(&mut self) -> io::Result<()> {
+        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.blocks = None;
+        self.file.set_len(self.bytes)
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -141,5 +145,29 @@ impl Blocks {
         self.begun.clear();
         self.begun.extend_from_slice(&blocks[length - length % BLOCK_BYTES..length]);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_longer_written_around_the_cache_goes_on_where_it_was() {
+        for family in [Family::Traffic, Family::Facts] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("segment");
+            std::fs::write(&path, [1; 10]).unwrap();
+            let mut output = Output::open(&path, family).unwrap();
+            output.write(&[2; BLOCK_BYTES]).unwrap();
+            output.through_the_cache().unwrap();
+            output.write(&[3; 20]).unwrap();
+            output.take_back(BLOCK_BYTES as u64 + 20).unwrap();
+            output.write(&[4; 5]).unwrap();
+            output.sync().unwrap();
+            let expected = [&[1; 10][..], &[2; BLOCK_BYTES], &[3; 10], &[4; 5]].concat();
+            assert_eq!(std::fs::read(&path).unwrap(), expected, "{family:?}");
+            assert_eq!(output.bytes(), expected.len() as u64);
+        }
     }
 }
