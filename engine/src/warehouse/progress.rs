@@ -6,12 +6,19 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use weir_schemas::ids::Sequence;
 
-/// Batches that are counted again at a start.
+/// Stretches of the past that are counted again at a start. Together they go farther back than an operating system
+/// leaves what was written unsynced (Linux: 30 s, and 5 s until it looks).
 pub(super) const REMEMBERED_MAX: usize = 64;
+/// Batches that follow each other within this are one stretch, so that many small ones, which whoever asks brings
+/// about, do not shorten the past.
+const STRETCH: Duration = Duration::from_secs(1);
+/// Rows of a stretch, unless one batch has more: they are read into memory where some are missing.
+const STRETCH_ROWS_MAX: u64 = 100_000;
 
 /// A batch: everything after `after`, up to `upto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +27,7 @@ pub(super) struct Range {
     pub upto: Sequence,
 }
 
-/// A batch that was stored, and how many rows it left in each table.
+/// A batch or some in a row that were stored, and how many rows they left in each table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stored {
     pub range: Range,
@@ -31,13 +38,26 @@ pub(super) struct Stored {
     pub effects: u64,
 }
 
+impl Stored {
+    fn rows(&self) -> u64 {
+        self.clicks + self.events + self.effects
+    }
+
+    fn add(&mut self, next: &Self) {
+        self.range.upto = next.range.upto;
+        self.clicks += next.clicks;
+        self.events += next.events;
+        self.effects += next.effects;
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
     /// Everything up to here is stored or dead-lettered.
     pub stored: Sequence,
     /// A batch that was begun: it may be there, in part or not at all.
     pub intent: Option<Range>,
-    /// The batches stored last, oldest first.
+    /// What was stored last, oldest first.
     pub remembered: VecDeque<Stored>,
     /// Batches that begin before this may be there already, as the progress was set back or lost: ClickHouse
     /// is asked first.
@@ -60,6 +80,8 @@ impl Progress {
 pub(super) struct ProgressFile {
     path: PathBuf,
     pub now: Progress,
+    /// When the newest of what is remembered was begun, by this process.
+    begun: Option<Instant>,
 }
 
 impl ProgressFile {
@@ -70,7 +92,7 @@ impl ProgressFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Progress::unknown(),
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_owned(), now })
+        Ok(Self { path: path.to_owned(), now, begun: None })
     }
 
     /// Makes what it says now durable: a whole new file takes the old one's place.
@@ -92,6 +114,7 @@ impl ProgressFile {
     /// Nothing is known but that everything is stored again.
     pub(super) fn set_back(&mut self) -> std::io::Result<()> {
         self.now = Progress { generation: self.now.generation, ..Progress::unknown() };
+        self.begun = None;
         self.next_generation()
     }
 
@@ -103,7 +126,18 @@ impl ProgressFile {
     pub(super) fn finish(&mut self, stored: Stored) -> std::io::Result<()> {
         self.now.intent = None;
         self.now.stored = stored.range.upto;
-        self.now.remembered.push_back(stored);
+        match self.now.remembered.back_mut() {
+            Some(last)
+                if self.begun.is_some_and(|begun| begun.elapsed() < STRETCH)
+                    && last.rows() + stored.rows() <= STRETCH_ROWS_MAX =>
+            {
+                last.add(&stored);
+            }
+            _ => {
+                self.now.remembered.push_back(stored);
+                self.begun = Some(Instant::now());
+            }
+        }
         while self.now.remembered.len() > REMEMBERED_MAX {
             self.now.remembered.pop_front();
         }
@@ -138,9 +172,26 @@ mod tests {
         assert_eq!(ProgressFile::open(&path).unwrap().now, file.now);
         for n in 0..100 {
             let range = Range { after: n, upto: n + 1 };
-            file.finish(Stored { range, clicks: 1, events: 0, effects: 0 }).unwrap();
+            file.finish(Stored { range, clicks: STRETCH_ROWS_MAX, events: 0, effects: 0 }).unwrap();
         }
         let again = ProgressFile::open(&path).unwrap().now;
         assert_eq!((again.stored, again.intent, again.remembered.len()), (100, None, REMEMBERED_MAX));
+    }
+
+    #[test]
+    fn many_small_batches_do_not_shorten_the_past() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = ProgressFile::open(&dir.path().join("warehouse.json")).unwrap();
+        let batches = REMEMBERED_MAX as u64 * 3;
+        for n in 0..batches {
+            let range = Range { after: 2 * n, upto: 2 * n + 2 };
+            file.finish(Stored { range, clicks: 1, events: n % 2, effects: 3 }).unwrap();
+        }
+        let remembered = &file.now.remembered;
+        assert!(remembered.len() <= REMEMBERED_MAX);
+        let mut whole = remembered[0];
+        remembered.iter().skip(1).for_each(|next| whole.add(next));
+        let range = Range { after: 0, upto: 2 * batches };
+        assert_eq!(whole, Stored { range, clicks: batches, events: batches / 2, effects: 3 * batches });
     }
 }
