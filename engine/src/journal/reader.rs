@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use weir_schemas::ids::Sequence;
 
 use super::frame::{self, CHECKPOINT, Frame, Parsed};
 use super::segment::{self, Family, HEADER_BYTES, SegmentFile};
-use super::tail::{Behind, Tail};
+use super::tail::{Batch, Behind, Tail};
 use super::{Entry, JournalError};
 
 /// Bytes read at once; grows for a larger frame.
@@ -37,13 +38,7 @@ impl Traffic {
     /// A reader that begins behind `after`. It reads from the tail wherever that reaches back far enough, and else from
     /// the files.
     pub fn behind(&self, after: Sequence) -> JournalReader {
-        let tail = self.tail.clone().map(|tail| FromTail {
-            tail,
-            reading: false,
-            frames: Vec::new(),
-            start: 0,
-            upto: after,
-        });
+        let tail = self.tail.clone().map(|tail| FromTail { tail, reading: false, batch: None, start: 0 });
         JournalReader { tail, ..JournalReader::open(&self.folder, &[Family::Traffic], after) }
     }
 }
@@ -64,10 +59,9 @@ struct FromTail {
     tail: Tail,
     /// Whether it is read from: else the position is so far behind that the files are.
     reading: bool,
-    /// `frames[start..]` are still to be given; they are all traffic up to `upto`.
-    frames: Vec<u8>,
+    /// What is read; its frames from `start` on are still to be given.
+    batch: Option<Arc<Batch>>,
     start: usize,
-    upto: Sequence,
 }
 
 /// How much is read at once.
@@ -140,16 +134,27 @@ impl JournalReader {
         from.reading = from.tail.covers(self.passed);
         if from.reading {
             self.cursors.clear();
-            (from.start, from.upto) = (0, self.passed);
-            from.frames.clear();
+            from.batch = None;
         }
         from.reading
     }
 
     fn read_tail(&mut self, upto: Sequence, room: &mut Room, each: &mut impl FnMut(Entry<&[u8]>)) {
         let from = self.tail.as_mut().expect("asked before");
-        while from.start < from.frames.len() {
-            let frame = frame::first(&from.frames[from.start..]);
+        let Some(batch) = &from.batch else {
+            from.start = 0;
+            match from.tail.behind(self.passed) {
+                Behind::Batch(batch) => from.batch = Some(batch),
+                Behind::Nothing => self.passed = upto,
+                Behind::Forgotten => {
+                    from.reading = false;
+                    self.cursors.push(Cursor::new(&self.folder, Family::Traffic, self.passed));
+                }
+            }
+            return;
+        };
+        while from.start < batch.frames.len() {
+            let frame = frame::first(&batch.frames[from.start..]);
             if frame.seq > upto {
                 self.passed = upto;
                 return;
@@ -165,19 +170,8 @@ impl JournalReader {
             }
             from.start += frame.size();
         }
-        self.passed = self.passed.max(from.upto.min(upto));
-        if self.passed >= upto {
-            return;
-        }
-        from.start = 0;
-        match from.tail.copy_behind(self.passed, &mut from.frames) {
-            Behind::Copied(last) => from.upto = last,
-            Behind::Nothing => self.passed = upto,
-            Behind::Forgotten => {
-                from.reading = false;
-                self.cursors.push(Cursor::new(&self.folder, Family::Traffic, self.passed));
-            }
-        }
+        self.passed = self.passed.max(batch.last.min(upto));
+        from.batch = None;
     }
 
     /// Reads the files, up to where the tail begins.

@@ -175,7 +175,8 @@ impl Journal {
             Ok(()) => {
                 self.batch_first = self.next;
                 if !self.traffic.batch.is_empty() {
-                    self.tail.remember(&self.traffic.batch, self.last());
+                    let last = self.last();
+                    self.tail.remember(&mut self.traffic.batch, last);
                 }
                 self.counters.clone_from(&self.batch_counters);
                 for family in Family::ALL {
