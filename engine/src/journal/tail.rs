@@ -2,8 +2,8 @@
 //! writer, so what they read was written just now: from here it costs nothing, where the file asks for a system call,
 //! a copy and a checksum of each of them. Who is further behind reads the files.
 //!
-//! The batches' frames as they stand in the segments, in the buffers that they were written from: nothing is copied, and
-//! a reader keeps the batch that it reads. One writer.
+//! The batches' frames as they stand in the segments, in the buffers that they were written from: nothing is copied,
+//! and a reader keeps the batch that it reads. One writer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,8 +69,8 @@ impl Tail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the frames of a batch that was committed, up to `last`, and leaves an empty buffer for the next; the oldest
-    /// are forgotten for them.
+    /// Takes the frames of a batch that was committed, up to `last`, and leaves an empty buffer for the next; the
+    /// oldest are forgotten for them.
     pub(super) fn remember(&self, frames: &mut Vec<u8>, last: Sequence) {
         let batch = Batch { frames: std::mem::take(frames), last };
         let enough = batch.frames.len() * USED_AGAIN;
