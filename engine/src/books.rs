@@ -1,6 +1,6 @@
 //! The books: what must be exact and looked up. A follower of the journal's facts, kept in SQLite
-//! (`books.db`, WAL, `synchronous=FULL`) by one thread, many facts per transaction, `applied_seq` in the same
-//! transaction.
+//! (`books.db`, WAL, `synchronous=NORMAL`) by one thread, many facts per transaction, `applied_seq` in the same
+//! transaction. A power failure may take the last transactions back, whole ones only: the journal has their facts.
 //!
 //! The way of a fact: [`apply`] → what it is about ([`access`], [`links`], [`conversions`], [`refunds`],
 //! [`programs`], [`partners`],
@@ -80,7 +80,7 @@ pub use leaderboard::{Balance, LeaderboardOf, PartnerStats, Place, ProgramStandi
 pub use ledger::AccountFilter;
 pub use milestones::{MILESTONE_LINES_MAX, MILESTONE_PARTNERS_MAX, MilestoneFilter};
 pub use outbound::{OUTBOUND_CONTEXT, OUTBOUND_MAX, OutboundEndpoint, OutboundTarget, OutboxRow};
-pub use outcome::{Outcome, StoreError};
+pub use outcome::{Body, Outcome, StoreError};
 pub use partners::{PARTNER_CONTEXT, PartnerFilter, StoredPartner, open_partner};
 pub use payouts::{BATCH_MAX as PAYOUTS_MAX, PayoutFilter};
 pub use postback_tokens::{POSTBACK_TOKENS_MAX, PostbackToken};

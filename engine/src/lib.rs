@@ -18,6 +18,7 @@ pub mod live;
 pub mod mail;
 mod mapped_file;
 pub mod outbound;
+pub mod partner_addresses;
 pub mod postback_tokens;
 pub mod query;
 pub mod recorder;

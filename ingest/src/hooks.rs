@@ -16,7 +16,7 @@ use weir_engine::books::{Books, SubmitError};
 use weir_engine::endpoints::{Endpoint, EndpointTable};
 use weir_engine::keyring::Keyring;
 use weir_schemas::fact::{Actor, ClickClaim, Fact, Payment, Recorded, Sealed};
-use weir_schemas::ids::{ConversionId, DeliveryId, EndpointId, WorkspaceId};
+use weir_schemas::ids::{ConversionId, DeliveryId, EndpointId, PartnerId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
@@ -168,6 +168,7 @@ impl Hooks {
                 amount,
                 click: self.claim(workspace, &payer, now).await,
                 person: self.sealed(workspace, &payer).await?,
+                buyer: self.partners(workspace, &payer),
                 customer: payer.customer,
                 subscription,
                 occurred_at,
@@ -197,6 +198,12 @@ impl Hooks {
             Some(token) => self.claims.by_token(workspace, token, now).await,
             None => ClickClaim::None,
         }
+    }
+
+    /// Partners with the payer's mail address.
+    fn partners(&self, workspace: WorkspaceId, payer: &Payer) -> Vec<PartnerId> {
+        let address = payer.person.as_ref().and_then(|person| person.email.as_deref());
+        address.map_or_else(Vec::new, |address| self.books.partner_addresses().find(workspace, address))
     }
 
     /// A person without a customer is not kept: there would be no key to destroy when they ask to be

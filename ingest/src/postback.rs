@@ -293,7 +293,7 @@ impl Postbacks {
         let outcome = submitted.map_err(|_| slow())?.map_err(|error| not_recorded(&error))?;
         match outcome.problem() {
             Some(problem) => Err(problem),
-            None => Ok(json_response(StatusCode::OK, &outcome.body)),
+            None => Ok(json_response(StatusCode::OK, &*outcome.body)),
         }
     }
 }

@@ -490,6 +490,9 @@ pub enum Fact {
         /// The person, sealed under the customer's key.
         #[serde(default)]
         person: Option<Sealed>,
+        /// Partners with the mail address of who bought: they earn nothing by it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        buyer: Vec<PartnerId>,
         /// What the click token or id turned out to be.
         click: ClickClaim,
     },
@@ -669,6 +672,9 @@ pub enum Payment {
         /// The person, sealed under the customer's key.
         #[serde(default)]
         person: Option<Sealed>,
+        /// Partners with the mail address of who bought: they earn nothing by it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        buyer: Vec<PartnerId>,
         /// The provider's id of the subscription.
         #[serde(default)]
         subscription: Option<String>,

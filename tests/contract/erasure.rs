@@ -17,18 +17,18 @@ const PHONE: &str = "+441815550100";
 const WORDS: [&str; 5] =
     ["ada.lovelace", "Lovelace", "ada.lovelace%40engine", "441815550100", "ADA.LOVELACE"];
 
-/// The files under `folder` that hold one of the words. Everything is looked at: journal, books and their log, keyring,
+/// The files under `folder` that hold one of `words`. Everything is looked at: journal, books and their log, keyring,
 /// lanes, ClickHouse's parts, outbound.db, files of progress.
-fn holding(folder: &Path) -> Vec<String> {
+pub(super) fn holding(folder: &Path, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     // A part or a log may be gone while it is looked for.
     for entry in fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
         let path = entry.path();
         if path.is_dir() {
-            found.extend(holding(&path));
+            found.extend(holding(&path, words));
         } else if let Ok(bytes) = fs::read(&path) {
             let has = |word: &&&str| bytes.windows(word.len()).any(|part| part == word.as_bytes());
-            found.extend(WORDS.iter().filter(has).map(|word| format!("{word} in {}", path.display())));
+            found.extend(words.iter().filter(has).map(|word| format!("{word} in {}", path.display())));
         }
     }
     found
@@ -126,7 +126,7 @@ fn an_erased_person_is_in_no_file_and_in_no_answer_and_the_amounts_stay() {
         "the profile tells of them until they are erased"
     );
     assert!(!before.contains(PHONE), "what nobody needs is not kept");
-    assert_eq!(holding(&engine.data), Vec::<String>::new(), "in clear they are never on the disk");
+    assert_eq!(holding(&engine.data, &WORDS), Vec::<String>::new(), "in clear they are never on the disk");
 
     for customer in ["u1", "u2", "cus_B-1", "shopify:7"] {
         engine.call("DELETE", &format!("/v1/customers/{customer}"), None, 204);
@@ -142,16 +142,16 @@ fn an_erased_person_is_in_no_file_and_in_no_answer_and_the_amounts_stay() {
         assert_eq!(engine.query(&all)["rows"][0], json!([2_000, 4]), "amounts stay");
     };
     clean(engine);
-    assert_eq!(holding(&engine.data), Vec::<String>::new());
+    assert_eq!(holding(&engine.data, &WORDS), Vec::<String>::new());
 
     // After a restart, so that every log is closed; and after the books were built anew from the journal.
     let Shared { engine, _data } = shared;
     let data = engine.data.clone();
     engine.stop();
-    assert_eq!(holding(&data), Vec::<String>::new());
+    assert_eq!(holding(&data, &WORDS), Vec::<String>::new());
     let (status, out, log) = run(&data, &["replay", "books"]);
     assert!(status.success() && out.contains("the books were the same before"), "{out}{log}");
-    assert_eq!(holding(&data), Vec::<String>::new());
+    assert_eq!(holding(&data, &WORDS), Vec::<String>::new());
     clean(&Settings::new(&data).start());
 }
 

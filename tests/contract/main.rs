@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 #[path = "../harness/engine.rs"]
 mod engine;
 
+mod accounts;
 mod alerts;
 mod bad_money;
 mod blocklist;
@@ -30,6 +31,7 @@ mod milestones;
 mod operations;
 mod operator;
 mod outbound;
+mod own_purchases;
 mod payment_sdks;
 mod payouts;
 mod portal;

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::Value;
 use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
 use weir_schemas::ids::{
-    EndpointId, KeyId, LinkId, PostbackTokenId, ProgramId, Sequence, SiteId, WorkspaceId,
+    EndpointId, KeyId, LinkId, PartnerId, PostbackTokenId, ProgramId, Sequence, SiteId, WorkspaceId,
 };
 use weir_schemas::money::Currency;
 use weir_schemas::problem::Problem;
@@ -16,7 +15,7 @@ use weir_schemas::program::ProgramSpec;
 use weir_schemas::time::Timestamp;
 
 use super::memory::Memory;
-use super::outcome::{Applied, Outcome, Stop, StoreError};
+use super::outcome::{Applied, Body, Outcome, Stop, StoreError};
 use super::{
     access, alerts, audit, blocklist, clicks, commissions, conversions, customers, deliveries, fulfilment,
     fx, ledger, links, outbound, partners, payouts, postback_tokens, postbacks, programs, refunds, saved,
@@ -30,6 +29,7 @@ pub(super) enum Touched {
     Key(KeyId),
     Endpoint(EndpointId),
     Site(SiteId),
+    Partner(PartnerId),
     Blocklist(WorkspaceId),
     PostbackToken(PostbackTokenId),
     Fx(WorkspaceId),
@@ -112,7 +112,7 @@ pub(super) fn apply(
             request.key,
             request.fingerprint,
             outcome.status,
-            outcome.body.to_string()
+            outcome.body.text()
         ])?;
     }
     Ok(Some(outcome))
@@ -133,8 +133,7 @@ fn earlier_answer(
         let detail = "This Idempotency-Key was used for another request: use a new key for a new request.";
         return Ok(Some(Outcome::refused(&Problem::conflict("idempotency_key_reused", detail))));
     }
-    let body: Value = serde_json::from_str(&body)?;
-    Ok(Some(Outcome { status, body, replayed: true }))
+    Ok(Some(Outcome { status, body: Body::from_text(body), replayed: true }))
 }
 
 impl Applying<'_> {
@@ -247,8 +246,9 @@ impl Applying<'_> {
             Fact::CommissionJudged { id, verdict, reason } => {
                 commissions::judge(self, *id, *verdict, reason.as_deref())
             }
-            Fact::Conversion { id, conversion, person, click } => {
-                conversions::report(self, *id, conversion, person.as_ref(), click)
+            Fact::Conversion { id, conversion, person, buyer, click } => {
+                let buyer = customers::Buyer { person: person.as_ref(), is: buyer };
+                conversions::report(self, *id, conversion, buyer, click)
             }
             Fact::Refund { refund } => refunds::report(self, refund),
             Fact::Delivery {

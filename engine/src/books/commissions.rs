@@ -50,6 +50,7 @@ const PARTNER_PENDING: &str = "The partner is not approved yet.";
 /// Before the reason for which the earnings of a judged click are held.
 const CLICK_JUDGED: &str = "Its click was judged: ";
 const CREDIT_MOVED: &str = "The conversion is credited elsewhere.";
+const OWN_PURCHASE: &str = "The partner bought from themselves.";
 const RETURNED: &str = "All of the sale went back.";
 /// Why what a disputed sale earns is held.
 const DISPUTED: &str = "The sale is in dispute.";
@@ -93,7 +94,12 @@ fn settle_from(
     let mut change = 0;
     // What was taken for a sale may turn out to be a renewal, which may earn nothing.
     let ended = conversion.event == "renewal" && !known.is_empty() && has_ended(tx, conversion)?;
+    let own_purchase = suspicion::own_purchase(tx, conversion)?.is_some();
     for (kind, owner) in entitled(conversion) {
+        // A customer's cashback does not depend on who sent them.
+        if own_purchase && kind != CommissionKind::Cashback {
+            continue;
+        }
         if ended && kind == CommissionKind::Commission {
             continue;
         }
@@ -118,7 +124,7 @@ fn settle_from(
         let counts = !now.live;
         if counts {
             now.live = true;
-            now.reason = now.reason.filter(|reason| reason != CREDIT_MOVED);
+            now.reason = now.reason.filter(|reason| reason != CREDIT_MOVED && reason != OWN_PURCHASE);
             limit(tx, &mut now)?;
             count(tx, &now, 1)?;
         }
@@ -136,7 +142,8 @@ fn settle_from(
     }
     for before in known {
         if before.live && before.kind != CommissionKind::Bonus {
-            let now = Earning { live: false, reason: Some(CREDIT_MOVED.to_owned()), ..before.clone() };
+            let why = if own_purchase { OWN_PURCHASE } else { CREDIT_MOVED };
+            let now = Earning { live: false, reason: Some(why.to_owned()), ..before.clone() };
             count(tx, &now, -1)?;
             change += revalue(tx, &before, now, gone, false)?.1;
         }

@@ -7,12 +7,13 @@ use weir_schemas::money::{Currency, Money};
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
+use super::customers::{partners_of, partners_text};
 use super::outcome::{Applied, StoreError};
 
 /// The columns that [`ConversionRow::read`] reads, of [`TABLES`].
 pub(super) const COLUMNS: &str = "c.id, c.ord, c.event, c.customer, c.subscription, c.amount, c.currency, \
     c.provider, c.occurred_at, c.created_at, c.rule, c.click, c.properties, o.name, k.name, c.workspace, \
-    c.merged_into, c.program, c.partner, c.own_program, c.coupon, c.partner_code";
+    c.merged_into, c.program, c.partner, c.own_program, c.coupon, c.partner_code, c.buyer";
 
 /// What they are selected from.
 pub(super) const TABLES: &str =
@@ -44,6 +45,8 @@ pub(super) struct ConversionRow {
     pub(super) own_program: ProgramId,
     pub(super) coupon: Option<String>,
     pub(super) partner_code: Option<String>,
+    /// Partners with the mail address of who bought.
+    pub(super) buyer: Vec<PartnerId>,
 }
 
 /// Whether conversions of this event bring revenue.
@@ -85,6 +88,7 @@ impl ConversionRow {
             own_program: ProgramId(row.get::<_, i64>(19)? as u64),
             coupon: row.get(20)?,
             partner_code: row.get(21)?,
+            buyer: partners_of(row.get_ref(22)?.as_str_or_null().map_err(rusqlite::Error::from)?)?,
         })
     }
 
@@ -94,7 +98,7 @@ impl ConversionRow {
             .prepare_cached(
                 "INSERT INTO conversions VALUES
                  (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, NULL, ?17, ?18, ?19,
-                  ?20, ?21)",
+                  ?20, ?21, ?22)",
             )?
             .execute(params![
                 self.id.0 as i64,
@@ -117,7 +121,8 @@ impl ConversionRow {
                 self.partner.0 as i64,
                 self.own_program.0 as i64,
                 self.coupon,
-                self.partner_code
+                self.partner_code,
+                partners_text(&self.buyer)?
             ])?;
         Ok(())
     }

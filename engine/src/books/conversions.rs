@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 use weir_schemas::conversion::{Conversion, NewConversion};
 use weir_schemas::effect::Change;
-use weir_schemas::fact::{ClickClaim, Sealed};
+use weir_schemas::fact::ClickClaim;
 use weir_schemas::ids::{ConversionId, PartnerId, ProgramId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::problem::Problem;
@@ -13,6 +13,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::commissions::Earning;
 use super::conversion_row::{ConversionRow, pays};
+use super::customers::Buyer;
 use super::outcome::{Applied, Outcome};
 use super::{attribution, commissions, customers, effects, ledger, orders, outbound};
 
@@ -36,6 +37,8 @@ pub(super) struct New<'a> {
     pub(super) program: ProgramId,
     pub(super) coupon: Option<&'a str>,
     pub(super) partner_code: Option<&'a str>,
+    /// Partners with the mail address of who bought.
+    pub(super) buyer: &'a [PartnerId],
 }
 
 /// `POST /v1/conversions`.
@@ -43,10 +46,10 @@ pub(super) fn report(
     tx: &mut Applying<'_>,
     id: ConversionId,
     new: &NewConversion,
-    person: Option<&Sealed>,
+    buyer: Buyer<'_>,
     click: &ClickClaim,
 ) -> Applied<Outcome> {
-    report_as(tx, API, id, new, person, click)
+    report_as(tx, API, id, new, buyer, click)
 }
 
 /// A conversion that `provider` reports.
@@ -55,7 +58,7 @@ pub(super) fn report_as(
     provider: &str,
     id: ConversionId,
     new: &NewConversion,
-    person: Option<&Sealed>,
+    buyer: Buyer<'_>,
     click: &ClickClaim,
 ) -> Applied<Outcome> {
     if let Some(Money { amount, .. }) = new.amount
@@ -91,7 +94,7 @@ pub(super) fn report_as(
         return Err(Problem::field("amount.amount", "is more than this workspace's books can add up").into());
     }
     let customer = match &new.customer_id {
-        Some(name) => Some(customers::ensure(tx, name, person)?),
+        Some(name) => Some(customers::ensure(tx, name, buyer)?),
         None => None,
     };
     let new = New {
@@ -108,6 +111,7 @@ pub(super) fn report_as(
         program: ProgramId::NONE,
         coupon: new.coupon.as_deref().filter(|code| !code.is_empty()),
         partner_code: new.partner_code.as_deref().filter(|code| !code.is_empty()),
+        buyer: buyer.is,
     };
     let made = create(tx, &new)?;
     Ok(Outcome::new(201, &made.answer(tx)?)?)
@@ -221,5 +225,6 @@ fn blank(tx: &Applying<'_>, id: ConversionId, new: &New<'_>) -> Applied<Conversi
         own_program: new.program,
         coupon: new.coupon.map(str::to_owned),
         partner_code: new.partner_code.map(str::to_owned),
+        buyer: new.customer.map_or(new.buyer, |customer| &customer.is).to_vec(),
     })
 }

@@ -4,12 +4,12 @@
 use rusqlite::{OptionalExtension, params};
 use weir_schemas::effect::Change;
 use weir_schemas::fact::Sealed;
-use weir_schemas::ids::{ConversionId, CustomerId, compose};
+use weir_schemas::ids::{ConversionId, CustomerId, PartnerId, compose};
 use weir_schemas::problem::Problem;
 
 use super::apply::Applying;
 use super::conversion_row::ConversionRow;
-use super::outcome::{Applied, Outcome};
+use super::outcome::{Applied, Outcome, StoreError};
 use super::{attribution, effects};
 
 /// A customer whom a fact names.
@@ -20,38 +20,78 @@ pub(super) struct Known {
     pub(super) name: String,
     /// Made just now: nothing is known of them.
     pub(super) fresh: bool,
+    /// Partners who had their mail address at a purchase.
+    pub(super) is: Vec<PartnerId>,
+}
+
+/// What a fact says of who bought.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Buyer<'a> {
+    /// The person, sealed.
+    pub(super) person: Option<&'a Sealed>,
+    /// Partners with their mail address.
+    pub(super) is: &'a [PartnerId],
+}
+
+/// Partners as they are stored: nothing where there are none.
+pub(super) fn partners_text(partners: &[PartnerId]) -> Result<Option<String>, StoreError> {
+    Ok(if partners.is_empty() { None } else { Some(serde_json::to_string(partners)?) })
+}
+
+/// Partners as they were stored.
+pub(super) fn partners_of(text: Option<&str>) -> Result<Vec<PartnerId>, StoreError> {
+    Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
 }
 
 /// The customer of this name, made where there is none; a person replaces the one before.
-pub(super) fn ensure(tx: &Applying<'_>, name: &str, person: Option<&Sealed>) -> Applied<Known> {
-    let known: Option<(i64, Option<i64>)> = tx
+pub(super) fn ensure(tx: &Applying<'_>, name: &str, buyer: Buyer<'_>) -> Applied<Known> {
+    type Row = (i64, Option<i64>, Option<String>);
+    let person = buyer.person;
+    let known: Option<Row> = tx
         .db
-        .prepare_cached("SELECT id, merged_into FROM customers WHERE workspace = ?1 AND name = ?2")?
-        .query_row(params![tx.workspace.0, name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT id, merged_into, partners FROM customers WHERE workspace = ?1 AND name = ?2")?
+        .query_row(params![tx.workspace.0, name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let (id, name, fresh) = match known {
-        Some((id, None)) => (id, name.to_owned(), false),
-        Some((_, Some(into))) => {
-            let name = tx
+    let (id, name, partners) = match known {
+        Some((id, None, partners)) => (id, name.to_owned(), partners),
+        Some((_, Some(into), _)) => {
+            let (name, partners) = tx
                 .db
-                .prepare_cached("SELECT name FROM customers WHERE id = ?1")?
-                .query_row([into], |row| row.get(0))?;
-            (into, name, false)
+                .prepare_cached("SELECT name, partners FROM customers WHERE id = ?1")?
+                .query_row([into], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            (into, name, partners)
         }
         None => {
             let id = tx.free_id("customers", compose(tx.at.0, 0, tx.seq))? as i64;
             tx.db
-                .prepare_cached("INSERT INTO customers VALUES (?1, ?2, ?3, ?4, NULL, ?5, NULL, NULL)")?
-                .execute(params![id, tx.workspace.0, name, person.map(|person| &person.0), tx.at.0])?;
-            return Ok(Known { id: CustomerId(id as u64), name: name.to_owned(), fresh: true });
+                .prepare_cached("INSERT INTO customers VALUES (?1, ?2, ?3, ?4, NULL, ?5, NULL, NULL, ?6)")?
+                .execute(params![
+                    id,
+                    tx.workspace.0,
+                    name,
+                    person.map(|person| &person.0),
+                    tx.at.0,
+                    partners_text(buyer.is)?
+                ])?;
+            let (id, name) = (CustomerId(id as u64), name.to_owned());
+            return Ok(Known { id, name, fresh: true, is: buyer.is.to_vec() });
         }
     };
+    let mut is = partners_of(partners.as_deref())?;
+    if buyer.is.iter().any(|partner| !is.contains(partner)) {
+        is.extend_from_slice(buyer.is);
+        is.sort_unstable();
+        is.dedup();
+        tx.db
+            .prepare_cached("UPDATE customers SET partners = ?2 WHERE id = ?1")?
+            .execute(params![id, partners_text(&is)?])?;
+    }
     if let Some(person) = person {
         tx.db
             .prepare_cached("UPDATE customers SET person = ?2 WHERE id = ?1")?
             .execute(params![id, person.0])?;
     }
-    Ok(Known { id: CustomerId(id as u64), name, fresh })
+    Ok(Known { id: CustomerId(id as u64), name, fresh: false, is })
 }
 
 /// Whether this is the first conversion of its customer by the time it happened, which it is counted as from now on.
@@ -161,7 +201,11 @@ pub(super) fn merge(
         effects::emit(tx, &first, first.occurred_at, &first.event, change)?;
     }
     for sql in [
-        "UPDATE customers SET merged_into = ?2, first_conversion = NULL WHERE id = ?1",
+        "UPDATE customers SET partners = (SELECT json_group_array(value) FROM (
+             SELECT DISTINCT m.value FROM customers c, json_each(c.partners) m WHERE c.id IN (?1, ?2) ORDER BY 1))
+         WHERE id = ?2",
+        "UPDATE customers SET partners = nullif(partners, '[]') WHERE id = ?2 AND ?1 = ?1",
+        "UPDATE customers SET merged_into = ?2, partners = NULL, first_conversion = NULL WHERE id = ?1",
         "UPDATE customers SET merged_into = ?2 WHERE merged_into = ?1",
         "UPDATE conversions SET customer = ?2 WHERE customer = ?1",
         "UPDATE OR IGNORE touches SET customer = ?2 WHERE customer = ?1",
@@ -198,7 +242,7 @@ pub(super) fn merge(
 pub(super) fn erase(tx: &mut Applying<'_>, name: &str) -> Applied<Outcome> {
     let customer = known(tx, name)?;
     for sql in [
-        "UPDATE customers SET person = NULL, erased_at = ?2 WHERE id = ?1 OR merged_into = ?1",
+        "UPDATE customers SET person = NULL, partners = NULL, erased_at = ?2 WHERE id = ?1 OR merged_into = ?1",
         "DELETE FROM touches WHERE customer = ?1 AND ?2 = ?2",
         "UPDATE conversions SET properties = '{}' WHERE customer = ?1 AND ?2 = ?2",
     ] {

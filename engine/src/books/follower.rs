@@ -18,10 +18,10 @@ use crate::journal::{Entry, Family, JournalReader};
 use crate::watermark::Watermark;
 
 /// How many facts one transaction applies at most: what they share (balances, standings, pages of indexes) is written
-/// once for all of them, and at 20,000 a second they take a tenth of one.
-const BATCH_FACTS: usize = 2_048;
+/// once for all of them, and at 20,000 a second they take a third of one. Only who is that far behind has so many.
+const BATCH_FACTS: usize = 8_192;
 /// And of how many bytes.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 16 << 20;
 /// How long the thread sleeps at most before it looks at its stop sign.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 /// How long it waits after a failure before it tries again.

@@ -21,6 +21,7 @@ use crate::fx::FxTables;
 use crate::keyring::Keyring;
 use crate::keys::KeyTable;
 use crate::links::LinkTable;
+use crate::partner_addresses::PartnerAddresses;
 use crate::postback_tokens::PostbackTable;
 use crate::recorder::{RecordError, Recorder};
 use crate::sites::SiteTable;
@@ -106,6 +107,7 @@ struct Shared {
     keys: KeyTable,
     endpoints: EndpointTable,
     sites: SiteTable,
+    partner_addresses: PartnerAddresses,
     postbacks: PostbackTable,
     fx: FxTables,
     applied: Watermark,
@@ -139,6 +141,7 @@ impl Books {
             keys: tables.keys.clone(),
             endpoints: tables.endpoints.clone(),
             sites: tables.sites.clone(),
+            partner_addresses: tables.partner_addresses.clone(),
             postbacks: tables.postbacks.clone(),
             fx: tables.fx.clone(),
             applied: Watermark::new(applied),
@@ -221,6 +224,11 @@ impl Books {
     /// API keys.
     pub fn keys(&self) -> &KeyTable {
         &self.shared.keys
+    }
+
+    /// Partners by their mail addresses.
+    pub fn partner_addresses(&self) -> &PartnerAddresses {
+        &self.shared.partner_addresses
     }
 
     /// Registered sites.

@@ -7,7 +7,7 @@
 //! id. A provider whose numbers are not unique by themselves must prefix them.
 
 use rusqlite::{OptionalExtension, params};
-use weir_schemas::ids::{ConversionId, ProgramId};
+use weir_schemas::ids::{ConversionId, PartnerId, ProgramId};
 use weir_schemas::money::{Currency, Money};
 
 use super::apply::Applying;
@@ -203,6 +203,7 @@ fn absorb(tx: &mut Applying<'_>, kept: &ConversionRow, gone: &ConversionRow) -> 
         program: gone.own_program,
         coupon: gone.coupon.as_deref(),
         partner_code: gone.partner_code.as_deref(),
+        buyer: &gone.buyer,
     };
     learn(tx, kept.id, &news)
 }
@@ -215,6 +216,7 @@ pub(super) struct News<'a> {
     pub(super) program: ProgramId,
     pub(super) coupon: Option<&'a str>,
     pub(super) partner_code: Option<&'a str>,
+    pub(super) buyer: &'a [PartnerId],
 }
 
 /// Completes a sale by what a later announcement of it tells: never its amount, only what was not known
@@ -225,7 +227,7 @@ pub(super) fn learn(tx: &mut Applying<'_>, id: ConversionId, news: &News<'_>) ->
             "UPDATE conversions SET
                  customer = coalesce(customer, ?2), subscription = coalesce(subscription, ?3),
                  own_program = iif(own_program = 0, ?5, own_program), coupon = coalesce(coupon, ?6),
-                 partner_code = coalesce(partner_code, ?7),
+                 partner_code = coalesce(partner_code, ?7), buyer = coalesce(buyer, ?8),
                  event = iif(?4 AND event = 'sale' AND provider != 'api', 'renewal', event) WHERE id = ?1",
         )?
         .execute(params![
@@ -235,7 +237,8 @@ pub(super) fn learn(tx: &mut Applying<'_>, id: ConversionId, news: &News<'_>) ->
             news.renewal,
             news.program.0 as i64,
             news.coupon,
-            news.partner_code
+            news.partner_code,
+            customers::partners_text(news.buyer)?
         ])?;
     let row = attribution::reconsider(tx, id)?;
     customers::count_new(tx, &row)

@@ -1,5 +1,8 @@
 //! What applying a fact answers, and how it can fail.
 
+use std::ops::Deref;
+use std::sync::OnceLock;
+
 use serde::Serialize;
 use serde_json::Value;
 use weir_schemas::problem::Problem;
@@ -10,22 +13,22 @@ pub struct Outcome {
     /// HTTP status.
     pub status: u16,
     /// The API object; `null` for 204.
-    pub body: Value,
+    pub body: Body,
     /// It repeats an earlier answer: this fact changed nothing.
     pub replayed: bool,
 }
 
 impl Outcome {
     pub(super) fn new<T: Serialize>(status: u16, body: &T) -> Result<Self, StoreError> {
-        Ok(Self { status, body: serde_json::to_value(body)?, replayed: false })
+        Ok(Self { status, body: Body::of(body)?, replayed: false })
     }
 
     pub(super) fn no_content() -> Self {
-        Self { status: 204, body: Value::Null, replayed: false }
+        Self { status: 204, body: Body::from_text("null".into()), replayed: false }
     }
 
     pub(super) fn refused(problem: &Problem) -> Self {
-        let body = serde_json::to_value(problem).expect("a problem is plain JSON");
+        let body = Body::of(problem).expect("a problem is plain JSON");
         Self { status: problem.status, body, replayed: false }
     }
 
@@ -36,7 +39,50 @@ impl Outcome {
 
     /// The refusal, where it is one.
     pub fn problem(&self) -> Option<Problem> {
-        (self.status >= 400).then(|| serde_json::from_value(self.body.clone()).ok()).flatten()
+        (self.status >= 400).then(|| serde_json::from_str(self.body.text()).ok()).flatten()
+    }
+}
+
+/// An answer's JSON. The books' thread only writes its text; whoever looks into it reads that, on their own thread.
+#[derive(Debug, Clone)]
+pub struct Body {
+    text: Box<str>,
+    read: OnceLock<Value>,
+}
+
+impl Body {
+    pub(super) fn of<T: Serialize>(body: &T) -> Result<Self, StoreError> {
+        Ok(Self::from_text(serde_json::to_string(body)?))
+    }
+
+    /// Of a text that is JSON.
+    pub(super) fn from_text(text: String) -> Self {
+        Self { text: text.into(), read: OnceLock::new() }
+    }
+
+    /// The JSON's text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The JSON, read.
+    pub fn into_value(self) -> Value {
+        _ = &*self;
+        self.read.into_inner().unwrap_or_default()
+    }
+}
+
+impl Deref for Body {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        self.read.get_or_init(|| serde_json::from_str(&self.text).expect("the books write JSON"))
+    }
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text || **self == **other
     }
 }
 

@@ -9,7 +9,7 @@ use weir_schemas::partner::{Partner, PartnerPrivate, PartnerSpec, PartnerStatus,
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use super::apply::Applying;
+use super::apply::{Applying, Touched};
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{Page, PageOf, ReadError, Reads, contains, page};
 use super::{commissions, outbound};
@@ -118,6 +118,7 @@ pub(super) fn create(
         ],
     )?;
     tx.memory.partners.forget();
+    tx.touched.push(Touched::Partner(id));
     let partner = Partner { id, spec: spec.clone(), email: None, created_at: tx.at, updated_at: tx.at };
     outbound::announce(tx, "partner.created", &told(&partner))?;
     Ok(Outcome::new(201, &partner)?)
@@ -152,6 +153,7 @@ pub(super) fn update(
             tx.at.0
         ])?;
     tx.memory.partners.forget();
+    tx.touched.push(Touched::Partner(id));
     if known.spec.status == PartnerStatus::Pending && spec.status == PartnerStatus::Approved {
         commissions::release_partner(tx, id)?;
     }

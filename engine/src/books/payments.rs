@@ -4,15 +4,15 @@
 use rusqlite::params;
 use serde_json::Map;
 use weir_schemas::conversion::RefundReason;
-use weir_schemas::fact::{ClickClaim, Payment, Returned, Sealed};
-use weir_schemas::ids::{ConversionId, CustomerId, ProgramId};
+use weir_schemas::fact::{ClickClaim, Payment, Returned};
+use weir_schemas::ids::{ConversionId, CustomerId, PartnerId, ProgramId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::time::Timestamp;
 
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes};
 use super::conversions::{self, New};
-use super::customers::Known;
+use super::customers::{Buyer, Known};
 use super::outcome::Applied;
 use super::returns::{self, Kind, Return};
 use super::{attribution, clicks, customers, ledger, orders};
@@ -40,16 +40,18 @@ pub(super) fn apply(
             amount,
             customer,
             person,
+            buyer,
             subscription,
             occurred_at,
             click,
         } => {
-            let payer = payer(tx, customer.as_deref(), person.as_ref())?;
+            let payer = payer(tx, customer.as_deref(), Buyer { person: person.as_ref(), is: buyer })?;
             let paid = Paid {
                 id: *id,
                 renewal: *renewal,
                 amount: *amount,
                 customer: payer,
+                buyer,
                 subscription: subscription.as_deref(),
                 occurred_at: *occurred_at,
                 click,
@@ -77,7 +79,7 @@ pub(super) fn apply(
             )
         }
         Payment::Subscription { subscription, customer, status, price, interval, occurred_at, click } => {
-            let customer = payer(tx, customer.as_deref(), None)?.map(|known| known.id);
+            let customer = payer(tx, customer.as_deref(), Buyer::default())?.map(|known| known.id);
             let news = Subscription {
                 name: subscription,
                 customer,
@@ -92,8 +94,8 @@ pub(super) fn apply(
     }
 }
 
-fn payer(tx: &Applying<'_>, customer: Option<&str>, person: Option<&Sealed>) -> Applied<Option<Known>> {
-    customer.map(|name| customers::ensure(tx, name, person)).transpose()
+fn payer(tx: &Applying<'_>, customer: Option<&str>, buyer: Buyer<'_>) -> Applied<Option<Known>> {
+    customer.map(|name| customers::ensure(tx, name, buyer)).transpose()
 }
 
 struct Paid<'a> {
@@ -101,6 +103,7 @@ struct Paid<'a> {
     renewal: bool,
     amount: Money,
     customer: Option<Known>,
+    buyer: &'a [PartnerId],
     subscription: Option<&'a str>,
     occurred_at: Timestamp,
     click: &'a ClickClaim,
@@ -135,6 +138,7 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
             program: paid.program,
             coupon: None,
             partner_code: None,
+            buyer: paid.customer.as_ref().map_or(paid.buyer, |known| &known.is),
         };
         orders::learn(tx, sale.id, &news)?;
         return Ok((Fate::Processed, format!("The order is known: conversion {}.", sale.id)));
@@ -157,6 +161,7 @@ fn paid(tx: &mut Applying<'_>, keys: &[String], paid: &Paid<'_>) -> Applied<(Fat
         program: paid.program,
         coupon: None,
         partner_code: None,
+        buyer: paid.buyer,
     };
     let made = conversions::create(tx, &new)?;
     Ok((Fate::Processed, format!("Booked as conversion {}.", made.row.id)))

@@ -15,7 +15,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, pays, read_click};
-use super::outcome::{Applied, Outcome};
+use super::customers::Buyer;
+use super::outcome::{Applied, Body, Outcome};
 use super::returns::{self, Kind, Return};
 use super::{clicks, conversions, effects, orders};
 
@@ -81,7 +82,7 @@ fn convert(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<Out
         subscription_id: None,
         properties: Map::new(),
     };
-    let outcome = conversions::report_as(tx, POSTBACK, new.id, &conversion, None, &click)?;
+    let outcome = conversions::report_as(tx, POSTBACK, new.id, &conversion, Buyer::default(), &click)?;
     if let Some(order) = orders::find(tx, name)?
         && returns::single(tx, order, REJECTED)?.is_some()
     {
@@ -177,5 +178,6 @@ fn take_back(tx: &mut Applying<'_>, new: &Incoming<'_>, name: &str) -> Applied<O
 
 fn answered(new: &Incoming<'_>, outcome: &str, conversion: Option<&serde_json::Value>) -> Outcome {
     let body = json!({"received": true, "status": new.status.as_str(), "outcome": outcome, "conversion_id": conversion});
+    let body = Body::from_text(body.to_string());
     Outcome { status: 200, body, replayed: outcome == "repeated" }
 }

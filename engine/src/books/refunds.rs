@@ -8,7 +8,7 @@ use weir_schemas::problem::Problem;
 use super::apply::Applying;
 use super::conversion_row::ConversionRow;
 use super::orders;
-use super::outcome::{Applied, Outcome};
+use super::outcome::{Applied, Body, Outcome};
 use super::returns::{self, Kind, Return};
 
 /// The answer to a refund.
@@ -38,7 +38,7 @@ pub(super) fn report(tx: &mut Applying<'_>, new: &NewRefund) -> Applied<Outcome>
         }
         // A provider told of it first: there is no answer to repeat, but one to give.
         let outcome = match answer {
-            Some(answer) => Outcome { status: 200, body: serde_json::from_str(&answer)?, replayed: false },
+            Some(answer) => Outcome { status: 200, body: Body::from_text(answer), replayed: false },
             None => Outcome::new(200, &answer_of(tx, new, order, &sale, amount)?)?,
         };
         return Ok(outcome.repeated());

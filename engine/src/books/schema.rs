@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 18;
+pub(super) const VERSION: i64 = 19;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
@@ -153,9 +153,11 @@ CREATE TABLE requests (
     workspace INTEGER NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL,
     body TEXT NOT NULL, PRIMARY KEY (workspace, key)) STRICT, WITHOUT ROWID;
 
+-- partners: those who had their mail address at a purchase
 CREATE TABLE customers (
     id INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, name TEXT NOT NULL, person TEXT,
-    first_conversion INTEGER, created_at INTEGER NOT NULL, erased_at INTEGER, merged_into INTEGER) STRICT;
+    first_conversion INTEGER, created_at INTEGER NOT NULL, erased_at INTEGER, merged_into INTEGER,
+    partners TEXT) STRICT;
 CREATE UNIQUE INDEX customers_name ON customers (workspace, name);
 CREATE INDEX customers_merged ON customers (merged_into) WHERE merged_into IS NOT NULL;
 -- whose rows are to be rewritten in the other stores, too
@@ -191,7 +193,7 @@ CREATE TABLE order_keys (
 CREATE INDEX order_keys_ord ON order_keys (ord);
 
 -- merged_into: another announcement of the same order turned out to be this sale; program and partner are those
--- credited, own_program is the one of the endpoint that reported it
+-- credited, own_program is the one of the endpoint that reported it; buyer: partners with the buyer's mail address
 CREATE TABLE conversions (
     id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, workspace INTEGER NOT NULL, ord INTEGER,
     event TEXT NOT NULL,
@@ -199,7 +201,7 @@ CREATE TABLE conversions (
     occurred_at INTEGER NOT NULL, created_at INTEGER NOT NULL, rule TEXT, click BLOB,
     candidates TEXT NOT NULL, properties TEXT NOT NULL, merged_into INTEGER,
     program INTEGER NOT NULL, partner INTEGER NOT NULL, own_program INTEGER NOT NULL, coupon TEXT,
-    partner_code TEXT) STRICT;
+    partner_code TEXT, buyer TEXT) STRICT;
 CREATE INDEX conversions_workspace ON conversions (workspace, id);
 CREATE INDEX conversions_ord ON conversions (ord) WHERE ord IS NOT NULL;
 CREATE INDEX conversions_customer ON conversions (customer) WHERE customer IS NOT NULL;

@@ -133,14 +133,7 @@ pub(super) fn signal(
     conversion: &ConversionRow,
     of_click: &str,
 ) -> Result<&'static str, StoreError> {
-    let of_partner = match &conversion.customer_name {
-        None => false,
-        Some(customer) => {
-            let partner = tx.memory.partners.spec(tx.db, conversion.workspace, conversion.partner)?;
-            partner.is_some_and(|partner| partner.customer_id.as_ref() == Some(customer))
-        }
-    };
-    let noticed = noticed(tx.db, conversion, of_click, of_partner)?;
+    let noticed = noticed(tx.db, conversion, of_click, own_purchase(tx, conversion)?)?;
     Ok(noticed.first().map_or("", |noticed| noticed.signal.as_str()))
 }
 
@@ -153,23 +146,30 @@ pub(super) fn of_conversion(
         Some(click) => clicks::credit(db, conversion.workspace, click)?.dims.signal.into_owned(),
         None => String::new(),
     };
-    noticed(db, conversion, &of_click, is_the_partner(db, conversion)?)
+    let customer_id: Option<String> = match conversion.partner.some() {
+        Some(partner) => db
+            .prepare_cached("SELECT spec ->> '$.customer_id' FROM partners WHERE id = ?1")?
+            .query_row([partner.0 as i64], |row| row.get(0))
+            .optional()?
+            .flatten(),
+        None => None,
+    };
+    noticed(db, conversion, &of_click, own_purchase_of(conversion, customer_id.as_deref()))
 }
 
 fn noticed(
     db: &Connection,
     conversion: &ConversionRow,
     of_click: &str,
-    of_partner: bool,
+    own_purchase: Option<String>,
 ) -> Result<Vec<NoticedSignal>, StoreError> {
     let mut all = Vec::new();
     let mut notice = |signal, evidence| all.push(NoticedSignal { signal, evidence });
     if let Some(reason) = held(db, conversion.workspace, conversion.click)? {
         notice(Signal::Manual, reason);
     }
-    if of_partner {
-        let customer = conversion.customer_name.as_deref().unwrap_or_default();
-        notice(Signal::SelfReferral, format!("the customer `{customer}` is {}", conversion.partner));
+    if let Some(evidence) = own_purchase {
+        notice(Signal::SelfReferral, evidence);
     }
     if let Some(click) = conversion.click {
         let after = conversion.occurred_at.0 - click.unix_ms();
@@ -184,12 +184,25 @@ fn noticed(
     Ok(all)
 }
 
-/// Whether the customer is, by the caller's own id, the partner who is credited.
-fn is_the_partner(db: &Connection, conversion: &ConversionRow) -> Result<bool, StoreError> {
-    let (Some(partner), Some(customer)) = (conversion.partner.some(), &conversion.customer_name) else {
-        return Ok(false);
-    };
-    Ok(db
-        .prepare_cached("SELECT 1 FROM partners WHERE id = ?1 AND spec ->> '$.customer_id' = ?2")?
-        .exists(params![partner.0 as i64, customer])?)
+/// Whether partners buy from themselves here, and by what it is known: then they earn nothing.
+pub(super) fn own_purchase(
+    tx: &Applying<'_>,
+    conversion: &ConversionRow,
+) -> Result<Option<String>, StoreError> {
+    let partner = tx.memory.partners.spec(tx.db, conversion.workspace, conversion.partner)?;
+    Ok(own_purchase_of(conversion, partner.as_ref().and_then(|partner| partner.customer_id.as_deref())))
+}
+
+/// By the caller's own id of the partner as a customer, else by the mail address.
+fn own_purchase_of(conversion: &ConversionRow, customer_id: Option<&str>) -> Option<String> {
+    let partner = conversion.partner.some()?;
+    match &conversion.customer_name {
+        Some(customer) if customer_id == Some(customer) => {
+            Some(format!("the customer `{customer}` is {partner}"))
+        }
+        _ if conversion.buyer.contains(&partner) => {
+            Some(format!("the buyer has the mail address of {partner}"))
+        }
+        _ => None,
+    }
 }

@@ -1,6 +1,6 @@
-//! The in-memory tables that other threads read: links by host and slug, API keys by secret, webhook
-//! endpoints and sites by id. Loaded from the books at the start, and brought up to date after each commit by the ids
-//! that it touched.
+//! The in-memory tables that other threads read: links by host and slug, API keys by secret, webhook endpoints and
+//! sites by id, partners by mail address. Loaded from the books at the start, and brought up to date after each commit
+//! by the ids that it touched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use weir_schemas::ids::{
 
 use super::apply::Touched;
 use super::outcome::StoreError;
-use super::{blocklist, fx, links, postback_tokens, reads, sites, splits};
+use super::{blocklist, fx, links, partners, postback_tokens, reads, sites, splits};
 use crate::endpoints::{Endpoint, EndpointTable, SECRET_CONTEXT};
 use crate::fx::FxTables;
 use crate::keyring::Keyring;
 use crate::keys::{KeyTable, Principal};
 use crate::links::{LinkTable, TrackedLink};
+use crate::partner_addresses::PartnerAddresses;
 use crate::postback_tokens::PostbackTable;
 use crate::sites::SiteTable;
 
@@ -32,6 +33,7 @@ pub(super) struct Tables {
     pub(super) keys: KeyTable,
     pub(super) endpoints: EndpointTable,
     pub(super) sites: SiteTable,
+    pub(super) partner_addresses: PartnerAddresses,
     pub(super) postbacks: PostbackTable,
     pub(super) fx: FxTables,
     keyring: Arc<Keyring>,
@@ -46,6 +48,7 @@ impl Tables {
             keys: KeyTable::default(),
             endpoints: EndpointTable::default(),
             sites: SiteTable::default(),
+            partner_addresses: PartnerAddresses::default(),
             postbacks: PostbackTable::default(),
             fx: FxTables::default(),
             keyring,
@@ -72,6 +75,9 @@ impl Tables {
         for id in ids(db, "SELECT id FROM sites WHERE deleted_at IS NULL")? {
             tables.load_site(db, SiteId(id))?;
         }
+        for id in ids(db, "SELECT id FROM partners WHERE private IS NOT NULL")? {
+            tables.load_partner(db, PartnerId(id))?;
+        }
         for id in ids(db, "SELECT id FROM postback_tokens WHERE deleted_at IS NULL")? {
             postback_tokens::load(db, &tables.postbacks, PostbackTokenId(id))?;
         }
@@ -88,6 +94,7 @@ impl Tables {
                 Touched::Link(id) => self.load_link(db, id)?,
                 Touched::Key(id) => self.load_key(db, id)?,
                 Touched::Endpoint(id) => self.load_endpoint(db, id)?,
+                Touched::Partner(id) => self.load_partner(db, id)?,
                 Touched::Site(id) => self.load_site(db, id)?,
                 Touched::Blocklist(workspace) => self.load_blocklist(db, workspace)?,
                 Touched::PostbackToken(id) => postback_tokens::load(db, &self.postbacks, id)?,
@@ -193,6 +200,15 @@ impl Tables {
         if let Some(table) = fx::load(db, workspace)? {
             self.fx.put(workspace, table);
         }
+        Ok(())
+    }
+
+    fn load_partner(&self, db: &Connection, id: PartnerId) -> Result<(), StoreError> {
+        let (workspace, private): (u32, Option<String>) = db
+            .prepare_cached("SELECT workspace, private FROM partners WHERE id = ?1")?
+            .query_row([id.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let email = partners::open_partner(&self.keyring, private.map(Sealed).as_ref()).email;
+        self.partner_addresses.put(WorkspaceId(workspace), id, email.as_deref());
         Ok(())
     }
 

@@ -63,6 +63,8 @@ pub(super) async fn submit(
 ) -> Result<Outcome, Problem> {
     let click_id = check(&conversion, at)?;
     let claim = commands.claims.resolve(caller.workspace, conversion.wclid.as_deref(), click_id, at).await;
+    let address = conversion.customer.as_ref().and_then(|person| person.email.as_deref());
+    let buyer = address.map(|address| commands.books().partner_addresses().find(caller.workspace, address));
     let person = match (conversion.customer.take(), conversion.customer_id.clone()) {
         (Some(person), Some(customer)) if person != Default::default() => {
             let keyring = Arc::clone(&commands.keyring);
@@ -72,7 +74,7 @@ pub(super) async fn submit(
         _ => None,
     };
     let id = ConversionId(commands.ids.next(at));
-    let fact = Fact::Conversion { id, conversion, person, click: claim };
+    let fact = Fact::Conversion { id, conversion, person, buyer: buyer.unwrap_or_default(), click: claim };
     commands.submit(caller, at, request, fact).await
 }
 

@@ -209,7 +209,7 @@ fn actor(caller: Principal) -> Actor {
 /// The answer of the API to what the books answered, its body changed by `finish`.
 pub(super) fn answer(outcome: Outcome, finish: impl FnOnce(Value) -> Value) -> Response {
     let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::OK);
-    let mut response = match outcome.body {
+    let mut response = match outcome.body.into_value() {
         Value::Null => no_content(),
         body => json_response(status, &finish(body)),
     };

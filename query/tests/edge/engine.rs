@@ -135,6 +135,7 @@ impl Engine {
             id: ConversionId(number << 22),
             conversion: serde_json::from_value(conversion).unwrap(),
             person: Some(self.keyring.seal_person(WORKSPACE, "u42", &person).unwrap()),
+            buyer: Vec::new(),
             click: ClickClaim::None,
         })
         .await;

@@ -32,11 +32,8 @@ pub(super) fn open(
     let mut held = None;
     if conversion.partner.some().is_some() {
         let partner = tx.memory.partners.spec(tx.db, tx.workspace, conversion.partner)?;
-        let own_purchase = partner.as_ref().is_some_and(|partner| {
-            partner.customer_id.is_some() && partner.customer_id == conversion.customer_name
-        });
         let status = partner.map(|partner| partner.status);
-        let earns = matches!(status, Some(PartnerStatus::Approved | PartnerStatus::Pending)) && !own_purchase;
+        let earns = matches!(status, Some(PartnerStatus::Approved | PartnerStatus::Pending));
         // A customer's cashback does not depend on who sent them.
         if !earns && kind != CommissionKind::Cashback {
             return Ok(None);

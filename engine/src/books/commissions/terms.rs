@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(within(Some(1_000)), Split { earned: 800, fee: 200 });
         assert_eq!(within(Some(333)), Split { earned: 266, fee: 67 });
         assert_eq!(within(Some(0)), Split::default());
+        let halves = split_within(Rate::of_bp(1_000), 5_000, usd(10_000), 10_000, Some(5));
+        assert_eq!(halves, Split { earned: 3, fee: 2 }, "only one of the halves is rounded up");
     }
 
     proptest! {

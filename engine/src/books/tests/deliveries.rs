@@ -15,6 +15,7 @@ pub(super) fn paid(order: &[&str], amount: i64) -> Payment {
         amount: eur(amount),
         customer: None,
         person: None,
+        buyer: Vec::new(),
         subscription: None,
         occurred_at: Timestamp(NOON),
         click: ClickClaim::None,

@@ -30,7 +30,7 @@ fn a_slug_is_unique_on_its_host_and_free_after_deletion() {
     let drawn = bench.apply(link(Some("a"), None, &["a", "b", "c"]));
     assert_eq!(drawn.body["slug"], "b");
     let deleted = bench.apply(What::LinkDeleted { id: id_of(&first) });
-    assert_eq!((deleted.status, deleted.body), (204, Value::Null));
+    assert_eq!((deleted.status, deleted.body.text()), (204, "null"));
     assert_eq!(bench.apply(What::LinkDeleted { id: id_of(&first) }).status, 404);
     assert_eq!(bench.apply(link(Some("a"), None, &[])).status, 201);
     bench.verify();

@@ -137,7 +137,8 @@ async fn many_at_once_are_all_answered_and_a_replay_gives_the_same_books() {
                            "amount": {"amount": 7, "currency": "EUR"}});
         let conversion = serde_json::from_value(order).unwrap();
         let id = ConversionId(1_000 + n);
-        let fact = What::Conversion { id, conversion, person: None, click: ClickClaim::None };
+        let fact =
+            What::Conversion { id, conversion, person: None, buyer: Vec::new(), click: ClickClaim::None };
         tokio::spawn(async move { books.submit(recorded(fact)).await.unwrap().status })
     });
     let submissions: Vec<_> = submissions.collect();

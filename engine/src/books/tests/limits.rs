@@ -36,7 +36,7 @@ impl Bench {
         let click = ClickId::new(at.0 - 1_000, 0, 1, self.facts.len() as u64);
         let sold = self.convert(sold(order, amount, json!({"occurred_at": at})), known(click));
         assert_eq!(sold.status, 201);
-        sold.body
+        sold.body.into_value()
     }
 }
 

@@ -11,7 +11,7 @@ impl Bench {
         let id = PayoutId(40_000 + self.facts.len() as u64 * 100);
         let outcome = self.apply(What::PayoutsRequested { id, scope: PayoutScope::default() });
         assert_eq!(outcome.status, 201);
-        outcome.body
+        outcome.body.into_value()
     }
 
     pub(super) fn decide(&mut self, payout: &Value, to: PayoutStatus) -> Outcome {
@@ -77,6 +77,22 @@ fn what_fails_is_due_again_and_a_batch_goes_as_one() {
 }
 
 #[test]
+fn a_batch_of_which_one_cannot_go_stays_whole_where_it_is() {
+    let mut bench = earning(json!({}));
+    bench.partner(PartnerId(7), "BOB", json!({"program_id": super::programs::PROGRAM}));
+    bench.convert(sale("A-1", 1_000), known(click_id(1, 1)));
+    bench.convert(super::programs::sold("A-2", 500, json!({"partner_code": "BOB"})), ClickClaim::None);
+    let batch = bench.pay_out();
+    bench.decide(&batch["data"][1], PayoutStatus::Failed);
+    // The first would have been paid before the second is met.
+    assert_eq!(code(&bench.decide(&batch, PayoutStatus::Paid)), "payout_state");
+    assert_eq!((bench.balance("partner processing EUR"), bench.balance("partner paid EUR")), (100, 0));
+    assert_eq!(bench.decide(&batch["data"][0], PayoutStatus::Paid).status, 200);
+    assert_eq!((bench.balance("partner processing EUR"), bench.balance("partner paid EUR")), (0, 100));
+    bench.verify();
+}
+
+#[test]
 fn what_goes_back_after_it_was_paid_lowers_the_next() {
     let mut bench = earning(json!({}));
     bench.convert(sale("A-1", 1_000), known(click_id(1, 1)));
@@ -87,9 +103,13 @@ fn what_goes_back_after_it_was_paid_lowers_the_next() {
     assert_eq!(bench.earnings()[0].3, "reversed");
     let nothing = bench.pay_out();
     assert_eq!((&nothing["data"], &nothing["carried"][0]["amount"]["amount"]), (&json!([]), &json!(-100)));
-    bench.convert(sale("A-2", 1_500), known(click_id(1, 2)));
+    assert_eq!(nothing["carried"][0]["reason"], "More went back than is due.");
+    bench.convert(sale("A-2", 1_000), known(click_id(1, 2)));
+    let even = bench.pay_out();
+    assert_eq!((&even["data"], &even["carried"]), (&json!([]), &json!([])), "nothing is due, either way");
+    bench.convert(sale("A-3", 500), known(click_id(1, 3)));
     let second = bench.pay_out();
-    assert_eq!((&second["totals"][0]["amount"], &second["data"][0]["commissions"]), (&json!(50), &json!(2)));
+    assert_eq!((&second["totals"][0]["amount"], &second["data"][0]["commissions"]), (&json!(50), &json!(3)));
     bench.decide(&second, PayoutStatus::Paid);
     assert_eq!((bench.balance("partner paid EUR"), bench.balance("partner approved EUR")), (150, 0));
     assert_eq!(bench.total().commission, 150);

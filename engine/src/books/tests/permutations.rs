@@ -204,6 +204,7 @@ fn paid(new: Paid<'_>) -> Payment {
         amount: eur(100),
         customer: new.customer.map(str::to_owned),
         person: None,
+        buyer: Vec::new(),
         subscription: new.subscription.map(str::to_owned),
         occurred_at: Timestamp(new.at),
         click: new.click,

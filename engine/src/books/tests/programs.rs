@@ -177,6 +177,7 @@ fn an_endpoints_program_stands_where_the_link_has_none() {
             amount: eur(100),
             customer: None,
             person: None,
+            buyer: Vec::new(),
             subscription: None,
             occurred_at: Timestamp(NOON),
             click: ClickClaim::Known { by: ClaimedBy::Wclid, facts: plain },

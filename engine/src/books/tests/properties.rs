@@ -84,6 +84,7 @@ fn payment(told: &Told) -> Payment {
             amount: eur(price(told.order)),
             customer: customer.then(|| format!("cus_{}", told.order % 2)),
             person: None,
+            buyer: Vec::new(),
             subscription: None,
             occurred_at,
             click: if *click { known(link_click) } else { ClickClaim::None },

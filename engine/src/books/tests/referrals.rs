@@ -27,7 +27,7 @@ impl Bench {
         let body = sold(order, 10_000, json!({"customer_id": customer, "partner_code": code}));
         let bought = self.convert(body, ClickClaim::None);
         assert_eq!(bought.status, 201);
-        bought.body
+        bought.body.into_value()
     }
 
     /// What a partner and all customers have in all.
@@ -76,6 +76,37 @@ fn nobody_refers_themselves_and_a_ring_earns_no_more_than_its_links() {
     assert_eq!(ring.rewards(), (500, 500, 400), "nobody earns by themselves, or twice");
     bench.verify();
     ring.verify();
+}
+
+#[test]
+fn an_own_purchase_earns_nothing_whichever_of_its_announcements_tells_who_bought() {
+    let paid = |buyer: &[PartnerId], click| Payment::Paid {
+        order_keys: vec!["A-1".into()],
+        id: ConversionId(70),
+        renewal: false,
+        amount: eur(10_000),
+        customer: Some("u1".into()),
+        person: None,
+        buyer: buyer.to_vec(),
+        subscription: None,
+        occurred_at: Timestamp(NOON),
+        click,
+    };
+    for orders in [[0, 1], [1, 0]] {
+        let mut bench = referring(json!({"commission": {"base": {"bp": 1000}}, "cashback_bp": 100}));
+        // One tells who bought and the other whose click it was.
+        let told = [paid(&[FRIEND, PARTNER], ClickClaim::None), paid(&[], known(click_id(1, 1)))];
+        for n in orders {
+            bench.deliver(&format!("e{n}"), vec![told[n].clone()]);
+        }
+        assert_eq!(bench.rewards(), (0, 0, 100), "cashback alone: {orders:?}");
+        // The customer is known from now on, and stays so where the address is not told again.
+        let later = sold("A-2", 10_000, json!({"customer_id": "u1", "partner_code": "ADA"}));
+        assert_eq!(bench.convert(later, ClickClaim::None).body["commissions"], json!([]));
+        bench.refund(json!({"order_id": "A-1"}));
+        assert_eq!(bench.rewards(), (0, 0, 100), "of the second");
+        bench.verify();
+    }
 }
 
 #[test]

@@ -192,7 +192,9 @@ async fn one(
     };
     let mut result = match outcome {
         Ok(outcome) if outcome.body.is_null() => json!({ "status": outcome.status }),
-        Ok(outcome) => json!({ "status": outcome.status, "link": commands.with_short_url(outcome.body) }),
+        Ok(outcome) => {
+            json!({ "status": outcome.status, "link": commands.with_short_url(outcome.body.into_value()) })
+        }
         Err(problem) => json!({ "status": problem.status, "error": problem.body(request_id) }),
     };
     // How many clicks a link has, its list says; here they were not counted.
