@@ -22,7 +22,7 @@ help:
 	@echo "make loadtest        in another terminal: load with an exact oracle"
 	@echo "make bench-panels    the dashboard's panels over ten million clicks, or CLICKS=100000000"
 	@echo "make measure-web     what each page of the dashboard costs a browser"
-	@echo "make shots           pictures of every page of the dashboard into shots/, each checked"
+	@echo "make shots           pictures of every page of the dashboard into shots/, each checked; or PAGES=\"map link\""
 	@echo "make soak-web        the dashboard open under load: MINUTES=4 RATE=1000"
 	@echo "make bench           criterion benches;  make bench-redirect  the redirect beside bare hyper and nginx (LINKS=1000000)"
 	@echo "make bench-links     what a visit costs among a million links, with rules, variants, caps, repeats"
@@ -132,7 +132,7 @@ soak-web: data web chromium
 # Every page, light and dark, at 390, 1280 and 1920 pixels, of an engine that the demo has filled.
 shots: data agents web chromium
 	$(BUILD_TESTED)
-	cd $(WEB) && node e2e/shots.mjs $(CURDIR)/shots
+	cd $(WEB) && node e2e/shots.mjs $(CURDIR)/shots $(PAGES)
 
 # The books against their naive twin over 100,000 random operations, with crashes and replays on the way.
 books-twin:

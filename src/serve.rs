@@ -108,6 +108,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         Arc::clone(&engine.keyring),
     )?;
     let mail = mail(config, &engine)?;
+    engine.books.keys().uses().load(&engine.data.join(housekeeping::KEY_USES));
     let sessions = Arc::new(Sessions::new(engine.keyring.session_key(), engine.books.keys().clone()));
 
     let status = Arc::new(Status {
@@ -164,6 +165,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
         }
     }
     outbound.stop();
+    housekeeping::save_key_uses(&engine);
     if let Some(mail) = mail {
         mail.stop();
     }

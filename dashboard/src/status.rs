@@ -13,9 +13,11 @@ use weir_engine::warehouse::{Warehouse, WarehouseState};
 use weir_schemas::time::Timestamp;
 
 mod history;
+mod notices;
 mod page;
 
 pub use history::{Component, History};
+pub use notices::{NewNotice, NewUpdate, Notice};
 
 /// What the page looks at.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ const chunks = [
   { name: 'shared', test: /src\/(parts\/(Mark|Problem|Copy)|state\/theme|styles)/ },
   {
     name: 'base',
-    test: /src\/(state|format|live|range|api|parts\/(?!link\/|Qr|Keys|Webhooks|Blocklist)|pages\/(Overview|SignIn)|[A-Za-z]+\.)/,
+    test: /src\/(state|format|live|range|api|parts\/(?!link\/|Qr)|pages\/(Overview|SignIn)|[A-Za-z]+\.)/,
   },
   { name: 'pages', test: /src\/(?!docs|maps\/(Map|World|atlas))/ },
   { name: 'map', test: /node_modules\/(d3-|topojson|internmap)|src\/maps\// },

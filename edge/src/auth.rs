@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use weir_engine::keys::{KeyTable, Principal};
+use weir_schemas::time::Timestamp;
 
 use crate::lines::Lines;
 use crate::request::Credential;
@@ -61,15 +62,20 @@ impl Authenticator {
             );
         }
         match (cookie.len() <= CREDENTIAL_MAX).then(|| sessions(cookie)).flatten() {
-            Some(principal) => Credential::Known(principal),
+            Some(principal) => self.known(principal),
             None => Credential::Refused("The session is over or was made by another engine."),
         }
+    }
+
+    fn known(&self, principal: Principal) -> Credential {
+        self.keys.uses().note(principal.key, Timestamp::now());
+        Credential::Known(principal)
     }
 
     /// Who presents the key `secret`.
     pub fn bearer(&self, secret: &str) -> Credential {
         match (secret.len() <= CREDENTIAL_MAX).then(|| self.keys.find(secret)).flatten() {
-            Some(principal) => Credential::Known(principal),
+            Some(principal) => self.known(principal),
             None => Credential::Refused("The API key is unknown or revoked."),
         }
     }

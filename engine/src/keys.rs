@@ -8,6 +8,10 @@ use sha2::{Digest, Sha256};
 use weir_schemas::fact::Role;
 use weir_schemas::ids::{KeyId, PartnerId, WorkspaceId};
 
+mod uses;
+
+pub use uses::KeyUses;
+
 /// Who calls, and what they may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Principal {
@@ -34,6 +38,7 @@ pub fn hash_secret(secret: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct KeyTable {
     keys: Arc<HashMap<String, Principal, ahash::RandomState>>,
+    uses: KeyUses,
 }
 
 impl KeyTable {
@@ -55,6 +60,11 @@ impl KeyTable {
     /// Takes a revoked key away.
     pub fn remove(&self, id: KeyId) {
         self.keys.pin().retain(|_, principal| principal.key != id);
+    }
+
+    /// When each was last used.
+    pub const fn uses(&self) -> &KeyUses {
+        &self.uses
     }
 
     /// Whether there is none yet: the first start.

@@ -141,6 +141,7 @@ id!(/** A pattern of destinations that links may not lead to. */ BlockId, "blk_"
 id!(/** A saved query. */ SavedQueryId, "qry_");
 id!(/** A share link (its name, never its secret). */ ShareId, "shr_");
 id!(/** An alert. */ AlertId, "alr_");
+id!(/** An incident that the operator tells of on the status page. */ IncidentId, "inc_");
 
 /// A workspace: the tenant. In every row, key, topic and query. The first is 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

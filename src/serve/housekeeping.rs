@@ -15,6 +15,8 @@ use super::Parts;
 use crate::config::Config;
 use crate::engine::{Engine, journal_folder};
 
+/// In the data folder: when keys were last used.
+pub(super) const KEY_USES: &str = "key-uses.json";
 /// How late a commission may be approved where nothing else happens.
 const TIME_PASSES_EVERY: Duration = Duration::from_secs(1);
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
@@ -23,6 +25,7 @@ const RESOLVE_MAX: u32 = 200;
 /// Between looks at the parts for the status page, and looks between saves.
 const OBSERVE_EVERY: Duration = Duration::from_secs(5);
 const SAVE_AFTER: u32 = 6;
+const KEY_USES_EVERY: Duration = Duration::from_secs(30);
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 
 pub(super) fn start(
@@ -33,6 +36,7 @@ pub(super) fn start(
 ) {
     runtime.spawn(follow_results(config.bandit_every, Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(watch_status(Arc::clone(&parts.status)));
+    runtime.spawn(keep_key_uses(Arc::clone(engine)));
     runtime.spawn(erase_customers(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(resolve_clicks(Arc::clone(engine), Arc::clone(parts)));
     runtime.spawn(let_time_pass(Arc::clone(engine)));
@@ -78,6 +82,21 @@ async fn watch_status(status: Arc<Status>) {
                 tracing::warn!(%error, "the status history cannot be saved");
             }
         }
+    }
+}
+
+async fn keep_key_uses(engine: Arc<Engine>) {
+    let mut every = tokio::time::interval(KEY_USES_EVERY);
+    loop {
+        every.tick().await;
+        save_key_uses(&engine);
+    }
+}
+
+/// Also to be called in the end: a stop forgets nothing.
+pub(super) fn save_key_uses(engine: &Engine) {
+    if let Err(error) = engine.books.keys().uses().save(&engine.data.join(KEY_USES)) {
+        tracing::warn!(%error, "when keys were last used cannot be saved");
     }
 }
 

@@ -353,6 +353,14 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 200 "Page", PAGE;
     post "/v1/admin/dead-letters/retry" "Operations" retryDeadLetters
         "Tries to store them again: those of `sequences`, or all (up to 1,000 at a time)" (Some("Any")) -> 200 "Any";
+    get "/v1/admin/incidents" "Operations" listIncidents
+        "Incidents in the operator's words, as the status page shows them" (None) -> 200 "Page";
+    post "/v1/admin/incidents" "Operations" createIncident
+        "Tells of one on the status page: `title`, `text`, `components` (`redirects`, `recording`, `analytics`), `state` \
+         (`investigating`, `identified`, `monitoring`, `resolved`)" (Some("Any")) -> 201 "Any";
+    post "/v1/admin/incidents/{id}/updates" "Operations" updateIncident "Says more of it: `state`, `text`"
+        (Some("Any")) -> 200 "Any";
+    delete "/v1/admin/incidents/{id}" "Operations" deleteIncident "Takes it off the status page" (None) -> 204 "";
     get "/v1/admin/audit" "Operations" listAudit "Who changed what, the last change first" (None) -> 200 "Page",
         &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
           ("action", "Such as `link_created`"), ("actor", "A key's id, or `system`"), ("subject", "An id")];

@@ -16,13 +16,15 @@ use crate::engine::Engine;
 
 mod dead_letters;
 mod health;
+mod incidents;
 
 type Answer = Result<response::Response, Problem>;
 
 /// `/v1/admin/…` of the engine itself.
 pub(super) fn routes(engine: &Arc<Engine>, parts: &Arc<Parts>) -> Router {
-    let (of_health, of_list, of_retry) =
-        ((Arc::clone(engine), Arc::clone(parts)), Arc::clone(parts), Arc::clone(parts));
+    let of_health = (Arc::clone(engine), Arc::clone(parts));
+    let [of_list, of_retry, of_told, of_new, of_update, of_remove] =
+        std::array::from_fn(|_| Arc::clone(parts));
     Router::new()
         .route(Method::GET, "/v1/admin/health", move |context| {
             let (engine, parts) = of_health.clone();
@@ -35,6 +37,22 @@ pub(super) fn routes(engine: &Arc<Engine>, parts: &Arc<Parts>) -> Router {
         .route(Method::POST, "/v1/admin/dead-letters/retry", move |context| {
             let parts = Arc::clone(&of_retry);
             async move { dead_letters::retry(context, &parts).await }
+        })
+        .route(Method::GET, "/v1/admin/incidents", move |context| {
+            let parts = Arc::clone(&of_told);
+            async move { incidents::list(&context, &parts) }
+        })
+        .route(Method::POST, "/v1/admin/incidents", move |context| {
+            let parts = Arc::clone(&of_new);
+            async move { incidents::create(context, &parts).await }
+        })
+        .route(Method::POST, "/v1/admin/incidents/{id}/updates", move |context| {
+            let parts = Arc::clone(&of_update);
+            async move { incidents::update(context, &parts).await }
+        })
+        .route(Method::DELETE, "/v1/admin/incidents/{id}", move |context| {
+            let parts = Arc::clone(&of_remove);
+            async move { incidents::remove(&context, &parts) }
         })
 }
 

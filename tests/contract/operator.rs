@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{names, own, refused};
+use super::{ask, names, own, refused};
 
 #[test]
 fn workspaces_are_apart_and_the_first_ones_admin_makes_others() {
@@ -123,4 +123,44 @@ fn health_says_how_far_everything_is() {
     assert_eq!(health["privacy"], json!({"cookies": true, "journal_hours": 48}));
     assert!(health["machine"]["resident_bytes"].as_u64() > Some(1 << 20), "{health}");
     assert!(health["machine"]["disk_free_bytes"].as_u64() > Some(0), "{health}");
+}
+
+#[test]
+fn an_incident_in_the_operators_words_is_on_the_status_page_until_it_is_taken_off() {
+    let engine = own(|settings| settings);
+    let status = || ask(engine.engine.public, "GET", "/status.json", &[], b"").json();
+    let page = || ask(engine.engine.public, "GET", "/status", &[], b"").text();
+    for (body, field) in [
+        (json!({"title": "", "text": "x"}), "title"),
+        (json!({"title": "Slow", "text": " "}), "text"),
+        (json!({"title": "Slow", "text": "x", "components": ["moon"]}), "components[0]"),
+        (json!({"title": "Slow", "text": "x", "state": "over"}), "state"),
+        (json!({"title": "Slow", "text": "x", "until": "noon"}), "until"),
+    ] {
+        names(&engine.engine.api("POST", "/v1/admin/incidents", Some(&body)), field);
+    }
+    assert_eq!(status()["notices"], json!([]));
+    let body = json!({"title": "Queries are <slow>", "text": "We look at it.", "components": ["analytics"]});
+    let made = engine.post("/v1/admin/incidents", body, 201);
+    let id = made["id"].as_str().expect("an id").to_owned();
+    assert_eq!((&made["state"], &status()["status"]), (&json!("investigating"), &json!("degraded")));
+    assert!(page().contains("Queries are &lt;slow&gt;") && page().contains("Something is not working"));
+
+    let path = format!("/v1/admin/incidents/{id}/updates");
+    let told = engine.post(&path, json!({"state": "resolved", "text": "A disk was full."}), 200);
+    assert_eq!(told["updates"].as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(
+        (&told["updates"][0]["text"], &status()["status"]),
+        (&json!("A disk was full."), &json!("operational"))
+    );
+    assert_eq!(engine.get("/v1/admin/incidents")["data"], json!([told]));
+    assert!(page().contains("A disk was full."));
+    let stranger = engine.post("/v1/keys", json!({"name": "v", "role": "viewer"}), 201)["key"].clone();
+    let stranger = stranger.as_str().expect("a key");
+    refused(&engine.as_key(stranger, "GET", "/v1/admin/incidents", None), 403, "forbidden");
+    refused(&engine.as_key(stranger, "POST", &path, Some(&json!({"text": "x"}))), 403, "forbidden");
+    let one = format!("/v1/admin/incidents/{id}");
+    engine.engine.call("DELETE", &one, None, 204);
+    refused(&engine.engine.api("DELETE", &one, None), 404, "not_found");
+    assert!(!page().contains("A disk was full."));
 }

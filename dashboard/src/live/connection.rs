@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use weir_engine::keys::Principal;
 use weir_engine::live::{ClientId, Live, OUTLET_PLACES, Outgoing, Watcher};
 use weir_schemas::live::{ClientFrame, CloseCode, ServerFrame};
+use weir_schemas::time::Timestamp;
 
 use super::{Place, WATCHERS};
 use crate::Handles;
@@ -130,6 +131,7 @@ async fn authenticate(socket: &mut Socket, handles: &Handles) -> Result<Principa
         let why = "the key is unknown or revoked, or the ticket was used or is older than 30 s";
         return Err(End::Close(CloseCode::Unauthenticated, why.to_owned()));
     };
+    handles.keys.uses().note(principal.key, Timestamp::now());
     if !WATCHERS.contains(&principal.role) {
         let why = "a key of role ingest sends conversions; it does not watch".to_owned();
         return Err(End::Close(CloseCode::Forbidden, why));

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use weir_engine::redirect_stats::MinuteStats;
 use weir_schemas::time::{DAY_MS, MINUTE_MS, Timestamp};
 
+use super::notices::{Notice, Notices};
+
 /// The parts that are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +70,8 @@ struct Kept {
     /// By UTC day.
     days: BTreeMap<i64, Day>,
     incidents: VecDeque<Incident>,
+    #[serde(default)]
+    notices: Notices,
 }
 
 /// What is known of the last 30 days.
@@ -88,8 +92,10 @@ pub(super) struct Summary {
     /// Of the last full minute.
     pub redirects_per_minute: u64,
     pub redirect_latency_us: Latency,
-    /// The newest first.
+    /// What the engine noticed itself, the newest first.
     pub incidents: Vec<Incident>,
+    /// What the operator says, the newest first.
+    pub notices: Vec<Notice>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -125,6 +131,16 @@ impl History {
             Err(_) => Kept::default(),
         };
         Self { path: path.to_owned(), kept, up: [true; COMPONENTS.len()] }
+    }
+
+    /// Incidents in the operator's words.
+    pub const fn notices(&self) -> &Notices {
+        &self.kept.notices
+    }
+
+    /// To write of one; [`Self::save`] keeps it.
+    pub const fn notices_mut(&mut self) -> &mut Notices {
+        &mut self.kept.notices
     }
 
     /// Takes in how the parts are now.
@@ -205,7 +221,7 @@ impl History {
         let down = self.up.iter().filter(|up| !**up).count();
         Summary {
             status: match down {
-                0 => "operational",
+                0 if !self.kept.notices.is_any_open() => "operational",
                 _ if down == COMPONENTS.len() => "down",
                 _ => "degraded",
             },
@@ -214,6 +230,7 @@ impl History {
             redirects_per_minute: minute.hits,
             redirect_latency_us: Latency { p50: minute.p50_us, p99: minute.p99_us },
             incidents: self.kept.incidents.iter().cloned().collect(),
+            notices: self.kept.notices.all().cloned().collect(),
         }
     }
 }

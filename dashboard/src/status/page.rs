@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use weir_schemas::time::{HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp};
 
 use super::history::{Component, ComponentSummary, DaySummary, Incident, Summary};
+use super::notices::{Notice, Progress};
 
 /// Below this a day counts as one with an outage: 1.4 minutes of it.
 const GOOD_PERCENT: f64 = 99.9;
@@ -41,7 +42,7 @@ small,.muted,dt{color:var(--muted);font-size:.85rem}\
 .bars .bad b{background:var(--bar-bad)}\
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem}dl .card{margin:0}\
 dd{font-size:1.3rem;font-weight:640}ul{list-style:none}li{padding:.65rem 0;border-top:1px solid var(--line)}\
-li:first-child{border:0}.incidents{padding-block:.35rem}\
+li:first-child{border:0}li p{white-space:pre-line}.incidents{padding-block:.35rem}\
 @media(max-width:34rem){.bars{gap:2px}main{padding-top:1.25rem}}";
 
 /// A name as people write it.
@@ -81,7 +82,9 @@ pub(super) fn html(summary: &Summary) -> String {
     ] {
         let _ = write!(out, "<div class=\"card\"><dt>{name}</dt><dd>{figure}</dd></div>");
     }
-    out.push_str("</dl><h2>Incidents</h2><div class=\"card incidents\">");
+    out.push_str("</dl><h2>Incidents</h2>");
+    summary.notices.iter().take(INCIDENTS_SHOWN).for_each(|notice| said(notice, &mut out));
+    out.push_str("<div class=\"card incidents\">");
     incidents(&summary.incidents, summary.at, &mut out);
     out.push_str("</div></main></body></html>");
     out
@@ -121,6 +124,37 @@ fn bar(day: &DaySummary, out: &mut String) {
         "<i{class} title=\"{}: {uptime:.2} %\"><b style=\"height:{height:.0}%\"></b></i>",
         day.date
     );
+}
+
+/// An incident in the operator's words, the last ones first.
+fn said(notice: &Notice, out: &mut String) {
+    let class = if notice.state() == Progress::Resolved { "operational" } else { "degraded" };
+    let _ = write!(
+        out,
+        "<section class=\"card\"><div class=\"row\"><h3>{}</h3><span class=\"badge {class}\">{}</span></div>",
+        escaped(&notice.title),
+        notice.state().word(),
+    );
+    if !notice.components.is_empty() {
+        let names: Vec<&str> = notice.components.iter().map(|part| title(part.as_str())).collect();
+        let _ = write!(out, "<small>{}</small>", names.join(", "));
+    }
+    out.push_str("<ul>");
+    for update in &notice.updates {
+        let _ = write!(
+            out,
+            "<li><p>{}</p><small>{}, {}</small></li>",
+            escaped(&update.text),
+            minute(update.at),
+            update.state.word(),
+        );
+    }
+    out.push_str("</ul></section>");
+}
+
+/// Text as it is, whatever it says.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Parts that were down together are one line.
@@ -183,7 +217,10 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weir_schemas::ids::IncidentId;
+
     use super::super::history::Latency;
+    use super::super::notices::Update;
     use super::*;
 
     const NOW: i64 = 1_793_491_200_000;
@@ -202,6 +239,7 @@ mod tests {
             redirects_per_minute: 1_234_567,
             redirect_latency_us: Latency { p50: 12, p99: 999 },
             incidents,
+            notices: Vec::new(),
         }
     }
 
@@ -239,5 +277,34 @@ mod tests {
             [0, 12, 123, 1_000, 100_000, 1_000_000].map(grouped),
             ["0", "12", "123", "1,000", "100,000", "1,000,000"]
         );
+    }
+
+    #[test]
+    fn the_operators_words_stand_as_they_were_written() {
+        let update =
+            |at: i64, state, text: &str| Update { at: Timestamp(NOW - at), state, text: text.to_owned() };
+        let mut told = summary(None, Vec::new());
+        told.status = "degraded";
+        told.notices = vec![Notice {
+            id: IncidentId(1),
+            title: "Queries <slow>".to_owned(),
+            components: vec![Component::Analytics],
+            updates: [
+                update(MINUTE_MS, Progress::Identified, "A disk & its cable"),
+                update(HOUR_MS, Progress::Investigating, "We look at it"),
+            ]
+            .into(),
+        }];
+        let page = html(&told);
+        for words in [
+            "Queries &lt;slow&gt;",
+            "<span class=\"badge degraded\">cause found</span>",
+            "<small>Queries and dashboards</small>",
+            "A disk &amp; its cable",
+            "Something is not working",
+        ] {
+            assert!(page.contains(words), "`{words}` is missing: {page}");
+        }
+        assert!(page.find("A disk") < page.find("We look at it"), "the newest first");
     }
 }

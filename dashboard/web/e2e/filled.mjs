@@ -2,6 +2,33 @@
 
 const usd = (amount) => ({ amount, currency: 'USD' });
 
+const MONTH_MS = 30 * 86_400_000;
+const MONTHS = 7;
+/** Customers who come each month, and one in how many of them buys again the next. */
+const NEW_EACH_MONTH = 6;
+const STAYS = 0.72;
+
+/** What was sold in the months before, as a shop tells it that comes with a past: reports have something to compare. */
+async function earlier(post) {
+  for (let month = MONTHS; month > 0; month--) {
+    for (let who = 0; who < NEW_EACH_MONTH; who++) {
+      const customer_id = `past-${month}-${who}`;
+      // Fewer of them with every month, the same ones each time.
+      const stays = Math.floor((who + 1) / NEW_EACH_MONTH / (1 - STAYS)) + 1;
+      for (let later = 0; later < Math.min(stays, month); later++) {
+        await post('/v1/conversions', {
+          event: later === 0 ? 'sale' : 'renewal',
+          order_id: `P-${month}-${who}-${later}`,
+          customer_id,
+          amount: usd(1_900 + who * 400 + later * 50),
+          occurred_at: new Date(Date.now() - (month - later) * MONTH_MS + who * 86_400_000).toISOString(),
+          ...(who % 2 === 0 ? { subscription_id: `past-${month}-${who}`, properties: { months: 1 } } : {}),
+        });
+      }
+    }
+  }
+}
+
 /** @returns the address of every page by name, those of the portal, its key, and a share link */
 export async function fill({ api, visit, engine }) {
   const post = (path, body) => api('POST', path, body);
@@ -53,8 +80,24 @@ export async function fill({ api, visit, engine }) {
     slug: 'split-test',
     title: 'Headline test',
     tags: ['mail', 'spring'],
+    utm: { source: 'news', campaign: 'spring' },
     max_clicks: 100_000,
-    rules: [{ if: { country: ['DE', 'AT'] }, destination: 'https://de.shop.example/' }],
+    daily_click_cap: 5_000,
+    cap_timezone: 'Europe/Berlin',
+    fallback: 'https://shop.example/over',
+    allocation: 'bandit',
+    rules: [
+      {
+        if: {
+          country: ['CH', 'AT'],
+          weekday: ['mon', 'fri'],
+          hours: ['09:00-17:30'],
+          not: { device: ['tv'] },
+        },
+        destination: 'https://ch.shop.example/',
+      },
+      { if: { any: [{ all: [{ bot: true }, { os: ['iOS'] }] }] }, destination: 'https://m.shop.example/' },
+    ],
     variants: ['control', 'bold'].map((name) => ({
       name,
       destination: `https://shop.example/${name}`,
@@ -77,6 +120,7 @@ export async function fill({ api, visit, engine }) {
       ...(at % 6 === 0 ? { subscription_id: `sub-${at}`, properties: { plan: 'pro', months: 1 } } : {}),
     });
   }
+  await earlier(post);
   await post('/v1/refunds', { order_id: 'F-1003', amount: usd(1_000), reason: 'refund', refund_id: 'R-1' });
   await post('/v1/links', {
     domain: 'go.shop.example',
@@ -107,7 +151,7 @@ export async function fill({ api, visit, engine }) {
     source: 'ECB',
     rates: [{ date: '2026-11-20', currency: 'USD', rate: '1.0856' }],
   });
-  await post('/v1/alerts', {
+  const alert = await post('/v1/alerts', {
     name: 'Hardly any clicks',
     kind: 'threshold',
     metric: 'clicks',
@@ -130,11 +174,11 @@ export async function fill({ api, visit, engine }) {
     shared: share.url.replace(/^https?:\/\/[^/]+/, engine.admin),
     portalKey: key.key,
     pages: {
-      overview: '/?range=1h',
       map: '/map?range=24h',
       'map-heat': '/map?range=24h&map=heat',
       pages: '/pages',
       alerts: '/alerts',
+      alert: `/alerts/${alert.id}`,
       links: '/links',
       'link-new': '/links/new',
       'link-edit': `/links/${split.id}/edit`,
@@ -142,9 +186,9 @@ export async function fill({ api, visit, engine }) {
       sites: '/sites',
       funnels: '/reports/funnels?range=24h',
       retention: '/reports/retention?range=24h&period=day',
-      cohorts: '/reports/cohorts?range=30d',
-      subscriptions: '/reports/subscriptions?range=30d',
-      segments: '/reports/segments?range=30d',
+      cohorts: '/reports/cohorts?range=12mo',
+      subscriptions: '/reports/subscriptions?range=12mo',
+      segments: '/reports/segments?range=12mo',
       experiments: '/reports/experiments?range=24h',
       attribution: '/reports/attribution?range=24h',
       anomalies: '/reports/anomalies?range=24h',
@@ -163,6 +207,7 @@ export async function fill({ api, visit, engine }) {
       programs: '/programs',
       'program-new': '/programs/new',
       program: `/programs/${program.id}`,
+      'program-edit': `/programs/${program.id}/edit`,
       milestones: '/milestones',
       commissions: '/commissions',
       payouts: '/payouts',
@@ -179,6 +224,8 @@ export async function fill({ api, visit, engine }) {
       'settings-rates': '/settings?tab=rates',
       'settings-privacy': '/settings?tab=privacy',
       'settings-blocklist': '/settings?tab=blocklist',
+      // The last: by then there is something to see.
+      overview: '/?range=1h',
     },
     portal: {
       'portal-overview': '/?range=24h',

@@ -9,6 +9,8 @@ import { openWorkspace } from './workspace.mjs';
 
 const CLICKS = 12;
 const SALES = 3;
+/** Addresses of universities, which stay where they are: two of each country. */
+const [PERTH, SYDNEY, SEATTLE, BOSTON] = ['130.95.1.1', '129.94.1.1', '128.95.1.1', '18.9.22.69'];
 let on;
 let page;
 
@@ -17,7 +19,7 @@ const visitors = (count) =>
   Array.from({ length: count }, (_, at) => ({ Cookie: `wv=e2e-visitor-${String(at).padStart(20, '0')}` }));
 
 before(async () => {
-  on = await openWorkspace();
+  on = await openWorkspace({ WEIR_TRUSTED_PROXIES: '127.0.0.0/8,::1/128' });
   page = on.page;
   await on.api('POST', '/v1/links', { destination: 'https://shop.example/', slug: 'plain', tags: ['e2e'] });
   await on.api('POST', '/v1/links', {
@@ -187,6 +189,32 @@ test('the map counts live, shades, and filters by a click in the table', async (
   await page.getByLabel('Places by').selectOption('city');
   await places.getByRole('columnheader', { name: 'Visitors' }).waitFor();
   await on.holds('map');
+});
+
+test('a click is a ring in its own city, and not in the middle of its country', async () => {
+  await on.open('/map?range=today');
+  await page.locator('svg path[d]').nth(120).waitFor({ state: 'attached' });
+  // A ring is there for a second and a half: where each was is kept.
+  await page.evaluate(() => {
+    globalThis.rings = [];
+    new MutationObserver(() => {
+      for (const ring of document.querySelectorAll('g:has(> .ring)')) {
+        const at = ring.getAttribute('transform').match(/translate\(([-\d.]+) ([-\d.]+)\)/);
+        globalThis.rings.push([Number(at[1]), Number(at[2])]);
+      }
+    }).observe(document.querySelector('.map svg'), { childList: true, subtree: true });
+  });
+  const ring = async (address) => {
+    await page.evaluate(() => (globalThis.rings.length = 0));
+    await on.visit('plain', { 'X-Forwarded-For': address });
+    return eventually(() => page.evaluate(() => globalThis.rings.at(-1)), `no ring of ${address}`);
+  };
+  const [perth, sydney] = [await ring(PERTH), await ring(SYDNEY)];
+  const [seattle, boston] = [await ring(SEATTLE), await ring(BOSTON)];
+  // Of 960 units around the earth the two coasts are more than 100 apart.
+  assert.ok(sydney[0] - perth[0] > 80, `Perth at ${perth}, Sydney at ${sydney}`);
+  assert.ok(boston[0] - seattle[0] > 80, `Seattle at ${seattle}, Boston at ${boston}`);
+  assert.ok(boston[1] < perth[1], 'north is up');
 });
 
 test('a page heat map says what would fill it, then shows where people click', async () => {

@@ -1,6 +1,7 @@
 // Pictures of every page, light and dark, on a phone, a desk and a wide screen, of an engine with something in it;
-// and of each whether it fits its window and what axe finds. `node e2e/shots.mjs [folder]` (make shots). Exit 1
-// where a page does not fit or has a violation. The sheets (`sheet-*.png`) show many pages at once, to be looked at first.
+// and of each whether it fits its window and what axe finds. `node e2e/shots.mjs [folder] [page…]` (make shots). Exit
+// 1 where a page does not fit or has a violation. The sheets (`sheet-*.png`) show many pages at once, to be looked at
+// first.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,6 +12,8 @@ import { fill } from './filled.mjs';
 import { openWorkspace } from './workspace.mjs';
 
 const folder = resolve(process.argv[2] ?? 'shots');
+/** Those alone, where any are named. */
+const only = new Set(process.argv.slice(3));
 const SECONDS_OF_DEMO = 40;
 const WIDTHS = [390, 1280, 1920];
 const THEMES = ['light', 'dark'];
@@ -36,7 +39,7 @@ try {
   const own = await on.browser.newContext({ viewport: { width: 1280, height: 900 } });
   const portal = (await openPage(own, on.engine.admin)).page;
   await portal.goto(on.engine.admin);
-  await shoot(portal, 'sign-in');
+  if (only.size === 0) await shoot(portal, 'sign-in');
   await portal.getByLabel('Admin key').fill(things.portalKey);
   await portal.getByRole('button', { name: 'Sign in' }).click();
   await portal.getByRole('navigation', { name: 'Main' }).waitFor();
@@ -58,6 +61,7 @@ async function all(page, pages) {
 }
 
 async function visit(page, name, address) {
+  if (only.size > 0 && !only.has(name)) return;
   await page.setViewportSize({ width: 1280, height: 900 });
   await page.goto(address);
   await page.locator('h1').first().waitFor();

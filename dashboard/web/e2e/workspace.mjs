@@ -12,7 +12,22 @@ export const DESKTOP =
 /** An engine, with further settings, and a page that is signed in with its first key. */
 export async function openWorkspace(settings = {}) {
   const engine = await Engine.start(settings);
-  const browser = await startBrowser();
+  let browser;
+  async function close() {
+    await browser?.close();
+    await engine.remove();
+  }
+  try {
+    browser = await startBrowser();
+    return { ...(await signedIn(engine, browser)), close };
+  } catch (error) {
+    // Who is not let in must not leave an engine behind, for which the test's process would wait.
+    await close();
+    throw error;
+  }
+}
+
+async function signedIn(engine, browser) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
     colorScheme: 'light',
@@ -76,9 +91,5 @@ export async function openWorkspace(settings = {}) {
     }
   }
 
-  async function close() {
-    await browser.close();
-    await engine.remove();
-  }
-  return { engine, browser, context, page, complaints, api, visit, sale, open, holds, close };
+  return { engine, browser, context, page, complaints, api, visit, sale, open, holds };
 }

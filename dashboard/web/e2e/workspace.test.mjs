@@ -103,43 +103,86 @@ test('a share link shows its answer without a key, and nothing once revoked', as
 test('an alert is refused where it does not fit, fires on the live stream, and is switched off', async () => {
   await on.open('/alerts');
   await page.getByText('Nothing is watched yet').waitFor();
-  const form = region('New alert');
-  await form.getByLabel('Name').fill('Too many clicks');
-  await form.getByLabel('and fire when it').selectOption('drop');
-  await form.getByLabel('By at least, %').fill('300');
-  await form.getByRole('button', { name: 'Create alert' }).click();
-  await form.locator('input[name=percent][aria-invalid=true]').waitFor();
+  const dialog = page.getByRole('dialog');
+  await page.getByRole('button', { name: 'New alert' }).click();
+  await dialog.getByRole('textbox', { name: 'Name' }).fill('Too many clicks');
+  await dialog.getByRole('combobox', { name: 'and fire when' }).selectOption('drop');
+  await dialog.getByRole('textbox', { name: 'By at least, %' }).fill('300');
+  await dialog.getByRole('button', { name: 'Create alert' }).click();
+  await dialog.locator('input[name=percent][aria-invalid=true]').waitFor();
   await on.holds('alerts, refused');
 
-  await form.getByLabel('and fire when it').selectOption('threshold');
-  await form.getByLabel('Side').selectOption('gt');
-  await form.getByLabel('Threshold').fill(String(VISITS + 1));
-  await form.getByRole('button', { name: 'Create alert' }).click();
+  await dialog.getByRole('combobox', { name: 'and fire when' }).selectOption('threshold');
+  await dialog.getByRole('combobox', { name: 'Side' }).selectOption('gt');
+  await dialog.getByRole('textbox', { name: 'Threshold' }).fill(String(VISITS + 1));
+  await dialog.getByRole('button', { name: 'Create alert' }).click();
   const row = region('Alerts').getByRole('row', { name: /Too many clicks/ });
   await row.getByText('fine').waitFor();
   for (let at = 0; at < 2; at++) await on.visit('watched');
   await row.getByText('firing').waitFor({ timeout: 60_000 });
-  await row.getByRole('button', { name: 'Too many clicks', exact: true }).click();
-  await region('Alerts')
-    .getByText(`against ${VISITS + 1}`)
-    .waitFor();
-  await on.holds('alerts');
-
   await row.getByRole('button', { name: 'Edit' }).click();
-  await region('Edit alert').getByLabel('Threshold').fill('1000');
-  await region('Edit alert').getByRole('button', { name: 'Save changes' }).click();
+  await dialog.getByRole('textbox', { name: 'Threshold' }).fill('1000');
+  await dialog.getByRole('button', { name: 'Save changes' }).click();
   await row.getByText('above 1,000').waitFor();
   await row.getByRole('button', { name: 'Disable' }).click();
   await row.getByText('off', { exact: true }).waitFor();
-  await row.getByRole('button', { name: 'Delete' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Delete the alert' }).click();
+  await on.holds('alerts');
+
+  await row.getByRole('link', { name: 'Too many clicks' }).click();
+  await region('History')
+    .getByRole('row', { name: new RegExp(`firing.*${VISITS + 2}.*${VISITS + 1}`) })
+    .waitFor();
+  await on.holds('an alert');
+  await page.getByRole('button', { name: 'Delete' }).click();
+  await dialog.getByRole('button', { name: 'Delete the alert' }).click();
   await page.getByText('Nothing is watched yet').waitFor();
+});
+
+test('money and meters are watched in the units that people write', async () => {
+  await on.open('/alerts');
+  const dialog = page.getByRole('dialog');
+  const made = async (name, fill) => {
+    await page.getByRole('button', { name: 'New alert' }).click();
+    await dialog.getByRole('textbox', { name: 'Name' }).fill(name);
+    await fill();
+    await dialog.getByRole('button', { name: 'Create alert' }).click();
+    await region('Alerts').getByRole('row', { name }).waitFor();
+    return (await on.api('GET', '/v1/alerts')).data.find((alert) => alert.name === name);
+  };
+  const money = await made('Poor day', async () => {
+    await dialog.getByRole('combobox', { name: 'Watch' }).selectOption('revenue');
+    await dialog.getByRole('textbox', { name: 'Threshold' }).fill('12.50');
+    await dialog.getByRole('textbox', { name: 'Over again at' }).fill('20');
+    await dialog.getByRole('combobox', { name: 'Over', exact: true }).selectOption('86400');
+  });
+  assert.deepEqual([money.threshold, money.recover, money.window_seconds], [1_250, 2_000, 86_400]);
+  assert.deepEqual(money.filters, ['is', 'currency', ['USD']]);
+  const meter = await made('Tea is dear', async () => {
+    await dialog.getByRole('combobox', { name: 'Watch' }).selectOption('value_last');
+    await dialog.getByRole('textbox', { name: 'Which number' }).fill('property:price');
+    await dialog.getByRole('combobox', { name: 'Side' }).selectOption('gt');
+    await dialog.getByRole('textbox', { name: 'Threshold' }).fill('9.5');
+  });
+  assert.deepEqual(
+    [meter.metric, meter.value_of, meter.threshold, meter.comparison],
+    ['value_last', 'property:price', 9.5, 'gt'],
+  );
+  await region('Alerts').getByText('Last of price of 1 h above 9.5').waitFor();
+  // A change of another kind leaves what it does not name: filters, and what it was over again at.
+  await page.getByRole('button', { name: 'Edit Poor day' }).click();
+  await dialog.getByRole('textbox', { name: 'Threshold' }).fill('15');
+  await dialog.getByRole('button', { name: 'Save changes' }).click();
+  await region('Alerts').getByText('below $15.00').waitFor();
+  const changed = await on.api('GET', `/v1/alerts/${money.id}`);
+  assert.deepEqual([changed.threshold, changed.recover, changed.filters], [1_500, 2_000, money.filters]);
 });
 
 test('health adds up, and says what was refused and why', async () => {
   await on.open('/health');
   const figure = async (name) => {
-    const told = region('Clicks').locator('div', { has: page.getByText(name, { exact: true }) });
+    const told = region('Clicks since the start').locator('div', {
+      has: page.getByText(name, { exact: true }),
+    });
     return Number((await told.locator('dd').last().textContent()).replace(/\D/g, ''));
   };
   await region('Followers').getByText('storing').waitFor();
@@ -148,13 +191,39 @@ test('health adds up, and says what was refused and why', async () => {
   await on.holds('health');
 });
 
+test('an incident is told of, stands on the status page, and is resolved there', async () => {
+  await on.open('/health');
+  const dialog = page.getByRole('dialog');
+  const list = region('Incidents');
+  const status = async () => (await fetch(`${on.engine.public}/status`)).text();
+  await list.getByRole('button', { name: 'Tell of an incident' }).click();
+  await dialog.getByRole('textbox', { name: 'In a few words' }).fill('Queries are slow');
+  await dialog.getByRole('button', { name: 'Publish' }).click();
+  await dialog.locator('textarea[name=text][aria-invalid=true]').waitFor();
+  await dialog.getByRole('textbox', { name: 'What you say' }).fill('We look at it.');
+  await dialog.getByRole('checkbox', { name: 'queries and dashboards' }).check();
+  await dialog.getByRole('button', { name: 'Publish' }).click();
+  const row = list.getByRole('row', { name: /Queries are slow.*investigating/ });
+  await row.waitFor();
+  assert.match(await status(), /Something is not working.*Queries are slow.*We look at it\./s);
+  await on.holds('health with an incident');
+  await list.getByRole('button', { name: 'Say more Queries are slow' }).click();
+  await dialog.getByRole('textbox', { name: 'What you say' }).fill('A disk was full.');
+  await dialog.getByRole('combobox', { name: 'How far it is' }).selectOption('resolved');
+  await dialog.getByRole('button', { name: 'Publish' }).click();
+  await list.getByRole('row', { name: /Queries are slow.*resolved/ }).waitFor();
+  assert.match(await status(), /Everything works.*A disk was full\..*We look at it\./s);
+  await list.getByRole('button', { name: 'Details' }).click();
+  await list.getByText('We look at it.').waitFor();
+});
+
 test('the audit log says who changed what', async () => {
   await on.open('/audit');
   const log = region('Audit log');
-  await log.getByRole('button', { name: 'share revoked' }).first().waitFor();
-  await log.getByRole('button', { name: 'link created' }).first().click();
+  await log.getByRole('link', { name: 'share revoked' }).first().waitFor();
+  await log.getByRole('link', { name: 'link created' }).first().click();
   await page.waitForURL(/action=link_created/);
-  await log.getByRole('button', { name: 'share revoked' }).waitFor({ state: 'detached' });
+  await log.getByRole('link', { name: 'share revoked' }).waitFor({ state: 'detached' });
   assert.equal(await log.locator('tbody tr').count(), 1);
   await on.holds('the audit log');
 });

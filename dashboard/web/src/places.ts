@@ -131,6 +131,7 @@ export const places: Place[] = [
     filtered: true,
     load: () => import('./pages/workspace/Alerts.svelte'),
   },
+  { path: '/alerts/:id', title: 'Alert', load: () => import('./pages/workspace/AlertDetail.svelte') },
   {
     path: '/links',
     title: 'Links',
@@ -356,6 +357,7 @@ export function pathOf(id: string): string | null {
 }
 
 const roots: Record<string, string> = {
+  alr: '/alerts/',
   lnk: '/links/',
   cnv: '/conversions/',
   cus: '/customers/',

@@ -312,7 +312,7 @@ impl Store {
 }
 
 fn read(db: &Connection, number: i64, row: &Row<'_>) -> Result<Message, OutboundError> {
-    let delivered_at: Option<i64> = row.get(7)?;
+    let (created_at, delivered_at) = (Timestamp(row.get(6)?), row.get::<_, Option<i64>>(7)?);
     let log = db
         .prepare_cached("SELECT at, status, error, excerpt FROM attempts WHERE message = ?1 ORDER BY n DESC")?
         .query_map([number], |row| {
@@ -330,8 +330,13 @@ fn read(db: &Connection, number: i64, row: &Row<'_>) -> Result<Message, Outbound
         state: if delivered_at.is_some() { MessageState::Delivered } else { MessageState::Waiting },
         payload: serde_json::from_str(&row.get::<_, String>(3)?)?,
         attempts: row.get(4)?,
-        next_attempt_at: if delivered_at.is_none() { Some(Timestamp(row.get(5)?)) } else { None },
-        created_at: Timestamp(row.get(6)?),
+        // A first attempt is due at once.
+        next_attempt_at: if delivered_at.is_none() {
+            Some(created_at.max(Timestamp(row.get(5)?)))
+        } else {
+            None
+        },
+        created_at,
         delivered_at: delivered_at.map(Timestamp),
         log,
     })

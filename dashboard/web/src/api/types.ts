@@ -9,7 +9,8 @@ export interface Session {
   role: string;
   /** of a key of role partner */
   partner_id?: string | null;
-  key_name: string;
+  /** null: the engine's own key */
+  key_name: string | null;
 }
 
 export interface Page<T> {
@@ -141,6 +142,8 @@ export interface ApiKey {
   hint: string;
   created_at: string;
   revoked_at: string | null;
+  /** to the minute; null where it was never used */
+  last_used_at?: string | null;
 }
 
 export interface CreatedKey extends ApiKey {
@@ -207,6 +210,8 @@ export interface Conversion {
   created_at: string;
   attribution: Attribution | null;
   commissions: CommissionLine[];
+  /** the gravest first */
+  signals?: { signal: string; evidence: string }[];
 }
 
 export interface Answer {

@@ -30,6 +30,7 @@ export interface FieldSpec {
     | 'password'
     | 'url'
     | 'integer'
+    | 'number'
     | 'percent'
     | 'list'
     | 'pairs'
@@ -166,11 +167,14 @@ export const isAsked = (spec: FieldSpec, model: Model): boolean => spec.when?.(m
 
 const WRONG: Record<string, string> = {
   integer: 'must be a whole number',
+  number: 'must be a number such as 12.5',
   percent: 'must be a percentage such as 12.5',
   money: 'must be an amount such as 19.99',
 };
 
-function readNumber(kind: Unit['kind'], text: string, currency: string): Json | undefined {
+function readNumber(kind: Unit['kind'] | 'number', text: string, currency: string): Json | undefined {
+  if (kind === 'number')
+    return /^-?\d{1,15}([.,]\d{1,9})?$/.test(text) ? Number(text.replace(',', '.')) : undefined;
   if (kind === 'integer') return /^-?\d{1,15}$/.test(text) ? Number(text) : undefined;
   const minor = parseDecimal(text, kind === 'percent' ? 'USD' : currency);
   if (minor === null) return undefined;
@@ -196,7 +200,7 @@ function closeField(spec: FieldSpec, held: Held | undefined, { zone }: Context):
   }
   if (text === '') return undefined;
   if (spec.kind === 'time') return fromLocal(text, zone) ?? undefined;
-  if (spec.kind === 'integer' || spec.kind === 'percent') {
+  if (spec.kind === 'integer' || spec.kind === 'number' || spec.kind === 'percent') {
     const number = readNumber(spec.kind, text, '');
     if (number === undefined) throw new Error(WRONG[spec.kind]);
     return number;

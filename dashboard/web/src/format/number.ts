@@ -1,6 +1,7 @@
 const whole = new Intl.NumberFormat();
 const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 2 });
+const exact = new Intl.NumberFormat(undefined, { maximumFractionDigits: 6 });
 const change = new Intl.NumberFormat(undefined, {
   style: 'percent',
   maximumFractionDigits: 0,
@@ -10,6 +11,11 @@ const change = new Intl.NumberFormat(undefined, {
 
 export function formatCount(count: number): string {
   return whole.format(count);
+}
+
+/** with what is behind the point, to six digits */
+export function formatDecimal(value: number): string {
+  return exact.format(value);
 }
 
 export function formatCompact(count: number): string {

@@ -8,6 +8,10 @@ class SessionState {
   /** What the role allows; the engine decides, this only hides what it would refuse. */
   readonly mayEdit = $derived(['admin', 'editor'].includes(this.now?.role ?? ''));
   readonly mayAdminister = $derived(this.now?.role === 'admin');
+  /** "with Ada (editor)"; the engine's own key has no name */
+  readonly as = $derived(
+    this.now?.key_name ? `with ${this.now.key_name} (${this.now.role})` : `as ${this.now?.role}`,
+  );
 
   async load(): Promise<void> {
     try {
