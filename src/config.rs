@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use weir_engine::warehouse::cells::STEP_LENGTH;
+
 mod options;
 
 pub use options::{OPTIONS, OptionSpec};
@@ -64,6 +66,8 @@ pub struct Config {
     pub batch_rows: usize,
     /// Age of a warehouse batch.
     pub batch_age: Duration,
+    /// Journal entries after which clicks are added up beforehand.
+    pub step_length: u64,
     /// Between decisions on splits that follow their results.
     pub bandit_every: Duration,
     /// Between live deltas.
@@ -228,6 +232,7 @@ impl Values {
             ),
             batch_rows: self.within("warehouse.batch_rows", 50_000, 1, 1_000_000)?,
             batch_age: Duration::from_millis(self.within("warehouse.batch_age_ms", 1_000, 1, 60_000)?),
+            step_length: self.within("warehouse.step_entries", STEP_LENGTH, 16, 1 << 24)?,
             bandit_every: Duration::from_secs(self.within("bandit.every_s", 60, 1, 86_400)?),
             live_tick: Duration::from_millis(self.within("live.tick_ms", 100, 10, 10_000)?),
             outbound_private: self.parse("outbound.allow_private", false, yes_no)?,

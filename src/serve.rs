@@ -79,6 +79,7 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
             progress: warehouse_progress(engine.data.path()),
             batch_rows: config.batch_rows,
             batch_age: config.batch_age,
+            step_length: config.step_length,
         },
         Connection::new(ready_locate),
         sources(&engine),

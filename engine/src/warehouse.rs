@@ -56,6 +56,8 @@ pub struct WarehouseConfig {
     pub batch_rows: usize,
     /// Age of a batch.
     pub batch_age: Duration,
+    /// Sequences after which clicks are added up ([`cells::STEP_LENGTH`]).
+    pub step_length: Sequence,
 }
 
 /// How the warehouse is.
@@ -96,6 +98,7 @@ struct Shared {
     node: u16,
     batch_rows: usize,
     batch_age: Duration,
+    step_length: Sequence,
     connection: Connection,
     stored: Watermark,
     /// Up to where `stored` is durable: what retention may rely on.
@@ -159,6 +162,7 @@ impl Warehouse {
             node: config.node,
             batch_rows: config.batch_rows,
             batch_age: config.batch_age,
+            step_length: config.step_length,
             connection,
             stored: Watermark::new(stored),
             saved: Watermark::new(stored),

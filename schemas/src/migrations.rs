@@ -32,6 +32,12 @@ pub const ALL: &[Migration] = &[
     Migration { number: 6, name: "signals", sql: include_str!("../sql/0006_signals.sql") },
     Migration { number: 7, name: "views", sql: include_str!("../sql/0007_views.sql") },
     Migration { number: 8, name: "click_cells", sql: include_str!("../sql/0008_click_cells.sql") },
+    Migration { number: 9, name: "clicks_by_link", sql: include_str!("../sql/0009_clicks_by_link.sql") },
+    Migration {
+        number: 10,
+        name: "click_cells_of_any_length",
+        sql: include_str!("../sql/0010_click_cells_of_any_length.sql"),
+    },
 ];
 
 impl Migration {

@@ -66,6 +66,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("journal.traffic_retention_hours", "HOURS", "How long clicks stay in the journal at least [48]"),
     option("warehouse.batch_rows", "ROWS", "Most rows in a warehouse batch [50000]"),
     option("warehouse.batch_age_ms", "MS", "Most age of a warehouse batch [1000]"),
+    option(
+        "warehouse.step_entries",
+        "ENTRIES",
+        "Journal entries after which clicks are added up for questions over long ranges [524288]",
+    ),
     option("bandit.every_s", "S", "Between decisions on splits that follow their results [60]"),
     option("live.tick_ms", "MS", "Between live updates [100]"),
     option(

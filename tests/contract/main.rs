@@ -15,6 +15,7 @@ mod alerts;
 mod bad_money;
 mod blocklist;
 mod bots_and_orphans;
+mod columnar;
 mod command_line;
 mod commissions;
 mod conversions;

@@ -256,6 +256,11 @@ impl Account {
         }
     }
 
+    /// Visits that were redirected.
+    pub(crate) fn clicks(&self) -> i64 {
+        self.by_slug.values().sum()
+    }
+
     /// Orders that were told in part only.
     pub(crate) fn half_told(&self) -> usize {
         self.orders.iter().filter(|order| order.told < order.calls.len()).count()

@@ -4,6 +4,7 @@
 mod engine;
 
 mod abandoned;
+mod cells;
 mod clickhouse;
 mod damage;
 mod database;

@@ -157,9 +157,13 @@ fn measure(
         generate(&client, clicks).await?;
         let generated_s = started.elapsed().as_secs_f64();
         let started = Instant::now();
-        let steps = fold(&client, clicks + clicks / CLICKS_PER_CONVERSION).await?;
+        let (steps, merged) = fold(&client, clicks + clicks / CLICKS_PER_CONVERSION).await?;
         let folded_s = started.elapsed().as_secs_f64();
         let bytes = bytes_of(&client, "clicks").await?;
+        let bytes_by_link = client
+            .query("SELECT sum(data_compressed_bytes) FROM system.projection_parts WHERE table = 'clicks' AND active")
+            .fetch_one::<u64>()
+            .await?;
         let bytes_of_cells = bytes_of(&client, "click_cells").await?;
         let stored: u64 = client.query("SELECT count() FROM clicks").fetch_one().await?;
         if stored != clicks {
@@ -171,7 +175,9 @@ fn measure(
             "generated_s": generated_s,
             "folded_s": folded_s,
             "steps": steps,
+            "steps_merged_into": merged,
             "bytes_per_click": bytes as f64 / clicks as f64,
+            "bytes_by_link_per_click": bytes_by_link as f64 / clicks as f64,
             "bytes_of_cells_per_click": bytes_of_cells as f64 / clicks as f64,
         });
         for range in ["30d", "all"] {
@@ -235,14 +241,26 @@ async fn ask(client: &Client, plan: &Plan, rounds: usize) -> Result<(Vec<f64>, A
     Ok((times, answered))
 }
 
-/// Folds as many whole steps as there are; the rest is read click by click, as always.
-async fn fold(client: &Client, stored: Sequence) -> Result<usize, Box<dyn Error>> {
-    let mut steps = 0;
-    while (steps + 1) * STEP_LENGTH <= stored {
-        cells::fold(client, steps + 1, steps * STEP_LENGTH, (steps + 1) * STEP_LENGTH).await?;
-        steps += 1;
+/// Folds and merges as many whole steps as there are; the rest is read click by click, as always. Gives how many were
+/// folded, and how many they have become.
+async fn fold(client: &Client, stored: Sequence) -> Result<(usize, usize), Box<dyn Error>> {
+    let (mut folded, mut name) = (0, 0);
+    let mut next = || {
+        name += 1;
+        name
+    };
+    let mut chain = Vec::new();
+    while (folded + 1) * STEP_LENGTH <= stored {
+        chain.push(cells::fold(client, next(), folded * STEP_LENGTH, (folded + 1) * STEP_LENGTH).await?);
+        folded += 1;
+        while let Some(run) = cells::mergeable(&chain) {
+            let merged = cells::merge(client, next(), &chain[run.clone()]).await?;
+            chain.splice(run, [merged]);
+        }
     }
-    Ok(steps as usize)
+    // As the engine does when nobody reads them any more.
+    cells::settle(client, stored).await?;
+    Ok((folded as usize, chain.len()))
 }
 
 async fn bytes_of(client: &Client, table: &str) -> Result<u64, Box<dyn Error>> {

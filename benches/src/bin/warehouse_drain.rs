@@ -14,6 +14,7 @@ use serde_json::json;
 use weir_benches::{NODE, click};
 use weir_embedded::{PASSWORD_VARIABLE, ServeOptions, Supervisor, SupervisorOptions};
 use weir_engine::journal::{Journal, JournalConfig, Traffic};
+use weir_engine::warehouse::cells::STEP_LENGTH;
 use weir_engine::warehouse::{Connection, Endpoint, Sources, Warehouse, WarehouseConfig, migrate};
 use weir_engine::watermark::Watermark;
 
@@ -102,6 +103,7 @@ fn measure(clicks: u64, batch_rows: usize, libchdb: &Path, folder: &Path) -> Res
         progress: folder.join("warehouse.json"),
         batch_rows,
         batch_age: Duration::from_millis(500),
+        step_length: STEP_LENGTH,
     };
     let sources = Sources {
         journal: Traffic::of_files(&journal),

@@ -119,9 +119,16 @@ impl Buckets {
         length <= width && self.offsets.iter().all(fits) && self.since[1..].iter().all(fits)
     }
 
-    /// Whether a day of UTC may lie in one bucket, with whatever offset.
-    pub(super) fn may_hold_days(&self) -> bool {
-        matches!(self.width, TimeBucket::Week | TimeBucket::Month) || self.are_made_of(DAY_MS)
+    /// Whether a span of `length` milliseconds may lie in one bucket.
+    pub(super) fn may_hold(&self, length: i64) -> bool {
+        length
+            < match self.width {
+                TimeBucket::Minute => MINUTE_MS,
+                TimeBucket::Hour => HOUR_MS,
+                TimeBucket::Day => DAY_MS,
+                TimeBucket::Week => WEEK_MS,
+                TimeBucket::Month => 31 * DAY_MS,
+            }
     }
 
     /// The keys of all buckets from `first` to `last`, at most `most` of them.

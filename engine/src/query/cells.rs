@@ -2,21 +2,22 @@
 //! statement. A plan that groups and filters clicks by at most one field that has cells is covered like this:
 //!
 //! ```text
-//! sequences   from                                  to
-//!   > folded  |------------- clicks ----------------|      not folded yet
-//!   ≤ folded  |clicks| fine |    days     | fine |clicks|  what no whole cell holds is read click by click
+//! sequences   from                                       to
+//!   > folded  |------------------ clicks ----------------|      not folded yet
+//!   ≤ folded  |clicks| short | longer |  longest  | short |     what no whole cell holds is read click by click
 //! ```
 //!
-//! Fine cells (quarters of an hour; hours where visitors are asked for) also stand for the days that a time
-//! zone cuts in two. Days in which a late verdict took a click away are read click by click where visitors
-//! are asked for. So each click is in exactly one source, and states of all sources merge: the answer is the
-//! one that clicks alone would give.
+//! A moment is told by the longest cell that lies in the range and, where a time zone cuts cells in two, in one bucket.
+//! Cells that hold a day in which a late verdict took a click away are left aside where visitors are asked for, and the
+//! day is read click by click. So each click is in exactly one source, and states of all sources merge: the answer is
+//! the one that clicks alone would give.
 
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Field};
 use weir_schemas::time::DAY_MS;
 
+use super::bucket::Buckets;
 use super::condition::{FieldKind, kind};
 use super::execute::QueryError;
 use super::plan::Plan;
@@ -57,17 +58,22 @@ pub(super) struct Cover {
     steps: Vec<u64>,
     /// Up to where there are cells.
     folded: Sequence,
-    /// Whole days, from and to, where days are cells of the plan.
-    days: Option<(i64, i64)>,
-    /// A day counts only where it lies in one bucket.
-    days_in_buckets: bool,
-    fine: Option<Grain>,
-    /// What cells hold, from and to.
-    inside: (i64, i64),
+    /// From the longest cells to the shortest, which hold what all hold together.
+    levels: Vec<Level>,
     /// The first moments of days with late verdicts.
     restated: Vec<i64>,
     /// All exact sets are read: without them a row was left undecided.
     pub(super) complete: bool,
+}
+
+/// Cells of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Level {
+    grain: Grain,
+    /// The whole cells in the plan's range: the first moment, and the first behind them.
+    range: (i64, i64),
+    /// Each lies in one bucket.
+    in_buckets: bool,
 }
 
 /// The cover of a plan as of `upto`; `None` where it is read click by click.
@@ -115,85 +121,78 @@ impl Cover {
         }
         let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
         let field = only_field(plan, dimensions)?;
-        let kept = |grain: Grain| {
-            KEPT.iter()
-                .any(|kept| kept.field == field && kept.grain == grain && (kept.visitors || !needs.visitors))
-        };
+        let kept = KEPT.iter().find(|kept| kept.field == field && (kept.visitors || !needs.visitors))?;
         let buckets = plan.buckets.as_ref().filter(|_| mode != Mode::Total);
-        let whole = |grain: Grain| buckets.is_none_or(|buckets| buckets.are_made_of(grain.length()));
-        // The shortest cells there are, and days before them where a day is in one bucket (or may be).
-        let fine = [Grain::Quarter, Grain::Hour].into_iter().find(|grain| kept(*grain));
-        if fine.is_some_and(|fine| !whole(fine))
-            || !kept(Grain::Day)
-            || (fine.is_none() && !whole(Grain::Day))
-        {
-            return None;
-        }
         let (from, to) = (plan.range.from.0, plan.range.to.0);
-        let cut = |grain: Grain| {
+        let level = |grain: Grain| {
             let length = grain.length();
-            let (first, last) = (-(-from).div_euclid(length) * length, to.div_euclid(length) * length);
-            (first < last).then_some((first, last))
+            let range = (-(-from).div_euclid(length) * length, to.div_euclid(length) * length);
+            let in_buckets = buckets.is_none_or(|buckets| buckets.are_made_of(length));
+            let some = in_buckets || buckets.is_some_and(|buckets| buckets.may_hold(length));
+            (some && range.0 < range.1).then_some(Level { grain, range, in_buckets })
         };
-        let days = match buckets {
-            Some(buckets) if !buckets.may_hold_days() => None,
-            _ => cut(Grain::Day),
-        };
+        let grains = Grain::ALL.into_iter().filter(|grain| *grain >= kept.finest);
+        let levels: Vec<Level> = grains.rev().filter_map(level).collect();
+        levels.last().filter(|finest| finest.grain == kept.finest && finest.in_buckets)?;
         Some(Self {
             field,
             steps: steps.iter().map(|step| step.step).collect(),
             folded: cells::end(steps),
-            days,
-            days_in_buckets: !whole(Grain::Day),
-            fine,
-            inside: cut(fine.unwrap_or(Grain::Day))?,
+            levels,
             restated: Vec::new(),
             complete: false,
         })
     }
 
-    /// The sources that are cells.
-    pub(super) fn cells(
-        &self,
-        plan: &Plan,
-        dimensions: &[Dimension],
-        statement: &mut Statement,
-    ) -> Vec<String> {
-        let buckets = plan.buckets.as_ref().filter(|_| self.days_in_buckets && !dimensions.is_empty());
-        let day = |at: &str| {
-            let Some((from, to)) = self.days else { return "false".to_owned() };
-            match buckets {
-                Some(buckets) => {
-                    let last = format!("addMilliseconds({at}, {})", DAY_MS - 1);
-                    format!("({} AND {} = {})", between(at, from, to), buckets.sql(at), buckets.sql(&last))
-                }
-                None => between(at, from, to),
+    /// Of which cells the answer is made.
+    fn levels(&self) -> impl Iterator<Item = &Level> {
+        self.levels.iter().filter(|level| !self.complete || level.grain.has_sets())
+    }
+
+    /// What whole cells hold, late verdicts aside.
+    fn inside(&self) -> (i64, i64) {
+        self.levels.last().map_or((0, 0), |finest| finest.range)
+    }
+
+    /// Whether the cell of a level in which `at` lies is one of the answer's, unless a longer one is.
+    fn holds(&self, level: &Level, at: &str, buckets: Option<&Buckets>) -> String {
+        let mut terms = vec![between(at, level.range)];
+        if let Some(buckets) = buckets.filter(|_| !level.in_buckets) {
+            let first = level.grain.start_sql(at);
+            let last = format!("addMilliseconds({first}, {})", level.grain.length() - 1);
+            terms.push(format!("{} = {}", buckets.sql(&first), buckets.sql(&last)));
+        }
+        terms.extend(self.restated(at, level.grain).map(|restated| format!("NOT {restated}")));
+        format!("({})", terms.join(" AND "))
+    }
+
+    /// The source that is cells.
+    pub(super) fn cells(&self, plan: &Plan, dimensions: &[Dimension], statement: &mut Statement) -> String {
+        let buckets = plan.buckets.as_ref().filter(|_| !dimensions.is_empty());
+        let mut terms: Vec<String> = Vec::new();
+        let mut longer: Option<&Level> = None;
+        for level in self.levels() {
+            let grain = level.grain.as_str();
+            let mut term = format!("grain = '{grain}' AND {}", self.holds(level, "at", buckets));
+            if let Some(longer) = longer {
+                // What a longer cell holds, every shorter one within it would, too.
+                term.push_str(&format!(" AND NOT {}", self.holds(longer, "at", buckets)));
             }
-        };
-        let standing = self.restated().map_or(String::new(), |restated| format!(" AND NOT {restated}"));
-        let mut sources = Vec::new();
-        if self.days.is_some() {
-            let terms = format!("{}{standing}", day("at"));
-            sources.push(self.source(plan, dimensions, Grain::Day, &terms, statement));
+            terms.push(format!("({term})"));
+            longer = Some(level);
         }
-        if let Some(fine) = self.fine {
-            let of_day = day("toDateTime64(toStartOfDay(at), 3, 'UTC')");
-            let (from, to) = self.inside;
-            let terms = format!("{} AND NOT {of_day}{standing}", between("at", from, to));
-            sources.push(self.source(plan, dimensions, fine, &terms, statement));
-        }
-        sources
+        self.source(plan, dimensions, &terms.join(" OR "), statement)
     }
 
     /// What is read of `clicks` beside the cells: each a term for a source of its own.
     pub(super) fn clicks(&self, plan: &Plan, upto: Sequence) -> Vec<String> {
-        let (folded, (from, to)) = (self.folded, self.inside);
-        let held = between("at", from, to);
+        let (folded, inside) = (self.folded, self.inside());
+        let held = between("at", inside);
         let mut pieces = Vec::new();
-        if plan.range.from.0 < from || to < plan.range.to.0 {
+        if plan.range.from.0 < inside.0 || inside.1 < plan.range.to.0 {
             pieces.push(format!("seq <= {folded} AND NOT {held}"));
         }
-        if let Some(restated) = self.restated() {
+        if let Some(restated) = self.restated("at", Grain::Day) {
             pieces.push(format!("seq <= {folded} AND {held} AND {restated}"));
         }
         if upto > folded {
@@ -202,18 +201,18 @@ impl Cover {
         pieces
     }
 
-    /// A moment lies in a day that is read click by click.
-    fn restated(&self) -> Option<String> {
-        let days: Vec<String> =
-            self.restated.iter().map(|ms| format!("toDateTime({}, 'UTC')", ms / 1_000)).collect();
-        (!days.is_empty()).then(|| format!("(toStartOfDay(at) IN ({}))", days.join(", ")))
+    /// The cell of this length in which `at` lies has a part of a day that is read click by click.
+    fn restated(&self, at: &str, grain: Grain) -> Option<String> {
+        let length = grain.length().max(DAY_MS);
+        let cells: Vec<String> = self.restated.iter().map(|day| day.div_euclid(length).to_string()).collect();
+        let cell = format!("intDiv(toUnixTimestamp64Milli({at}), {length})");
+        (!cells.is_empty()).then(|| format!("({cell} IN ({}))", cells.join(", ")))
     }
 
     fn source(
         &self,
         plan: &Plan,
         dimensions: &[Dimension],
-        grain: Grain,
         terms: &str,
         statement: &mut Statement,
     ) -> String {
@@ -250,8 +249,7 @@ impl Cover {
         let (workspace, dimension) = (plan.workspace.0, self.field.map_or("", Field::as_str));
         let from = format!(
             "(SELECT {inner} FROM click_cells WHERE workspace = {workspace} AND dimension = '{dimension}' \
-             AND grain = '{}' AND {terms} AND step IN {steps})",
-            grain.as_str()
+             AND ({terms}) AND step IN {steps})"
         );
         let filter = match &plan.filters.clicks {
             Some(condition) => format!(" WHERE {}", predicate(condition, Table::Clicks, statement)),
@@ -306,7 +304,7 @@ pub(super) fn outer() -> Vec<String> {
 /// Whether anybody came, in the terms of [`outer`].
 pub(super) const VISITED: &str = "visitors_many OR notEmpty(visitors_set) OR visitors_largest != 0";
 
-fn between(at: &str, from: i64, to: i64) -> String {
+fn between(at: &str, (from, to): (i64, i64)) -> String {
     let moment = |ms: i64| format!("fromUnixTimestamp64Milli(toInt64({ms}), 'UTC')");
     format!("({at} >= {} AND {at} < {})", moment(from), moment(to))
 }

@@ -326,7 +326,8 @@ pub fn raw(
     Ok((query.fetch_bytes(format.clickhouse())?, running))
 }
 
-/// Rows that were finished here, written by ClickHouse in one of its formats.
+/// Rows that were finished here, written by ClickHouse in one of its formats. Times are moments there, whatever the
+/// question's zone.
 pub async fn convert(
     client: &Client,
     columns: &[Column],
@@ -337,7 +338,7 @@ pub async fn convert(
         ColumnType::String => "Nullable(String)",
         ColumnType::Integer | ColumnType::Money => "Nullable(Int64)",
         ColumnType::Number => "Nullable(Float64)",
-        ColumnType::Time => "Nullable(String)",
+        ColumnType::Time => "Nullable(DateTime64(3, 'UTC'))",
         ColumnType::Bool => "Nullable(Bool)",
     };
     let structure: Vec<String> =
@@ -357,13 +358,14 @@ pub async fn convert(
         [] => format!(
             "SELECT {names} FROM (SELECT {}) WHERE 0",
             (columns.iter().enumerate())
-                .map(|(index, column)| format!("CAST(NULL, '{}') AS c{index}", kind(column.kind)))
+                .map(|(index, column)| format!("NULL::{} AS c{index}", kind(column.kind)))
                 .collect::<Vec<_>>()
                 .join(", ")
         ),
         _ => format!(
-            "SELECT {names} FROM format(JSONCompactEachRow, '{}', unhex('{}'))",
-            structure.join(", "),
+            "SELECT {names} FROM format(JSONCompactEachRow, '{}', unhex('{}')) \
+             SETTINGS date_time_input_format = 'best_effort'",
+            structure.join(", ").replace('\'', "\\'"),
             super::execute::hexadecimal(&lines)
         ),
     };

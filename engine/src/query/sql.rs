@@ -87,7 +87,7 @@ pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&
     let mut statement = Statement::default();
     let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
     let mut sources = Vec::new();
-    let mut cells = Vec::new();
+    let mut cells = None;
     if plan.needs.clicks() {
         let read = |also: &str, statement: &mut Statement| {
             clicks(plan, dimensions, upto, Table::Clicks, also, statement)
@@ -95,7 +95,7 @@ pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&
         match cover {
             None => sources.push(read("", &mut statement)),
             Some(cover) => {
-                cells = cover.cells(plan, dimensions, &mut statement);
+                cells = Some(cover.cells(plan, dimensions, &mut statement));
                 let pieces = cover.clicks(plan, upto);
                 sources.extend(pieces.iter().map(|piece| read(piece, &mut statement)));
             }
@@ -132,6 +132,11 @@ pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&
         } else {
             sql.push_str(&format!("\nLIMIT {}", GROUPS_MAX + 1));
         }
+    }
+    let of_links = plan.filters.clicks.as_ref().is_some_and(|condition| condition.mentions(Field::Link));
+    if cover.is_some() || !of_links {
+        // The projection by link has no index by sequence; ClickHouse does not see that before it takes it.
+        sql.push_str("\nSETTINGS optimize_use_projections = 0");
     }
     statement.sql = sql;
     statement

@@ -1,4 +1,5 @@
-//! The thread `weir-cells`: folds what is stored into cells ([`super::cells`]), a step at a time, in order.
+//! The thread `weir-cells`: folds what is stored into cells ([`super::cells`]), a step at a time, in order, and merges
+//! steps into longer ones.
 //! It begins when the follower has seen to it that what was stored before is there, and never holds the
 //! follower back.
 
@@ -9,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
 
-use super::cells::{self, STEP_LENGTH};
+use super::cells;
 use super::{Connection, Shared};
 
 /// How long the thread sleeps before it looks around.
@@ -66,7 +67,7 @@ impl Folding {
                 Ok(folded) => {
                     let behind = stored.saturating_sub(folded);
                     metrics::gauge!("weir_cells_behind_sequences").set(behind as f64);
-                    let wait = if behind >= STEP_LENGTH { BREATH } else { LOOK_FOR_STEPS };
+                    let wait = if behind >= self.shared.step_length { BREATH } else { LOOK_FOR_STEPS };
                     tokio::time::sleep(wait).await;
                 }
                 Err(error) => {
@@ -81,7 +82,7 @@ impl Folding {
         }
     }
 
-    /// Folds one step if there is one to fold; gives up to where it is folded.
+    /// Merges steps and folds one, where there are any to merge and to fold; gives up to where it is folded.
     async fn step(
         &self,
         client: &Client,
@@ -94,12 +95,18 @@ impl Folding {
             cells::settle(client, stored).await?;
             *settled = true;
         }
-        let folded = cells::end(&cells::steps(client, stored).await?);
-        if stored - folded < STEP_LENGTH {
+        let chain = cells::steps(client, stored).await?;
+        if let Some(run) = cells::mergeable(&chain) {
+            cells::merge(client, name(), &chain[run]).await?;
+            metrics::counter!("weir_cells_merges_total").increment(1);
+        }
+        let folded = cells::end(&chain);
+        if stored - folded < self.shared.step_length {
             return Ok(folded);
         }
+        cells::let_go_of_merged(client, stored).await?;
         let started = std::time::Instant::now();
-        let done = cells::fold(client, name(), folded, folded + STEP_LENGTH).await?;
+        let done = cells::fold(client, name(), folded, folded + self.shared.step_length).await?;
         metrics::counter!("weir_cells_steps_total").increment(1);
         metrics::histogram!("weir_cells_step_seconds").record(started.elapsed().as_secs_f64());
         Ok(done.upto)

@@ -73,6 +73,8 @@ enum Deed {
     Fold(u64),
     /// A step is folded, and the crash comes before it counts.
     Crash(u64),
+    /// From this step on, so many are merged.
+    Merge(usize, usize),
     /// A restart finds cells lost.
     Loss,
     /// Clicks of early sequences come again: what was folded from there on is forgotten.
@@ -86,16 +88,18 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         prop_oneof![
             6 => length.clone().prop_map(Deed::Fold),
             2 => length.clone().prop_map(Deed::Crash),
+            3 => (0..3_usize, 2..4_usize).prop_map(|(first, steps)| Deed::Merge(first, steps)),
             1 => Just(Deed::Loss),
             1 => length.prop_map(Deed::Forget),
             1 => Just(Deed::Restart),
         ],
-        1..5,
+        1..8,
     )
 }
 
 async fn act(client: &Client, deed: Deed, name: u64, stored: u64) {
-    let folded = cells::end(&cells::steps(client, stored).await.unwrap());
+    let chain = cells::steps(client, stored).await.unwrap();
+    let folded = cells::end(&chain);
     match deed {
         Deed::Fold(length) if folded < stored => {
             cells::fold(client, name, folded, (folded + length).min(stored)).await.unwrap();
@@ -104,9 +108,16 @@ async fn act(client: &Client, deed: Deed, name: u64, stored: u64) {
             cells::fold(client, name, folded, (folded + length).min(stored)).await.unwrap();
             cells::forget_beyond(client, folded).await.unwrap();
         }
+        Deed::Merge(first, steps) => {
+            if let Some(run) = chain.get(first..first + steps) {
+                cells::merge(client, name, run).await.unwrap();
+                let after = cells::steps(client, stored).await.unwrap();
+                assert_eq!((after.len(), cells::end(&after)), (chain.len() + 1 - steps, folded));
+            }
+        }
         Deed::Loss => {
             let sql = "ALTER TABLE click_cells DELETE WHERE step = (SELECT max(step) FROM click_steps) \
-                       AND dimension = 'city' SETTINGS mutations_sync = 2";
+                       AND dimension = 'city' AND grain = '1d' SETTINGS mutations_sync = 2";
             client.query_raw(sql).execute().await.unwrap();
             cells::settle(client, stored).await.unwrap();
         }
@@ -220,14 +231,25 @@ async fn visitors_are_as_exact_as_without_cells() {
         (json!(["country"]), "UTC"),
         (json!(["time:day"]), "UTC"),
         (json!(["time:day"]), "Europe/Berlin"),
+        (json!(["time:day"]), "Asia/Kathmandu"),
         (json!(["time:hour"]), "Asia/Kolkata"),
+        (json!(["time:week"]), "UTC"),
         (json!([]), "America/New_York"),
     ];
-    for (dimensions, zone) in asked {
-        let ask = json!({"metrics": ["visitors", "clicks"], "date_range": "all", "dimensions": dimensions,
-            "timezone": zone, "include": {"total": true}});
-        let (query, plan) = plan(ask);
-        same(&client, &query, &plan, &all, ANYBODY, all.len() - 1_000).await.unwrap();
+    for merged in [false, true] {
+        if merged {
+            let steps = cells::steps(&client, stored).await.unwrap();
+            cells::merge(&client, 9, &steps).await.unwrap();
+            assert_eq!(cells::settle(&client, stored).await.unwrap(), cells::end(&steps));
+            let left: u64 = client.query("SELECT uniq(step) FROM click_cells").fetch_one().await.unwrap();
+            assert_eq!(left, 1, "cells of merged steps are let go of");
+        }
+        for (dimensions, zone) in &asked {
+            let ask = json!({"metrics": ["visitors", "clicks"], "date_range": "all", "dimensions": dimensions,
+                "timezone": zone, "include": {"total": true}});
+            let (query, plan) = plan(ask);
+            same(&client, &query, &plan, &all, ANYBODY, all.len() - 1_000).await.unwrap();
+        }
     }
     let (_, by_country) =
         plan(json!({"metrics": ["visitors"], "date_range": "all", "dimensions": ["country"],
@@ -245,6 +267,11 @@ async fn visitors_are_as_exact_as_without_cells() {
     let single = execute(&client, &total.as_ref().clone().click_by_click(), stored).await.unwrap();
     assert_eq!(read.rows, single.rows);
     assert!(read.rows_read < single.rows_read, "{} of {}", read.rows_read, single.rows_read);
+    // A link's clicks are found without reading everybody's.
+    let (_, of_another) = plan(json!({"metrics": ["visitors"], "date_range": "all", "dimensions": ["city"],
+        "filters": ["is", "link", ["lnk_0000000000009"]]}));
+    let read = execute(&client, &of_another, stored).await.unwrap();
+    assert!(read.rows.is_empty() && read.rows_read < stored / 2, "{}", read.rows_read);
     // A subscription goes on from cells as from clicks.
     let mut states = RowStates::new(Arc::clone(&by_country));
     states.load(snapshot(&client, &by_country, stored).await.unwrap());

@@ -14,6 +14,7 @@ use weir_engine::keyring::Keyring;
 use weir_engine::keys::Principal;
 use weir_engine::recorder::lane::Lane;
 use weir_engine::recorder::{Recorder, RecorderConfig};
+use weir_engine::warehouse::cells::STEP_LENGTH;
 use weir_engine::warehouse::{Connection, Endpoint, Sources, Warehouse, WarehouseConfig};
 use weir_query::analytics::{self, Analytics};
 use weir_query::management::{self, Management};
@@ -86,6 +87,7 @@ impl Engine {
             batch_rows: 50_000,
             // So long that only a question has anything stored.
             batch_age: Duration::from_secs(600),
+            step_length: STEP_LENGTH,
         };
         let connection = Connection::new(Arc::new(move || Some(endpoint.clone())));
         let warehouse = Warehouse::start(config, connection, sources).unwrap();

@@ -1,6 +1,5 @@
 //! Customers' orders and money, as the reports about money see them: sales and renewals with what they brought,
-//! and what went back. Customers without a number (conversions that named nobody) are left out, and the
-//! answers say how much that was.
+//! and what went back. Conversions that named nobody are nobody's, and left out.
 
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::Dimension;

@@ -71,9 +71,10 @@ pub(super) async fn each_journey(
     let before = Range { from: Timestamp(range.from.0.saturating_sub(journey.window.0)), to: range.to };
     let mut statement = Statement::default();
     let click = Matcher::new(&Step { event: CLICK.to_owned(), name: None, filters: None }, "conversion")?;
-    let plan = scope.within(before);
-    let mut sources = vec![source(&[click], Table::Clicks, &plan, group, false, upto, &mut statement).rows()];
+    let mut clicks =
+        source(&[click], Table::Clicks, &scope.within(before), group, false, upto, &mut statement);
     let steps = [conversion];
+    let mut sources = Vec::new();
     for table in [Table::Events, Table::Effects] {
         let read = if table == Table::Events { steps[0].of_events() } else { steps[0].of_effects() };
         if !read {
@@ -90,9 +91,16 @@ pub(super) async fn each_journey(
             _ => source.rows(),
         });
     }
-    let converted = format!("countIf(g = {CONVERTED}) > 0");
-    let having = if journey.all { None } else { Some(converted.as_str()) };
-    let statement = histories(&sources, having, statement);
+    // Most persons never convert: where nothing is asked of them, their clicks are left aside at once.
+    if !journey.all {
+        clicks.terms.push(format!(
+            "{} IN (SELECT person FROM (\n{}\n))",
+            clicks.person,
+            sources.join("\nUNION ALL\n")
+        ));
+    }
+    sources.push(clicks.rows());
+    let statement = histories(&sources, None, statement);
     each_person(client, &statement, |_, facts| {
         let (converted, idle) = journeys(facts, range, journey.window.0);
         visit(&converted, &idle)
