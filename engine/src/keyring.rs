@@ -9,7 +9,7 @@
 //! | visitor | pseudonyms of visitors |
 //! | session | signing the dashboard's session cookie |
 //! | salts | one a UTC day, keyed network hashes; gone after yesterday |
-//! | customer keys | sealing one customer's person; erasure destroys the key |
+//! | customer keys | sealing one customer's person and properties; erasure destroys the key |
 //!
 //! A key is durable before anything is sealed under it. Customer keys are drawn [`POOL`] at a time, so that a
 //! burst of new customers costs one sync and not thousands; a sealed person names its key by number. Which
@@ -29,6 +29,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Map, Value};
 use weir_schemas::conversion::Person;
 use weir_schemas::fact::Sealed;
 use weir_schemas::ids::WorkspaceId;
@@ -194,9 +195,30 @@ impl Keyring {
         customer: &str,
         person: &Person,
     ) -> Result<Sealed, KeyringError> {
-        let (number, key) = self.lock().key_for(workspace, customer)?;
         let clear = serde_json::to_vec(person).expect("a person is plain JSON");
-        let Sealed(text) = seal::seal(&key, &person_context(workspace, customer), &clear);
+        self.seal_of(workspace, customer, &person_context(workspace, customer), &clear)
+    }
+
+    /// Seals what was said of a customer, under the customer's own key.
+    pub fn seal_properties(
+        &self,
+        workspace: WorkspaceId,
+        customer: &str,
+        properties: &Map<String, Value>,
+    ) -> Result<Sealed, KeyringError> {
+        let clear = serde_json::to_vec(properties).expect("properties are plain JSON");
+        self.seal_of(workspace, customer, &properties_context(workspace, customer), &clear)
+    }
+
+    fn seal_of(
+        &self,
+        workspace: WorkspaceId,
+        customer: &str,
+        context: &str,
+        clear: &[u8],
+    ) -> Result<Sealed, KeyringError> {
+        let (number, key) = self.lock().key_for(workspace, customer)?;
+        let Sealed(text) = seal::seal(&key, context, clear);
         Ok(Sealed(format!("{number}.{text}")))
     }
 
@@ -205,6 +227,19 @@ impl Keyring {
         let (number, text) = numbered(sealed)?;
         let key = key_numbered(&self.lock().db, number).ok()??;
         serde_json::from_slice(&seal::open(&key, &person_context(workspace, customer), &text)?).ok()
+    }
+
+    /// The properties again; `None` once the customer's key is destroyed (or the text is not this customer's).
+    pub fn open_properties(
+        &self,
+        workspace: WorkspaceId,
+        customer: &str,
+        sealed: &Sealed,
+    ) -> Result<Option<Map<String, Value>>, KeyringError> {
+        let Some((number, text)) = numbered(sealed) else { return Ok(None) };
+        let Some(key) = key_numbered(&self.lock().db, number)? else { return Ok(None) };
+        let clear = seal::open(&key, &properties_context(workspace, customer), &text);
+        Ok(clear.and_then(|clear| serde_json::from_slice(&clear).ok()))
     }
 
     /// Destroys a customer's key: nothing that was sealed under it can be opened again. `false` where there
@@ -285,6 +320,10 @@ impl Inside {
 
 fn person_context(workspace: WorkspaceId, customer: &str) -> String {
     format!("person/{}/{customer}", workspace.0)
+}
+
+fn properties_context(workspace: WorkspaceId, customer: &str) -> String {
+    format!("properties/{}/{customer}", workspace.0)
 }
 
 /// A sealed person is its key's number, a point, and the sealed text.

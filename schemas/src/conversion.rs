@@ -20,6 +20,10 @@ pub struct Person {
     pub name: Option<String>,
 }
 
+/// Properties by which a program's terms and fulfilments decide. They say something of goods, not of people: they stay
+/// in clear, and when the customer is erased, because what the sale earns is computed from them again.
+pub const TERMS_PROPERTIES: [&str; 3] = ["product", "tag", "tags"];
+
 /// `POST /v1/conversions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,8 @@ use crate::time::Timestamp;
 
 /// The property under which queries know the subscription of a conversion.
 pub const SUBSCRIPTION_PROPERTY: &str = "subscription_id";
+/// What is left of the properties of an erased customer: what is said of goods, not of people.
+pub const LASTING_PROPERTIES: [&str; 4] = ["product", "tag", "tags", SUBSCRIPTION_PROPERTY];
 
 /// One change. `(seq, sub)` is its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -485,7 +485,7 @@ pub enum Fact {
     Conversion {
         /// The id it gets if it is new.
         id: ConversionId,
-        /// As reported, without the person.
+        /// As reported, without what is sealed.
         conversion: NewConversion,
         /// The person, sealed under the customer's key.
         #[serde(default)]
@@ -493,6 +493,9 @@ pub enum Fact {
         /// Partners with the mail address of who bought: they earn nothing by it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         buyer: Vec<PartnerId>,
+        /// The customer's properties, sealed under the customer's key; all but those of goods.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        properties: Option<Sealed>,
         /// What the click token or id turned out to be.
         click: ClickClaim,
     },

@@ -38,6 +38,7 @@ pub const ALL: &[Migration] = &[
         name: "click_cells_of_any_length",
         sql: include_str!("../sql/0010_click_cells_of_any_length.sql"),
     },
+    Migration { number: 11, name: "verdict_in_force", sql: include_str!("../sql/0011_verdict_in_force.sql") },
 ];
 
 impl Migration {

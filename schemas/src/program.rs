@@ -9,17 +9,16 @@ use crate::problem::FieldError;
 use crate::time::Timestamp;
 
 mod limits;
+mod window;
 
 pub use limits::{
     CAPS_MAX, Cap, MILESTONES_MAX, Milestone, MilestoneProgress, MilestoneReached, Scope, Span, Target,
 };
+use window::WINDOW_DAYS_DEFAULT;
+pub use window::{WINDOW_DAYS_MAX, WINDOW_MINUTES_MAX, Window};
 
 /// Basis points of the whole.
 pub const WHOLE_BP: u32 = 10_000;
-/// Where a program names no window.
-pub const WINDOW_DAYS_DEFAULT: u32 = 30;
-/// Longest attribution window, in days.
-pub const WINDOW_DAYS_MAX: u32 = 365;
 /// Longest hold, in days.
 pub const HOLD_DAYS_MAX: u32 = 365;
 /// Longest time for which renewals earn, in months.
@@ -208,6 +207,9 @@ pub struct ProgramSpec {
     /// For how many days a click earns.
     #[serde(default = "window_days", deserialize_with = "null_is_window")]
     pub window_days: u32,
+    /// For how many minutes a click earns, where days are too coarse: the days do not matter then.
+    #[serde(default)]
+    pub window_minutes: Option<u32>,
     /// What partners earn by a sale.
     pub commission: CommissionTerms,
     /// The platform's share of every commission, in basis points.
@@ -291,12 +293,20 @@ fn check_name(field: &str, name: &str, errors: &mut Vec<FieldError>) {
 }
 
 impl ProgramSpec {
+    /// For how long a click earns.
+    pub fn window(&self) -> Window {
+        self.window_minutes.map_or(Window::Days(self.window_days), Window::Minutes)
+    }
+
     /// Every field that means nothing valid.
     pub fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         check_name("name", &self.name, &mut errors);
         if !(1..=WINDOW_DAYS_MAX).contains(&self.window_days) {
             add(&mut errors, "window_days", format!("must be 1 to {WINDOW_DAYS_MAX}"));
+        }
+        if self.window_minutes.is_some_and(|minutes| !(1..=WINDOW_MINUTES_MAX).contains(&minutes)) {
+            add(&mut errors, "window_minutes", format!("must be 1 to {WINDOW_MINUTES_MAX}, or null"));
         }
         if self.hold_days > HOLD_DAYS_MAX {
             add(&mut errors, "hold_days", format!("must be 0 to {HOLD_DAYS_MAX}"));
@@ -429,6 +439,8 @@ mod tests {
             (json!({"name": " "}), "name"),
             (json!({"window_days": 0}), "window_days"),
             (json!({"window_days": 366}), "window_days"),
+            (json!({"window_minutes": 0}), "window_minutes"),
+            (json!({"window_minutes": 525_601}), "window_minutes"),
             (json!({"hold_days": 366}), "hold_days"),
             (json!({"platform_fee_bp": 10_001}), "platform_fee_bp"),
             (json!({"cashback_bp": 10_001}), "cashback_bp"),

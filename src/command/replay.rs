@@ -6,12 +6,13 @@ use std::path::Path;
 use clap::ArgMatches;
 use weir_engine::books::{self, Model, Reads};
 use weir_engine::data_dir::DataDir;
+use weir_engine::keyring::Keyring;
 use weir_engine::warehouse::rebuild;
 use weir_schemas::time::Timestamp;
 
 use super::migrate::with_warehouse;
 use crate::config::Config;
-use crate::engine::{Failure, books_file, journal_folder, warehouse_progress};
+use crate::engine::{Failure, books_file, journal_folder, keyring_file, warehouse_progress};
 
 pub(super) fn run(matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
     if let Some(model) = matches.get_one::<String>("attribution") {
@@ -23,7 +24,7 @@ pub(super) fn run(matches: &ArgMatches, config: &Config) -> Result<(), Failure> 
     match follower {
         "books" => {
             let _taken = DataDir::take(data)?;
-            let rebuilt = books::rebuild(&books_file(data), &journal)?;
+            let rebuilt = books::rebuild(&books_file(data), &journal, &Keyring::open(&keyring_file(data))?)?;
             println!(
                 "{} facts applied, the last is {}; digest {}",
                 rebuilt.facts, rebuilt.last, rebuilt.digest

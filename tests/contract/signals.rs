@@ -164,7 +164,25 @@ fn a_late_verdict_restates_counts_and_labels_conversions() {
     while watching.next("snapshot")["rows"] != json!([[2, 1]]) {}
     assert_eq!(reports(), (steps(1, 0), json!([["OC", 2, 1]])));
 
+    let exported = |filters: Value, as_of: Value| {
+        let body = json!({"rows": "clicks", "date_range": "7d", "filters": filters, "as_of": as_of});
+        let answer = shared.engine.api("POST", "/v1/export?format=ndjson", Some(&body));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let as_of: Value = answer.header("weir-as-of").expect("its sequence").parse().expect("a number");
+        let rows: Vec<Value> =
+            answer.text().lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+        let mut told: Vec<String> = rows.iter().map(|row| text_of(&row["verdict"])).collect();
+        told.sort();
+        (told, as_of)
+    };
+    let of_link = |verdict: &str| json!(["and", [["is", "link", [id]], ["is", "verdict", [verdict]]]]);
+    let (all, before) = exported(json!(["is", "link", [id]]), Value::Null);
+    assert_eq!(all, ["blocked", "counted", "counted"]);
+    assert_eq!(exported(of_link("blocked"), Value::Null).0, ["blocked"]);
+    assert_eq!(exported(of_link("counted"), Value::Null).0, ["counted", "counted"]);
     shared.post(&path, json!({"verdict": "counted"}), 200);
+    assert_eq!(exported(json!(["is", "link", [id]]), Value::Null).0, ["counted"; 3]);
+    assert_eq!(exported(json!(["is", "link", [id]]), before).0, all, "as of then");
     assert_eq!(shared.of_link(&id, &metrics), [json!(3), json!(2), json!(3), json!(500)]);
     while watching.next("snapshot")["rows"] != json!([[3, 2]]) {}
     assert_eq!(by("signal", &["revenue"]), json!([["fast_conversion", 500]]));

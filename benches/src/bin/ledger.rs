@@ -130,6 +130,7 @@ impl Books {
             conversion,
             person: None,
             buyer: Vec::new(),
+            properties: None,
             click: ClickClaim::None,
         });
     }

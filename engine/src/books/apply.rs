@@ -246,7 +246,7 @@ impl Applying<'_> {
             Fact::CommissionJudged { id, verdict, reason } => {
                 commissions::judge(self, *id, *verdict, reason.as_deref())
             }
-            Fact::Conversion { id, conversion, person, buyer, click } => {
+            Fact::Conversion { id, conversion, person, buyer, properties: _, click } => {
                 let buyer = customers::Buyer { person: person.as_ref(), is: buyer };
                 conversions::report(self, *id, conversion, buyer, click)
             }

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use weir_schemas::conversion::AttributionRule;
 use weir_schemas::fact::{ClaimedBy, ClickClaim};
 use weir_schemas::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId};
-use weir_schemas::program::{Touch, WINDOW_DAYS_DEFAULT};
-use weir_schemas::time::{DAY_MS, MINUTE_MS, Timestamp};
+use weir_schemas::program::{Touch, Window};
+use weir_schemas::time::{MINUTE_MS, Timestamp};
 
 use super::apply::Applying;
 use super::conversion_row::{ConversionRow, click_bytes, read_click};
@@ -29,8 +29,6 @@ use super::outcome::Applied;
 use super::partners::CodeKind;
 use super::{clicks, commissions, effects};
 
-/// The workspace's window: a click counts for this long where no program says otherwise.
-pub const WINDOW_MS: i64 = WINDOW_DAYS_DEFAULT as i64 * DAY_MS;
 /// How far the clock of a shop may be behind: a click may be this much later than the conversion that names it. One
 /// that only the customer has in common with the conversion may not: it would take what an earlier click had brought.
 pub const CLOCK_TOLERANCE_MS: i64 = 5 * MINUTE_MS;
@@ -519,9 +517,8 @@ fn judge(
         Some("The click came after the conversion.".to_owned())
     } else if windowed {
         let terms = tx.terms_at(program, conversion.occurred_at)?;
-        let days = terms.map_or(WINDOW_DAYS_DEFAULT, |(_, terms)| terms.window_days);
-        (age > i64::from(days) * DAY_MS)
-            .then(|| format!("The click is more than {days} days older than the conversion."))
+        let window = terms.map_or_else(Window::default, |(_, terms)| terms.window());
+        (age > window.ms()).then(|| format!("The click is more than {window} older than the conversion."))
     } else {
         None
     };

@@ -2,6 +2,8 @@
 //! erasure forgets it here after the keyring has destroyed its key.
 
 use rusqlite::{OptionalExtension, params};
+use serde_json::{Map, Value};
+use weir_schemas::conversion::TERMS_PROPERTIES;
 use weir_schemas::effect::Change;
 use weir_schemas::fact::Sealed;
 use weir_schemas::ids::{ConversionId, CustomerId, PartnerId, compose};
@@ -238,23 +240,29 @@ pub(super) fn merge(
 }
 
 /// `CustomerErased`: the person is forgotten, and everything that the caller may have said of them in words; what
-/// they bought still counts. The other stores follow by `erasures`.
+/// they bought still counts, and earns by what is known of the goods. The other stores follow by `erasures`.
 pub(super) fn erase(tx: &mut Applying<'_>, name: &str) -> Applied<Outcome> {
     let customer = known(tx, name)?;
     for sql in [
         "UPDATE customers SET person = NULL, partners = NULL, erased_at = ?2 WHERE id = ?1 OR merged_into = ?1",
         "DELETE FROM touches WHERE customer = ?1 AND ?2 = ?2",
-        "UPDATE conversions SET properties = '{}' WHERE customer = ?1 AND ?2 = ?2",
     ] {
         tx.db.prepare_cached(sql)?.execute(params![customer, tx.at.0])?;
     }
+    let conversions: Vec<(i64, String)> = tx
+        .db
+        .prepare_cached("SELECT id, properties FROM conversions WHERE customer = ?1 AND properties != '{}'")?
+        .query_map([customer], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, properties) in conversions {
+        let mut properties: Map<String, Value> = serde_json::from_str(&properties)?;
+        properties.retain(|name, _| TERMS_PROPERTIES.contains(&name.as_str()));
+        tx.db
+            .prepare_cached("UPDATE conversions SET properties = ?2 WHERE id = ?1")?
+            .execute(params![id, serde_json::to_string(&properties)?])?;
+    }
+    effects::erase(tx, customer)?;
     let printed = CustomerId(customer as u64).to_string();
-    tx.db
-        .prepare_cached(
-            "UPDATE effects SET payload = json_remove(payload, '$.properties')
-             WHERE conversion IN (SELECT id FROM conversions WHERE customer = ?1)",
-        )?
-        .execute([customer])?;
     for sql in [
         "UPDATE outbox SET data = json_set(data, '$.properties', json('{}'))
          WHERE workspace = ?1 AND data ->> '$.customer' = ?2",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::params;
-use weir_schemas::effect::{Change, Effect, SUBSCRIPTION_PROPERTY};
+use weir_schemas::effect::{Change, Effect, LASTING_PROPERTIES, SUBSCRIPTION_PROPERTY};
 use weir_schemas::event::{PROPERTY_VALUE_MAX, property_texts};
 use weir_schemas::ids::PartnerId;
 use weir_schemas::money::Currency;
@@ -134,6 +134,26 @@ pub(super) fn write(tx: &mut Applying<'_>, mut effect: Effect) -> Applied<()> {
         effect.conversion.0 as i64,
         serde_json::to_string(&effect)?
     ])?;
+    Ok(())
+}
+
+/// Forgets what callers said of a customer in words, and keeps what they said of goods.
+pub(super) fn erase(tx: &Applying<'_>, customer: i64) -> Applied<()> {
+    let effects: Vec<(i64, u16, String)> = tx
+        .db
+        .prepare_cached(
+            "SELECT seq, sub, payload FROM effects
+             WHERE conversion IN (SELECT id FROM conversions WHERE customer = ?1)",
+        )?
+        .query_map([customer], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (seq, sub, payload) in effects {
+        let mut effect: Effect = serde_json::from_str(&payload)?;
+        effect.properties.retain(|name, _| LASTING_PROPERTIES.contains(&name.as_str()));
+        tx.db
+            .prepare_cached("UPDATE effects SET payload = ?3 WHERE seq = ?1 AND sub = ?2")?
+            .execute(params![seq, sub, serde_json::to_string(&effect)?])?;
+    }
     Ok(())
 }
 

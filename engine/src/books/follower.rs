@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use weir_schemas::fact::kind;
+use weir_schemas::fact::{self, Recorded, kind};
 use weir_schemas::ids::Sequence;
 
 use super::backlog::Backlog;
@@ -15,6 +15,7 @@ use super::store::{Fact, Store};
 use super::tables::Tables;
 use super::waiting::Waiting;
 use crate::journal::{Entry, Family, JournalReader};
+use crate::keyring::{Keyring, KeyringError};
 use crate::watermark::Watermark;
 
 /// How many facts one transaction applies at most: what they share (balances, standings, pages of indexes) is written
@@ -39,16 +40,33 @@ pub(super) struct Follower {
     pub(super) waiting: Arc<Waiting>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) failing: Arc<AtomicBool>,
+    pub(super) keyring: Arc<Keyring>,
+    /// Somebody was erased whose words the write-ahead log may still have.
+    pub(super) erased: bool,
 }
 
-/// What an entry says.
-pub(super) fn decode(entry: &Entry) -> (Sequence, Fact) {
-    let fact = if entry.kind == kind::FACT {
+/// What an entry says, with what of it is sealed, as long as there is a key.
+///
+/// # Errors
+/// The keyring cannot be read: without it the entry would say less than it does.
+pub(super) fn decode(entry: &Entry, keyring: &Keyring) -> Result<(Sequence, Fact), KeyringError> {
+    let mut fact: Fact = if entry.kind == kind::FACT {
         serde_json::from_slice(&entry.payload).map_err(|error| error.to_string())
     } else {
         Err(format!("of unknown kind {}", entry.kind))
     };
-    (entry.seq, fact)
+    if let Ok(recorded) = &mut fact
+        && let fact::Fact::Conversion { conversion, properties: Some(sealed), .. } = &mut recorded.fact
+        && let Some(customer) = &conversion.customer_id
+        && let Some(clear) = keyring.open_properties(recorded.workspace, customer, sealed)?
+    {
+        conversion.properties.extend(clear);
+    }
+    Ok((entry.seq, fact))
+}
+
+fn erases(fact: &Fact) -> bool {
+    matches!(fact, Ok(Recorded { fact: fact::Fact::CustomerErased { .. }, .. }))
 }
 
 impl Follower {
@@ -57,6 +75,9 @@ impl Follower {
         loop {
             let stopping = self.stop.load(Ordering::Acquire);
             let durable = self.durable.get();
+            if self.erased {
+                self.erased = !self.store.truncate_log();
+            }
             if reader.passed() >= durable {
                 if stopping {
                     break;
@@ -90,7 +111,8 @@ impl Follower {
             metrics::counter!("weir_journal_damage_total").increment(1);
         }
         if !entries.is_empty() {
-            let facts: Vec<(Sequence, Fact)> = entries.iter().map(decode).collect();
+            let facts: Vec<(Sequence, Fact)> =
+                entries.iter().map(|entry| decode(entry, &self.keyring)).collect::<Result<_, _>>()?;
             for (seq, fact) in &facts {
                 if let Err(reason) = fact {
                     tracing::error!(
@@ -115,6 +137,7 @@ impl Follower {
             metrics::counter!("weir_books_facts_total").increment(facts.len() as u64);
             self.backlog.note_applied(facts.iter().filter(|(seq, _)| *seq > self.old).count() as u64);
             self.applied.advance(passed);
+            self.erased |= facts.iter().any(|(_, fact)| erases(fact));
             for ((seq, _), outcome) in facts.iter().zip(outcomes) {
                 self.waiting.resolve(*seq, outcome);
             }
@@ -130,4 +153,6 @@ enum StepError {
     Journal(#[from] crate::journal::JournalError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
 }

@@ -134,7 +134,7 @@ impl Books {
         if applied > durable {
             return Err(BooksError::Ahead { applied, durable });
         }
-        let tables = Tables::load(store.connection(), keyring)?;
+        let tables = Tables::load(store.connection(), Arc::clone(&keyring))?;
         let shared = Arc::new(Shared {
             reads: Reads::new(config.path),
             links: tables.links.clone(),
@@ -163,6 +163,9 @@ impl Books {
             waiting: Arc::clone(&shared.waiting),
             stop: Arc::clone(&shared.stop),
             failing: Arc::clone(&shared.failing),
+            keyring,
+            // By a run that was killed before it had emptied the log.
+            erased: true,
         };
         let thread =
             std::thread::Builder::new().name("weir-books".to_owned()).spawn(move || follower.run())?;

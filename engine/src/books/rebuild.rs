@@ -10,6 +10,7 @@ use super::follower::decode;
 use super::outcome::StoreError;
 use super::store::{Fact, Store};
 use crate::journal::{Family, JournalReader};
+use crate::keyring::{Keyring, KeyringError};
 
 /// How many facts one transaction of a replay applies.
 const BATCH_FACTS: usize = 4_096;
@@ -31,8 +32,8 @@ pub struct Rebuilt {
     pub findings: Vec<String>,
 }
 
-/// Builds the books at `path` anew from the journal in `journal`.
-pub fn rebuild(path: &Path, journal: &Path) -> Result<Rebuilt, RebuildError> {
+/// Builds the books at `path` anew from the journal in `journal`, of which `keyring` opens what is sealed.
+pub fn rebuild(path: &Path, journal: &Path, keyring: &Keyring) -> Result<Rebuilt, RebuildError> {
     let new = beside(path, ".new");
     remove(&new)?;
     let before = if path.exists() { Store::open(path).and_then(|store| store.digest()).ok() } else { None };
@@ -45,7 +46,8 @@ pub fn rebuild(path: &Path, journal: &Path) -> Result<Rebuilt, RebuildError> {
         if entries.is_empty() {
             break;
         }
-        let facts: Vec<(Sequence, Fact)> = entries.iter().map(decode).collect();
+        let facts: Vec<(Sequence, Fact)> =
+            entries.iter().map(|entry| decode(entry, keyring)).collect::<Result<_, _>>()?;
         store.apply_batch(&facts)?;
         rebuilt.facts += facts.len() as u64;
         rebuilt.last = facts.last().map_or(rebuilt.last, |(seq, _)| *seq);
@@ -73,6 +75,9 @@ pub enum RebuildError {
     /// The books cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is sealed cannot be looked up.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// The files cannot be exchanged.
     #[error("the books' files: {0}")]
     Io(#[from] std::io::Error),

@@ -49,6 +49,8 @@ impl Store {
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.pragma_update(None, "cache_size", -CACHE_KIB)?;
         db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+        // What is erased is to be gone from the file too. Little is ever deleted here.
+        db.pragma_update(None, "secure_delete", "ON")?;
         // What savepoints keep for their undoing; in a file it took a fifth of the books' time.
         db.pragma_update(None, "temp_store", "MEMORY")?;
         steady(&db)?;
@@ -130,6 +132,18 @@ impl Store {
     /// Recomputes every sum from its parts; each disagreement is a sentence. Empty: the books are right.
     pub fn check(&self) -> Result<Vec<String>, StoreError> {
         super::check::check(&self.db)
+    }
+
+    /// Empties the write-ahead log, so that it keeps nothing of what was erased. `false` while a reader needs it, or
+    /// where that failed: to be tried again.
+    pub(super) fn truncate_log(&self) -> bool {
+        let truncate = || {
+            self.db.busy_timeout(Duration::ZERO)?;
+            let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            self.db.busy_timeout(BUSY)?;
+            busy
+        };
+        matches!(truncate(), Ok(0))
     }
 
     /// Puts everything into the one file and closes it.

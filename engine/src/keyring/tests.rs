@@ -66,6 +66,20 @@ fn a_person_is_opened_by_their_own_key_until_it_is_destroyed() {
 }
 
 #[test]
+fn properties_are_opened_by_their_customers_key_until_it_is_destroyed() {
+    let (_dir, keyring) = keyring();
+    let one = WorkspaceId(1);
+    let properties = serde_json::json!({"plan": "gold", "seats": 3}).as_object().unwrap().clone();
+    let sealed = keyring.seal_properties(one, "u1", &properties).unwrap();
+    assert!(!sealed.0.contains("gold"));
+    assert_eq!(keyring.open_properties(one, "u1", &sealed).unwrap(), Some(properties));
+    assert_eq!(keyring.open_properties(one, "u2", &sealed).unwrap(), None);
+    assert_eq!(keyring.open_person(one, "u1", &sealed), None, "they are no person");
+    assert!(keyring.destroy_customer(one, "u1").unwrap());
+    assert_eq!(keyring.open_properties(one, "u1", &sealed).unwrap(), None);
+}
+
+#[test]
 fn customers_keep_their_keys_over_restarts_and_share_none() {
     let (dir, first) = keyring();
     let one = WorkspaceId(1);

@@ -119,6 +119,7 @@ impl Store {
         let db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "secure_delete", "ON")?;
         db.execute_batch(SCHEMA)?;
         Ok(Self { db: Mutex::new(db) })
     }
@@ -258,10 +259,15 @@ impl Store {
 
     /// Forgets the messages that tell of a customer.
     pub(super) fn forget(&self, customer: CustomerId) -> Result<(), OutboundError> {
-        self.lock().execute(
+        let db = self.lock();
+        let deleted = db.execute(
             "DELETE FROM messages WHERE payload ->> '$.data.customer' = ?1",
             [customer.to_string()],
         )?;
+        if deleted > 0 {
+            // What the log still holds of them goes with them.
+            db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
         Ok(())
     }
 

@@ -3,12 +3,13 @@
 //!
 //! Raw rows are those of the documented views (`clicks_v1`, `events_v1`, `conversions_v1`), in the order of the table's
 //! key, each with a `cursor`: an export that broke off goes on after the last one that arrived. With the same
-//! `as_of` both halves are one export.
+//! `as_of` both halves are one export: a click's verdict is the one that was in force then.
 
 use clickhouse::Client;
 use clickhouse::query::BytesCursor;
 use serde::{Deserialize, Serialize};
 use weir_schemas::ids::Sequence;
+use weir_schemas::migrations::Migration;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, Column, ColumnType};
 
@@ -16,7 +17,7 @@ use super::execute::{ANSWER_BYTES_MAX, QueryError, fetch_as, prepared};
 use super::plan::Plan;
 use super::reports::Scope;
 use super::running::Running;
-use super::sql::{Statement, click_terms, effect_terms, event_terms};
+use super::sql::{Statement, click_terms, effect_terms, event_terms, standing, wheres};
 use super::state_rows::Bytes;
 
 /// How long an export may take, in seconds.
@@ -207,6 +208,7 @@ const CONVERSIONS: View = View {
 fn statement(scope: &Scope, spec: &Spec, format: FileFormat, upto: Sequence) -> Result<Statement, Problem> {
     let mut statement = Statement::default();
     let (view, table, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
+    let source = source(&scope.plan, spec.rows, upto, &mut statement);
     let cursor: Vec<String> = view.key.iter().map(|key| format!("toString({table}.{key})")).collect();
     let at = format!("toString(toUnixTimestamp64Milli({table}.at))");
     let cursor = format!("concat({at}, '-', {}) AS cursor", cursor.join(", '-', "));
@@ -216,7 +218,9 @@ fn statement(scope: &Scope, spec: &Spec, format: FileFormat, upto: Sequence) -> 
     // The view's expressions over the table's own columns: the same rows, and the table's filters.
     let expressions = expressions(view.name);
     let pick = |name: &&str| -> String {
-        let expression = expressions.iter().find(|(known, _)| known == name).map(|(_, sql)| sql.as_str());
+        // The source has the verdict in force already, as of its own sequence.
+        let column = if *name == "verdict" { "first_verdict" } else { *name };
+        let expression = expressions.iter().find(|(known, _)| known == column).map(|(_, sql)| sql.as_str());
         let expression = expression.expect("every exported column is one of the view");
         let guarded = format == FileFormat::Csv && view.texts.contains(name);
         match guarded {
@@ -233,7 +237,7 @@ fn statement(scope: &Scope, spec: &Spec, format: FileFormat, upto: Sequence) -> 
     let key: Vec<String> = view.key.iter().map(|key| format!("{table}.{key}")).collect();
     let limit = spec.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
     statement.sql = format!(
-        "SELECT cursor, x_at AS at, {} FROM (SELECT {cursor}, {table}.at AS x_at, {} FROM {table} WHERE {} \
+        "SELECT cursor, x_at AS at, {} FROM (SELECT {cursor}, {table}.at AS x_at, {} FROM {source} WHERE {} \
          ORDER BY workspace, {table}.at, {}{limit})",
         outer.join(", "),
         inner.join(", "),
@@ -254,11 +258,12 @@ pub async fn count_rows(
     upto: Sequence,
 ) -> Result<u64, QueryError> {
     let mut statement = Statement::default();
-    let (view, table, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
+    let (view, _, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
+    let source = source(&scope.plan, spec.rows, upto, &mut statement);
     if let Some(after) = &spec.after {
         terms.push(behind(after, &view)?);
     }
-    statement.sql = format!("SELECT count() FROM {table} WHERE {}", terms.join(" AND "));
+    statement.sql = format!("SELECT count() FROM {source} WHERE {}", terms.join(" AND "));
     let (bytes, _) = fetch_as(client, &statement, "RowBinary").await?;
     let rows = Bytes { all: &bytes, at: 0 }.u64()?;
     Ok(spec.limit.map_or(rows, |limit| rows.min(limit)))
@@ -278,6 +283,20 @@ fn facts(
     }
 }
 
+/// Where the rows are read from: clicks with the verdict that was in force at `upto`, by which filters go too.
+fn source(plan: &Plan, rows: Facts, upto: Sequence, statement: &mut Statement) -> String {
+    match rows {
+        Facts::Clicks => {
+            let standing = standing(plan, upto, statement);
+            let in_force = format!("if(verdict = 'counted' AND NOT {standing}, 'blocked', verdict)");
+            let terms = wheres(plan, upto, statement).join(" AND ");
+            format!("(SELECT * REPLACE ({in_force} AS verdict) FROM clicks WHERE {terms}) AS clicks")
+        }
+        Facts::Events => "events".to_owned(),
+        Facts::Conversions => "effects".to_owned(),
+    }
+}
+
 fn behind(after: &str, view: &View) -> Result<String, Problem> {
     let wrong = || Problem::field("after", "must be the `cursor` of a row that was exported");
     let mut parts = after.split('-');
@@ -293,14 +312,13 @@ fn behind(after: &str, view: &View) -> Result<String, Problem> {
     Ok(format!("(at >= {at} AND (at, {names}) > ({at}, {}))", keys.join(", ")))
 }
 
-/// The columns of a view and what they are, as its migration says.
+/// The columns of a view and what they are, as its last migration says.
 fn expressions(view: &str) -> Vec<(String, String)> {
-    let migration = weir_schemas::migrations::ALL.iter().find(|migration| migration.name == "views");
-    let statements =
-        migration.map(|migration| migration.statements().collect::<Vec<_>>()).unwrap_or_default();
     let head = format!("CREATE OR REPLACE VIEW {view} AS SELECT\n");
-    let body = statements.iter().find_map(|statement| statement.strip_prefix(&head)).unwrap_or_default();
-    body.lines()
+    let statements = weir_schemas::migrations::ALL.iter().rev().flat_map(Migration::statements);
+    let body = statements.filter_map(|statement| statement.strip_prefix(&head).map(str::to_owned)).next();
+    body.unwrap_or_default()
+        .lines()
         .filter_map(|line| line.trim().trim_end_matches(',').rsplit_once(" AS "))
         .map(|(sql, name)| (name.to_owned(), sql.to_owned()))
         .collect()

@@ -216,7 +216,7 @@ fn order(plan: &Plan) -> Vec<String> {
 }
 
 /// What all sources say about a row's place in the plan.
-fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
+pub(super) fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
     let mut terms = vec![
         format!("workspace = {}", plan.workspace.0),
         format!(

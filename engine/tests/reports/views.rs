@@ -29,6 +29,15 @@ fn views_print_ids_as_the_api_does_and_leave_nothing_out() {
         for (got, expected) in clicks.iter().zip(&expected) {
             prop_assert!(got.starts_with(expected.as_str()), "{} {}", got, expected);
         }
+        let in_force = lines(client, &ask("verdict, first_verdict", "clicks_v1")).await?;
+        let expected: Vec<&str> = of(|what| matches!(what, What::Click | What::Robot | What::Judged))
+            .map(|deed| match deed.what {
+                What::Judged => "blocked\tcounted",
+                What::Robot => "bot\tbot",
+                _ => "counted\tcounted",
+            })
+            .collect();
+        prop_assert_eq!(in_force, expected);
         let sales = "conversion, if(customer = '', '-', customer), sum(revenue)";
         let sql = format!(
             "SELECT {sales} FROM conversions_v1 WHERE workspace = {} AND event = 'sale' GROUP BY conversion, customer \

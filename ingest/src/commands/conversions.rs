@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use http::Method;
+use serde_json::{Map, Value};
 use weir_edge::problem::unavailable;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::Response;
 use weir_edge::route::Router;
 use weir_engine::books::{Outcome, ReadError};
 use weir_engine::keys::Principal;
-use weir_schemas::conversion::{NewConversion, NewRefund};
-use weir_schemas::fact::{Fact, IdempotentRequest, Role};
-use weir_schemas::ids::{ClickId, ConversionId};
+use weir_schemas::conversion::{NewConversion, NewRefund, Person, TERMS_PROPERTIES};
+use weir_schemas::fact::{Fact, IdempotentRequest, Role, Sealed};
+use weir_schemas::ids::{ClickId, ConversionId, WorkspaceId};
 use weir_schemas::money::{AMOUNT_MAX, Money};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::{MINUTE_MS, Timestamp};
@@ -53,7 +54,7 @@ async fn convert(mut context: Context, commands: Arc<Commands>) -> Result<Respon
     Ok(answer(outcome, |conversion| conversion))
 }
 
-/// Checks a conversion, looks its click up, seals its person, journals it.
+/// Checks a conversion, looks its click up, seals what it says of its customer, journals it.
 pub(super) async fn submit(
     commands: &Arc<Commands>,
     caller: Principal,
@@ -65,17 +66,39 @@ pub(super) async fn submit(
     let claim = commands.claims.resolve(caller.workspace, conversion.wclid.as_deref(), click_id, at).await;
     let address = conversion.customer.as_ref().and_then(|person| person.email.as_deref());
     let buyer = address.map(|address| commands.books().partner_addresses().find(caller.workspace, address));
-    let person = match (conversion.customer.take(), conversion.customer_id.clone()) {
-        (Some(person), Some(customer)) if person != Default::default() => {
-            let keyring = Arc::clone(&commands.keyring);
-            let sealed = off_the_sockets(move || keyring.seal_person(caller.workspace, &customer, &person));
-            Some(sealed.await.map_err(|error| super::handles::keyring_failed(&error))?)
-        }
-        _ => None,
-    };
+    let buyer = buyer.unwrap_or_default();
+    let (person, properties) = seal(commands, caller.workspace, &mut conversion).await?;
     let id = ConversionId(commands.ids.next(at));
-    let fact = Fact::Conversion { id, conversion, person, buyer: buyer.unwrap_or_default(), click: claim };
+    let fact = Fact::Conversion { id, conversion, person, buyer, properties, click: claim };
     commands.submit(caller, at, request, fact).await
+}
+
+/// What a conversion says of its customer, sealed under the customer's own key: the person, and the properties but
+/// those by which terms decide.
+async fn seal(
+    commands: &Commands,
+    workspace: WorkspaceId,
+    conversion: &mut NewConversion,
+) -> Result<(Option<Sealed>, Option<Sealed>), Problem> {
+    let person = conversion.customer.take().filter(|person| *person != Person::default());
+    let Some(customer) = conversion.customer_id.clone() else { return Ok((None, None)) };
+    let (of_goods, of_customer): (Map<String, Value>, Map<String, Value>) =
+        std::mem::take(&mut conversion.properties)
+            .into_iter()
+            .partition(|(name, _)| TERMS_PROPERTIES.contains(&name.as_str()));
+    conversion.properties = of_goods;
+    if person.is_none() && of_customer.is_empty() {
+        return Ok((None, None));
+    }
+    let keyring = Arc::clone(&commands.keyring);
+    let sealed = off_the_sockets(move || {
+        let person = person.map(|person| keyring.seal_person(workspace, &customer, &person)).transpose()?;
+        let properties = (!of_customer.is_empty())
+            .then(|| keyring.seal_properties(workspace, &customer, &of_customer))
+            .transpose()?;
+        Ok((person, properties))
+    });
+    sealed.await.map_err(|error| super::handles::keyring_failed(&error))
 }
 
 /// 503: what was asked could not be looked up.
@@ -167,7 +190,7 @@ fn check_time(at: Option<Timestamp>, now: Timestamp, errors: &mut Errors) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

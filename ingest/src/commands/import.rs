@@ -1,6 +1,8 @@
 //! `POST /v1/conversions/import`: offline conversions from a spreadsheet, each row by itself. `?dry_run=true` says what
-//! would become of every row and changes nothing.
+//! would become of every row and changes nothing. Rows of one table are taken at once, in no order: so where two of
+//! them tell of one order and event, the later must tell the same, and is refused otherwise.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -61,7 +63,8 @@ pub(super) async fn import(mut context: Context, commands: Arc<Commands>) -> Res
     };
     let body = context.body(BYTES_MAX).await?;
     let text = std::str::from_utf8(&body).map_err(|_| malformed("The table is not UTF-8."))?;
-    let rows = read(text)?;
+    let mut rows = read(text)?;
+    let repeated = refuse_contradictions(&mut rows);
     let (at, request) = admission(&context)?;
     let mut results = vec![Value::Null; rows.len()];
     let mut running = JoinSet::new();
@@ -71,6 +74,7 @@ pub(super) async fn import(mut context: Context, commands: Arc<Commands>) -> Res
             collect(&mut running, &mut results).await?;
         }
         let (commands, request_id) = (Arc::clone(&commands), request_id.clone());
+        let repeats = repeated.contains(&n);
         // Sent again, each row is answered as it was: so each has a key of its own.
         let request = request.as_ref().map(|whole| IdempotentRequest {
             key: format!("{}#{n}", whole.key),
@@ -78,7 +82,7 @@ pub(super) async fn import(mut context: Context, commands: Arc<Commands>) -> Res
         });
         running.spawn(async move {
             let result = match row {
-                Ok(row) if dry_run => would(&commands, caller, at, row).await,
+                Ok(row) if dry_run => would(&commands, caller, at, row, repeats).await,
                 Ok(row) => conversions::submit(&commands, caller, at, request, row).await.map(|outcome| {
                     json!({"status": outcome.status, "id": outcome.body["id"],
                         "attributed": !outcome.body["attribution"].is_null()})
@@ -112,12 +116,35 @@ async fn collect(running: &mut JoinSet<(usize, Value)>, results: &mut [Value]) -
     Ok(())
 }
 
-/// What would become of a row.
+/// Refuses each row that tells otherwise of an order's event than one above it; gives those that tell the same again.
+fn refuse_contradictions(rows: &mut [Row]) -> HashSet<usize> {
+    let mut told: HashMap<(String, String), usize> = HashMap::new();
+    let mut repeated = HashSet::new();
+    for n in 0..rows.len() {
+        let Ok(row) = &rows[n].1 else { continue };
+        let Some(order_id) = row.order_id.clone() else { continue };
+        let first = *told.entry((order_id.clone(), row.event.clone())).or_insert(n);
+        if first == n {
+            continue;
+        }
+        let (line, event) = (rows[first].0, row.event.clone());
+        if rows[first].1.as_ref().is_ok_and(|above| above == row) {
+            repeated.insert(n);
+        } else {
+            let detail = format!("Line {line} tells otherwise of the {event} of order `{order_id}`.");
+            rows[n].1 = Err(Problem::conflict("row_conflict", detail));
+        }
+    }
+    repeated
+}
+
+/// What would become of a row; `repeats` one above it.
 async fn would(
     commands: &Arc<Commands>,
     caller: Principal,
     at: Timestamp,
     row: NewConversion,
+    repeats: bool,
 ) -> Result<Value, Problem> {
     let click_id = conversions::check(&row, at)?;
     let claim = commands.claims.resolve(caller.workspace, row.wclid.as_deref(), click_id, at).await;
@@ -145,7 +172,7 @@ async fn would(
             Err(Problem::conflict("order_conflict", detail))
         }
         Some(known) => Ok(json!({"status": 200, "id": known.id, "click": click})),
-        None => Ok(json!({"status": 201, "id": null, "click": click})),
+        None => Ok(json!({"status": if repeats { 200 } else { 201 }, "id": null, "click": click})),
     }
 }
 
@@ -240,6 +267,23 @@ mod tests {
         assert_eq!(wrong(1), "amount");
         assert_eq!(rows[2].1.as_ref().unwrap().event, "lead");
         assert_eq!(wrong(3), "currency");
+    }
+
+    #[test]
+    fn rows_that_contradict_one_above_are_refused_and_repeats_known() {
+        let text = "event,order_id,amount,currency,customer_id\nsale,A-1,5,EUR,u1\nsale,A-1,5.00,EUR,u1\n\
+            sale,A-1,6,EUR,u1\nsale,A-1,5,EUR,u2\nrenewal,A-1,6,EUR,u1\nsale,,5,EUR,u1\nsale,,6,EUR,u1\n\
+            sale,A-2,x,EUR,u1\nsale,A-2,5,EUR,u1\n";
+        let mut rows = read(text).unwrap();
+        assert_eq!(refuse_contradictions(&mut rows), HashSet::from([1]));
+        let refused: Vec<usize> = rows
+            .iter()
+            .filter(|(_, row)| row.as_ref().is_err_and(|p| p.status == 409))
+            .map(|row| row.0)
+            .collect();
+        assert_eq!(refused, [4, 5], "by their lines");
+        let told = &rows[2].1.as_ref().unwrap_err().detail;
+        assert_eq!(told, "Line 2 tells otherwise of the sale of order `A-1`.");
     }
 
     #[test]

@@ -49,8 +49,12 @@ fn check(spec: &ProgramSpec) -> Result<(), Problem> {
     if errors.is_empty() { Ok(()) } else { Err(Problem::fields(errors)) }
 }
 
-/// The fields of a patch, checked as far as they can be by themselves; the books see them beside the rest.
-fn check_patch(patch: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+/// The fields of a patch, checked as far as they can be by themselves; the books see them beside the rest. Days that
+/// are set alone end what a program had in minutes.
+fn check_patch(mut patch: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+    if patch.contains_key("window_days") {
+        patch.entry("window_minutes").or_insert(Value::Null);
+    }
     let Value::Object(mut whole) = json!({"name": "-", "commission": {"base": {"bp": 0}}}) else {
         unreachable!("just written");
     };
@@ -75,6 +79,10 @@ mod tests {
         };
         let checked = patch(json!({"hold_days": 7, "min_payout": null})).unwrap();
         assert_eq!(Value::Object(checked), json!({"hold_days": 7, "min_payout": null}));
+        let days = patch(json!({"window_days": 7})).unwrap();
+        assert_eq!(Value::Object(days), json!({"window_days": 7, "window_minutes": null}));
+        let minutes = patch(json!({"window_minutes": 90})).unwrap();
+        assert_eq!(Value::Object(minutes), json!({"window_minutes": 90}));
         assert_eq!(patch(json!({"hold_days": -1})), Err("hold_days".to_owned()));
         assert_eq!(patch(json!({"nope": 1})), Err("nope".to_owned()));
         assert_eq!(

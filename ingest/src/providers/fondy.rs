@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sha1::{Digest as _, Sha1};
 use subtle::ConstantTimeEq;
 use weir_schemas::conversion::RefundReason;
@@ -80,10 +80,10 @@ pub fn verify(secrets: &[String], incoming: Incoming<'_>) -> Result<(), Refusal>
 pub fn sign(secret: &str, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let signed = signed(&fields(body)?);
     let digest = Sha1::new().chain_update(secret).chain_update(&signed).finalize();
-    let mut whole: Value =
+    let mut whole: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
-    whole[FIELD] = Value::String(weir_edge::idempotency::hex(&digest));
-    Ok(whole.to_string().into_bytes())
+    whole.insert(FIELD.to_owned(), Value::String(weir_edge::idempotency::hex(&digest)));
+    Ok(Value::Object(whole).to_string().into_bytes())
 }
 
 /// Decodes a verified body.

@@ -138,6 +138,7 @@ impl Engine {
             conversion: serde_json::from_value(conversion).unwrap(),
             person: Some(self.keyring.seal_person(WORKSPACE, "u42", &person).unwrap()),
             buyer: Vec::new(),
+            properties: None,
             click: ClickClaim::None,
         })
         .await;

@@ -31,6 +31,8 @@ export interface Program {
   name: string;
   attribution: 'last' | 'first';
   window_days: number;
+  /** Instead of the days, where they are too coarse. */
+  window_minutes: number | null;
   commission: {
     base: Rate;
     tiers?: Tier[];

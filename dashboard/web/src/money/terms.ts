@@ -80,6 +80,12 @@ export const programFields: readonly FieldSpec[] = [
     start: 30,
   },
   {
+    name: 'window_minutes',
+    label: 'or for, minutes',
+    kind: 'integer',
+    hint: 'Where days are too coarse: instead of the days',
+  },
+  {
     section: 'Tiers',
     name: 'commission.tiers',
     label: 'Tiers',
@@ -223,6 +229,12 @@ export const targetWords = ({ orders, revenue, signups }: Target): string =>
 
 const days = (count: number) => `${count} ${count === 1 ? 'day' : 'days'}`;
 
+/** For how long a click earns. */
+export function windowOf({ window_days, window_minutes }: Program | ProgramVersion): string {
+  if (!window_minutes) return days(window_days);
+  return `${window_minutes} ${window_minutes === 1 ? 'minute' : 'minutes'}`;
+}
+
 /** Its terms, each with its name. Two versions are compared by this. */
 export function termsOf(program: Program | ProgramVersion): [string, string][] {
   const { commission, referral } = program;
@@ -259,7 +271,7 @@ export function termsOf(program: Program | ProgramVersion): [string, string][] {
     ],
     ['Sign-up of partners', signUps[program.sign_up ?? 'closed'] ?? ''],
     ['Renewals earn', months === null ? 'always' : months === 0 ? 'never' : `for ${months} months`],
-    ['Credit goes to', `the ${program.attribution} click within ${days(program.window_days)}`],
+    ['Credit goes to', `the ${program.attribution} click within ${windowOf(program)}`],
     ['Hold', days(program.hold_days)],
     [
       'Minimum payout',

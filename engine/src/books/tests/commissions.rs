@@ -212,6 +212,24 @@ fn products_and_tags_have_their_own_rates() {
 }
 
 #[test]
+fn the_rate_of_an_erased_customers_product_stays() {
+    let products = json!([{"product": "ebook", "bp": 3000}]);
+    let mut bench = earning(json!({"commission": {"base": {"bp": 1000}, "products": products}}));
+    let said = json!({"product": "ebook", "note": "for Ada"});
+    let body = sold("A-1", 1_000, json!({"customer_id": "u1", "properties": said}));
+    bench.convert(body, known(click_id(1, 1)));
+    assert_eq!(bench.apply(What::CustomerErased { customer_id: "u1".into() }).status, 204);
+    let half = json!({"order_id": "A-1", "refund_id": "r1", "amount": {"amount": 500, "currency": "EUR"}});
+    assert_eq!(bench.refund(half).status, 201);
+    assert_eq!(bench.total().commission, 150, "half of what it earned");
+    for effect in bench.effects() {
+        let names: Vec<&str> = effect.properties.keys().map(String::as_str).collect();
+        assert_eq!(names, ["product"]);
+    }
+    bench.verify();
+}
+
+#[test]
 fn who_does_not_earn() {
     let mut bench = earning(json!({}));
     bench.change_partner(PARTNER, json!({"customer_id": "u1"}));

@@ -137,8 +137,14 @@ async fn many_at_once_are_all_answered_and_a_replay_gives_the_same_books() {
                            "amount": {"amount": 7, "currency": "EUR"}});
         let conversion = serde_json::from_value(order).unwrap();
         let id = ConversionId(1_000 + n);
-        let fact =
-            What::Conversion { id, conversion, person: None, buyer: Vec::new(), click: ClickClaim::None };
+        let fact = What::Conversion {
+            id,
+            conversion,
+            person: None,
+            buyer: Vec::new(),
+            properties: None,
+            click: ClickClaim::None,
+        };
         tokio::spawn(async move { books.submit(recorded(fact)).await.unwrap().status })
     });
     let submissions: Vec<_> = submissions.collect();
@@ -157,7 +163,8 @@ async fn many_at_once_are_all_answered_and_a_replay_gives_the_same_books() {
     assert_eq!(books.submit(recorded(link(6, "y"))).await, Err(SubmitError::Stopped));
 
     let path = dir.path().join("books.db");
-    let rebuilt = rebuild(&path, &dir.path().join("journal")).unwrap();
+    let keyring = Keyring::open(&dir.path().join("keyring.db")).unwrap();
+    let rebuilt = rebuild(&path, &dir.path().join("journal"), &keyring).unwrap();
     assert_eq!(rebuilt.findings, Vec::<String>::new());
     assert_eq!((rebuilt.facts, rebuilt.last), (201, seq));
     assert_eq!(rebuilt.before, Some(rebuilt.digest.clone()));

@@ -2,6 +2,7 @@
 
 use weir_schemas::partner::{PartnerSpec, PartnerStatus};
 use weir_schemas::program::ProgramSpec;
+use weir_schemas::time::MINUTE_MS;
 
 use super::*;
 
@@ -131,6 +132,27 @@ fn the_window_is_the_programs() {
     assert_eq!(last_moment.body["attribution"]["click_id"], json!(exactly));
     let beyond = json!({"occurred_at": Timestamp(NOON + 1)});
     assert_eq!(bench.convert(sold("A-3", 1, beyond), known(exactly)).body["attribution"], Value::Null);
+    bench.verify();
+}
+
+#[test]
+fn a_window_of_minutes_ends_at_its_millisecond() {
+    let mut bench = bench();
+    for (n, minutes) in [(1_u64, 1_u32), (2, 90), (3, 525_600)] {
+        let terms = json!({"window_days": 7, "window_minutes": minutes});
+        bench.program(ProgramId(n), terms);
+        let clicked = NOON - i64::from(minutes) * MINUTE_MS;
+        // The first is within by nothing, the second beyond by a millisecond.
+        for (late, credited) in [(0, true), (1, false)] {
+            let click = ClickId::new(clicked - late, 0, 1, n);
+            let facts = ClickFacts { program: ProgramId(n), ..facts_of(click) };
+            let claim = ClickClaim::Known { by: ClaimedBy::Wclid, facts };
+            let body = sold(&format!("A-{n}-{late}"), 1, json!({"occurred_at": Timestamp(NOON)}));
+            let sale = bench.convert(body, claim);
+            let expected = if credited { json!(click) } else { Value::Null };
+            assert_eq!(sale.body["attribution"]["click_id"], expected, "{minutes} minutes, {late} ms late");
+        }
+    }
     bench.verify();
 }
 

@@ -13,6 +13,15 @@ fn the_published_string_is_what_is_signed() {
     assert_eq!(string, fields["response_signature_string"]);
 }
 
+/// Found by the fuzz target: it panicked, and with it `weir hooks sign`.
+#[test]
+fn only_an_object_is_signed() {
+    for body in ["\"text\"", "7", "[]", "true"] {
+        assert!(sign("secret", body.as_bytes()).is_err(), "{body}");
+    }
+    assert!(sign("secret", b"{}").is_ok());
+}
+
 fn sha1(secret: &str, fields: &Fields) -> String {
     hex_of(&Sha1::new().chain_update(secret).chain_update(signed(fields)).finalize())
 }
