@@ -45,6 +45,33 @@ fn partial_repeated_and_full() {
     assert_eq!(now["refunded"], json!({"amount": 5000, "currency": "EUR"}));
 }
 
+/// A sale and a renewal may have one order id; what goes back of both leaves no commission on either.
+#[test]
+fn an_order_that_was_paid_twice_goes_back_whole() {
+    let shared = shared();
+    let terms = json!({"name": fresh("program"), "hold_days": 0, "commission": {"base": {"bp": 1000}}});
+    let program = shared.post("/v1/programs", terms, 201);
+    let body = json!({"name": "Ada", "code": fresh("ada"), "program_id": program["id"]});
+    let partner = shared.post("/v1/partners", body, 201);
+    let (slug, link) = shared.link(json!({"program_id": program["id"], "partner_id": partner["id"]}));
+    let (order, customer) = (fresh("order"), fresh("customer"));
+    let sold = sale(&shared, &order, 2_000, json!({"wclid": shared.token(&slug), "customer_id": customer}));
+    let renewed = sale(&shared, &order, 1_000, json!({"event": "renewal", "customer_id": customer}));
+    let now = |made: &Value| {
+        let conversion = shared.get(&format!("/v1/conversions/{}", text_of(&made["id"])));
+        let earned = conversion["commissions"][0]["amount"]["amount"].clone();
+        (conversion["refunded"]["amount"].clone(), earned)
+    };
+    let money = || json!(shared.of_link(&link, &["revenue", "refunds", "net_revenue", "commission"]));
+    refund(&shared, &order, Some(2_400), "r-1", 201);
+    assert_eq!(now(&sold), (json!(2000), json!(0)), "no more goes back of a payment than it brought");
+    assert_eq!(now(&renewed), (json!(400), json!(60)));
+    assert_eq!(money(), json!([3000, 2400, 600, 60]));
+    refund(&shared, &order, None, "r-2", 201);
+    assert_eq!(now(&renewed), (json!(1000), json!(0)));
+    assert_eq!(money(), json!([3000, 3000, 0, 0]));
+}
+
 #[test]
 fn a_chargeback_is_a_refund_with_a_name() {
     let shared = shared();

@@ -185,7 +185,7 @@ pub(super) fn resettle(tx: &mut Applying<'_>, conversion: &ConversionRow) -> App
     if !conversion.pays() {
         return Ok(());
     }
-    let gone = gone_of(tx, conversion)?;
+    let gone = returns::gone(tx, conversion)?;
     settle_at(tx, conversion, gone, conversion.occurred_at, &conversion.event)
 }
 
@@ -195,13 +195,6 @@ pub(super) fn retract(tx: &mut Applying<'_>, gone: &ConversionRow) -> Applied<()
     let nobodys = ConversionRow { partner: PartnerId::NONE, customer: None, ..gone.clone() };
     settle(tx, &nobodys, Gone::default())?;
     Ok(())
-}
-
-/// What went back under this conversion: its order's, if it is the first that was paid for it.
-fn gone_of(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Gone> {
-    let Some(order) = conversion.order else { return Ok(Gone::default()) };
-    let first = ConversionRow::paying(tx.db, order)?.is_some_and(|first| first.id == conversion.id);
-    if first { returns::gone(tx, order) } else { Ok(Gone::default()) }
 }
 
 /// Whom a conversion could earn something by its credit.
@@ -417,7 +410,7 @@ pub(super) fn judge(
         Verdict::Approve | Verdict::Release => None,
     };
     let conversion = ConversionRow::find(tx.db, before.conversion)?.expect("earnings have a conversion");
-    let gone = gone_of(tx, &conversion)?;
+    let gone = returns::gone(tx, &conversion)?;
     let (_, commission) = revalue(tx, &before, now.clone(), gone, false)?;
     if before.kind == CommissionKind::Bonus {
         effects::emit_bonus(tx, &now, commission)?;

@@ -9,6 +9,7 @@ use weir_schemas::time::Timestamp;
 use super::apply::Applying;
 use super::customers::{partners_of, partners_text};
 use super::outcome::{Applied, StoreError};
+use super::returns;
 
 /// The columns that [`ConversionRow::read`] reads, of [`TABLES`].
 pub(super) const COLUMNS: &str = "c.id, c.ord, c.event, c.customer, c.subscription, c.amount, c.currency, \
@@ -138,15 +139,20 @@ impl ConversionRow {
         rows.next()?.map(Self::read).transpose()
     }
 
-    /// The first conversion of an order that brought revenue: what goes back goes back under it.
+    /// The first conversion of an order that brought revenue.
     pub(super) fn paying(db: &Connection, order: i64) -> Result<Option<Self>, StoreError> {
+        Ok(Self::payments(db, order)?.into_iter().next())
+    }
+
+    /// The conversions of an order that brought revenue, the first one first: what goes back of it goes back under
+    /// them.
+    pub(super) fn payments(db: &Connection, order: i64) -> Result<Vec<Self>, StoreError> {
         let mut statement = db.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM {TABLES}
              WHERE c.ord = ?1 AND c.event IN ('sale', 'renewal') AND c.merged_into IS NULL
-             ORDER BY c.seq, c.id LIMIT 1"
+             ORDER BY c.seq, c.id"
         ))?;
-        let mut rows = statement.query([order])?;
-        rows.next()?.map(Self::read).transpose()
+        statement.query_and_then([order], Self::read)?.collect()
     }
 
     /// The conversion of an order with this event.
@@ -163,11 +169,11 @@ impl ConversionRow {
     pub(super) fn answer(&self, db: &Connection) -> Result<Conversion, StoreError> {
         let refunded = match (self.amount, self.order) {
             (Some(paid), Some(order)) if self.pays() => {
-                let first = Self::paying(db, order)?.is_some_and(|first| first.id == self.id);
                 let returned: i64 = db
                     .prepare_cached("SELECT returned FROM orders WHERE id = ?1")?
                     .query_row([order], |row| row.get(0))?;
-                Some(Money { amount: if first { returned } else { 0 }, currency: paid.currency })
+                let amount = returns::of_payment(db, order, self.id, returned)?;
+                Some(Money { amount, currency: paid.currency })
             }
             (Some(paid), _) => Some(Money { amount: 0, currency: paid.currency }),
             (None, _) => None,

@@ -12,10 +12,11 @@
 //! ends in the same numbers. Every record is dated by when it was first told of: a refund that failed and a dispute
 //! that was won leave nothing behind, on no day.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 use weir_schemas::conversion::RefundReason;
 use weir_schemas::effect::Change;
 use weir_schemas::fact::DisputeState;
+use weir_schemas::ids::ConversionId;
 use weir_schemas::money::Money;
 use weir_schemas::time::Timestamp;
 
@@ -23,7 +24,7 @@ use super::apply::Applying;
 use super::commissions::Gone;
 use super::conversion_row::ConversionRow;
 use super::effects::{self, CHARGEBACK, REFUND};
-use super::outcome::Applied;
+use super::outcome::{Applied, StoreError};
 use super::{commissions, orders, outbound};
 
 /// How many refunds and disputes one order may have.
@@ -108,6 +109,30 @@ impl Record {
     /// The event under which it goes back.
     fn event(&self) -> &str {
         if self.kind == "dispute" { CHARGEBACK } else { &self.reason }
+    }
+
+    /// What it takes as it is booked.
+    fn taken(&self) -> Taken {
+        Taken { booked: self.taken, withheld: self.withheld }
+    }
+
+    /// What it takes with this share.
+    fn takes(&self, share: i64) -> Taken {
+        Taken { booked: share, withheld: if self.state == "open" { share } else { 0 } }
+    }
+
+    /// Whether what it takes was booked under another date or event than it should be.
+    fn has_moved(&self) -> bool {
+        self.taken != 0 && (self.taken_at, self.taken_as.as_str()) != (self.at, self.event())
+    }
+
+    /// What of its booking can stay when its share is this.
+    fn kept(&self, share: i64) -> Taken {
+        if self.has_moved() {
+            return Taken::default();
+        }
+        let (old, new) = (self.taken(), self.takes(share));
+        Taken { booked: old.booked.min(new.booked), withheld: old.withheld.min(new.withheld) }
     }
 }
 
@@ -270,42 +295,84 @@ fn shares(records: &[Record], paid: i64) -> Vec<i64> {
     shares
 }
 
-/// Books what the records take now and did not before, under the order's sale. Nothing happens before there
+/// What one of an order's payments brought of its money: `amount`, behind the `before` of those that came earlier.
+/// What goes back of an order is taken of them in turn.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    before: i64,
+    amount: i64,
+}
+
+impl Part {
+    /// How much of the order's first `sum` it brought.
+    fn of(self, sum: i64) -> i64 {
+        (sum - self.before).clamp(0, self.amount)
+    }
+}
+
+/// What an order was paid by, each with its part of the money.
+fn payments(db: &Connection, order: i64) -> Result<Vec<(ConversionRow, Part)>, StoreError> {
+    let mut before = 0;
+    let with_part = |payment: ConversionRow| {
+        let part = Part { before, amount: payment.amount.map_or(0, |money| money.amount) };
+        before += part.amount;
+        (payment, part)
+    };
+    Ok(ConversionRow::payments(db, order)?.into_iter().map(with_part).collect())
+}
+
+/// What of `returned`, all that went back of an order, went back of this payment of it.
+pub(super) fn of_payment(
+    db: &Connection,
+    order: i64,
+    payment: ConversionId,
+    returned: i64,
+) -> Result<i64, StoreError> {
+    let part = payments(db, order)?.into_iter().find(|(row, _)| row.id == payment);
+    Ok(part.map_or(0, |(_, part)| part.of(returned)))
+}
+
+/// Books what the records take now and did not before, under the order's payments. Nothing happens before there
 /// is one.
 pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
-    let (Some(sale), Some(currency)) = (ConversionRow::paying(tx.db, order)?, orders::currency(tx, order)?)
-    else {
+    let payments = payments(tx.db, order)?;
+    let (Some((first, _)), Some(currency)) = (payments.first(), orders::currency(tx, order)?) else {
         return Ok(());
     };
     let (paid, booked) = orders::sums(tx, order)?;
-    let mut so_far = Taken { paid, booked, withheld: withheld(tx, order)? };
+    let mut so_far = Taken { booked, withheld: withheld(tx, order)? };
     let mut records = all(tx, order)?;
     records.retain(|record| record.currency == currency.as_str());
     let shares = shares(&records, paid);
     let returned: i64 = shares.iter().sum();
+    // By steps, so that each part of a commission goes back under the date of what took it; first what shrinks, so that
+    // never more is booked than was paid.
     for (record, &share) in records.iter().zip(&shares) {
-        let moved =
-            record.taken != 0 && (record.taken_at, record.taken_as.as_str()) != (record.at, record.event());
-        let holds = if record.state == "open" { share } else { 0 };
-        if share == record.taken && holds == record.withheld && !moved {
+        let (from, to) = (record.taken(), record.kept(share));
+        let (at, event) = (Timestamp(record.taken_at), record.taken_as.as_str());
+        take(tx, &payments, &mut so_far, (at, event), from, to)?;
+    }
+    for (record, &share) in records.iter().zip(&shares) {
+        let (from, to) = (record.kept(share), record.takes(share));
+        if to == record.taken() && !record.has_moved() {
             continue;
         }
-        // By steps, so that each part of a commission goes back under the date of what took it.
-        let (mut taken, mut withheld) = (record.taken, record.withheld);
-        if moved {
-            let refunds = -std::mem::take(&mut taken);
-            so_far.withheld -= std::mem::take(&mut withheld);
-            take(tx, &sale, &mut so_far, Timestamp(record.taken_at), &record.taken_as, refunds)?;
-        }
-        so_far.withheld += holds - withheld;
-        take(tx, &sale, &mut so_far, Timestamp(record.at), record.event(), share - taken)?;
+        take(tx, &payments, &mut so_far, (Timestamp(record.at), record.event()), from, to)?;
         tx.db
             .prepare_cached(
                 "UPDATE returns SET taken = ?4, taken_at = ?5, taken_as = ?6, withheld = ?7
                  WHERE ord = ?1 AND kind = ?2 AND name = ?3",
             )?
-            .execute(params![order, record.kind, record.name, share, record.at, record.event(), holds])?;
-        outbound::money_returned(tx, &sale, record.event(), share - record.taken, returned)?;
+            .execute(params![
+                order,
+                record.kind,
+                record.name,
+                share,
+                record.at,
+                record.event(),
+                to.withheld
+            ])?;
+        outbound::money_returned(tx, first, record.event(), share - record.taken, returned)?;
     }
     tx.db
         .prepare_cached("UPDATE orders SET returned = ?2 WHERE id = ?1")?
@@ -313,18 +380,19 @@ pub(super) fn settle(tx: &mut Applying<'_>, order: i64) -> Applied<()> {
     Ok(())
 }
 
-/// How much of an order went back, as far as it is booked.
+/// How much of an order went back, as far as it is booked; or how much of that by one record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Taken {
-    paid: i64,
     booked: i64,
     /// Of that, by disputes that are open.
     withheld: i64,
 }
 
 impl Taken {
-    fn gone(&self) -> Gone {
-        let returned = (self.booked - self.withheld).clamp(0, self.paid);
-        Gone { returned, disputed: self.withheld > 0 }
+    /// What of it concerns one payment.
+    fn gone(self, part: Part) -> Gone {
+        let returned = part.of(self.booked - self.withheld);
+        Gone { returned, disputed: part.of(self.booked) > returned }
     }
 }
 
@@ -337,24 +405,37 @@ fn withheld(tx: &Applying<'_>, order: i64) -> Applied<i64> {
     Ok(sum)
 }
 
-/// What of an order went back for good, and whether more is in dispute.
-pub(super) fn gone(tx: &Applying<'_>, order: i64) -> Applied<Gone> {
-    let (paid, booked) = orders::sums(tx, order)?;
-    Ok(Taken { paid, booked, withheld: withheld(tx, order)? }.gone())
+/// What of a conversion's money went back for good, and whether more is in dispute.
+pub(super) fn gone(tx: &Applying<'_>, conversion: &ConversionRow) -> Applied<Gone> {
+    let Some(order) = conversion.order else { return Ok(Gone::default()) };
+    let payment = payments(tx.db, order)?.into_iter().find(|(row, _)| row.id == conversion.id);
+    let Some((_, part)) = payment else { return Ok(Gone::default()) };
+    let (_, booked) = orders::sums(tx, order)?;
+    Ok(Taken { booked, withheld: withheld(tx, order)? }.gone(part))
 }
 
-/// Books that `refunds` more went back, and what that takes of the commissions.
+/// Books that a record takes `to` and no longer `from`, dated and called as said, of the payments whose money that is,
+/// and what that takes of their commissions.
 fn take(
     tx: &mut Applying<'_>,
-    sale: &ConversionRow,
+    payments: &[(ConversionRow, Part)],
     so_far: &mut Taken,
-    at: Timestamp,
-    event: &str,
-    refunds: i64,
+    (at, event): (Timestamp, &str),
+    from: Taken,
+    to: Taken,
 ) -> Applied<()> {
-    so_far.booked += refunds;
-    let commission = commissions::settle(tx, sale, so_far.gone())?;
-    effects::emit(tx, sale, at, event, Change { refunds, commission, ..Change::default() })
+    if from == to {
+        return Ok(());
+    }
+    let before = so_far.booked;
+    so_far.booked += to.booked - from.booked;
+    so_far.withheld += to.withheld - from.withheld;
+    for (payment, part) in payments {
+        let refunds = part.of(so_far.booked) - part.of(before);
+        let commission = commissions::settle(tx, payment, so_far.gone(*part))?;
+        effects::emit(tx, payment, at, event, Change { refunds, commission, ..Change::default() })?;
+    }
+    Ok(())
 }
 
 /// A refund that the order knows by this id: its amount and the answer it got.

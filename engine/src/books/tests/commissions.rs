@@ -191,6 +191,33 @@ fn renewals_earn_for_their_months() {
     bench.verify();
 }
 
+/// The API takes a sale and a renewal under one order id.
+#[test]
+fn what_goes_back_of_an_order_is_taken_of_its_payments_in_turn() {
+    let mut bench = earning(json!({}));
+    let body = |event: &str| {
+        let amount = json!({"amount": 1_000, "currency": "EUR"});
+        json!({"event": event, "order_id": "A-1", "customer_id": "u", "amount": amount})
+    };
+    let sold = bench.convert(body("sale"), known(click_id(1, 1)));
+    let renewed = bench.convert(body("renewal"), ClickClaim::None);
+    let earned =
+        |bench: &Bench| bench.earnings().into_iter().map(|(_, earned, ..)| earned).collect::<Vec<_>>();
+    let refunds = |bench: &Bench, made: &Outcome| {
+        bench.total_of(|effect| json!(effect.conversion) == made.body["id"]).refunds
+    };
+    assert_eq!(earned(&bench), [100, 100]);
+    let back = json!({"order_id": "A-1", "amount": {"amount": 1_300, "currency": "EUR"}});
+    assert_eq!(bench.refund(back).body["conversion"]["refunded"]["amount"], 1_000);
+    assert_eq!((refunds(&bench, &sold), refunds(&bench, &renewed)), (1_000, 300));
+    assert_eq!(earned(&bench), [0, 70]);
+    assert_eq!(bench.total().commission, 70);
+    assert_eq!(bench.refund(json!({"order_id": "A-1"})).body["refunded"]["amount"], 2_000);
+    assert_eq!((refunds(&bench, &sold), refunds(&bench, &renewed)), (1_000, 1_000));
+    assert_eq!(earned(&bench), [0, 0]);
+    bench.verify();
+}
+
 #[test]
 fn products_and_tags_have_their_own_rates() {
     let products = json!([{"product": "ebook", "bp": 3000}, {"tag": "course", "fixed": {"amount": 700, "currency": "EUR"}}]);
