@@ -42,15 +42,16 @@ pub fn does_not_fit(path: &str, error: &serde_json::Error) -> Problem {
         }
     }
     // Serde names a missing or unknown field only in its sentence; the path ends at what holds it.
-    let named = ["missing field `", "unknown field `", "duplicate field `"]
-        .iter()
-        .find_map(|prefix| detail.strip_prefix(prefix)?.split('`').next());
+    let name_after = |prefix: &str| detail.strip_prefix(prefix)?.split('`').next();
+    let missing = name_after("missing field `");
+    let named = missing.or_else(|| name_after("unknown field `")).or_else(|| name_after("duplicate field `"));
+    // Of a field that is there the path may have the name already.
+    let ends_with = |name: &str| path == name || path.ends_with(&format!(".{name}"));
     let field = match (path, named) {
         (".", Some(name)) => name.to_owned(),
         (".", None) => "body".to_owned(),
-        (path, Some(name)) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
-        (path, Some(name)) => format!("{path}.{name}"),
-        (path, None) => path.to_owned(),
+        (path, Some(name)) if missing.is_some() || !ends_with(name) => format!("{path}.{name}"),
+        (path, _) => path.to_owned(),
     };
     Problem::fields(vec![FieldError { field, detail }])
 }

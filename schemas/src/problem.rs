@@ -61,6 +61,13 @@ impl Problem {
         Self::new(409, code, "Conflict", detail)
     }
 
+    /// 409: what this field says is another's already.
+    pub fn taken(code: &'static str, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let errors = vec![FieldError { field: field.into(), detail: detail.clone() }];
+        Self { errors, ..Self::conflict(code, detail) }
+    }
+
     /// The media type of the body.
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
 

@@ -64,7 +64,8 @@ fn a_slug_is_taken_once_and_free_after_the_link_is_deleted() {
     let shared = shared();
     let (slug, id) = shared.link(json!({}));
     let again = json!({"slug": slug, "destination": "https://other.example/"});
-    refused(&shared.engine.api("POST", "/v1/links", Some(&again)), 409, "slug_taken");
+    let taken = refused(&shared.engine.api("POST", "/v1/links", Some(&again)), 409, "slug_taken");
+    assert_eq!(taken["errors"][0]["field"], "slug", "{taken}");
     let (_, other) = shared.link(json!({}));
     let change = json!({"slug": slug});
     refused(&shared.engine.api("PATCH", &format!("/v1/links/{other}"), Some(&change)), 409, "slug_taken");

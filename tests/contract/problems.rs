@@ -47,6 +47,7 @@ fn what_does_not_fit_is_422_and_names_the_field() {
         ("/v1/conversions", sale(json!({"amount": -1, "currency": "EUR"})), "amount.amount"),
         ("/v1/conversions", sale(json!({"amount": 1, "currency": "EURO"})), "amount.currency"),
         ("/v1/conversions", sale(json!({"amount": 1})), "amount.currency"),
+        ("/v1/conversions", sale(json!({"currency": "EUR"})), "amount.amount"),
         ("/v1/conversions", sale(json!({"amount": 1, "currency": "EUR", "tax": 1})), "amount.tax"),
         ("/v1/conversions", sale(json!(100)), "amount"),
         ("/v1/conversions", json!({"event": "lead", "click_id": "nope"}), "click_id"),

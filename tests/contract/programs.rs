@@ -77,7 +77,8 @@ fn a_partner_has_a_code_of_its_own_and_a_masked_account() {
     let path = format!("/v1/partners/{id}");
     assert_eq!(shared.get(&path), made);
     let other = json!({"name": "Eve", "code": code.to_lowercase()});
-    refused(&shared.engine.api("POST", "/v1/partners", Some(&other)), 409, "code_taken");
+    let taken = refused(&shared.engine.api("POST", "/v1/partners", Some(&other)), 409, "code_taken");
+    assert_eq!(taken["errors"][0]["field"], "code", "{taken}");
     let patch = json!({"email": "new@example.com", "status": "pending"});
     let changed = shared.engine.call("PATCH", &path, Some(&patch), 200);
     assert_eq!((&changed["status"], &changed["email"]), (&json!("pending"), &json!("new@example.com")));

@@ -156,7 +156,7 @@ fn slug_holder(tx: &Applying<'_>, domain: &str, slug: &str) -> Applied<Option<Li
 fn slug_taken(slug: Option<&str>) -> Problem {
     let slug = slug.unwrap_or_default();
     let detail = format!("Another link on this domain has the slug `{slug}`: choose another.");
-    Problem::conflict("slug_taken", detail)
+    Problem::taken("slug_taken", "slug", detail)
 }
 
 /// The program and partner of a link as they stand now, deleted links included.

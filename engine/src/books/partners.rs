@@ -174,14 +174,16 @@ fn told(partner: &Partner) -> Value {
 
 /// Notes the partner's code and coupons as its own; 409 where another has one of them.
 fn take_codes(tx: &Applying<'_>, id: PartnerId, spec: &PartnerSpec) -> Applied<()> {
-    let coupons = spec.coupons.iter().map(|coupon| (CodeKind::Coupon, coupon));
-    for (kind, code) in std::iter::once((CodeKind::Code, &spec.code)).chain(coupons) {
+    let coupons = spec.coupons.iter().enumerate();
+    let coupons = coupons.map(|(n, coupon)| (CodeKind::Coupon, coupon, format!("coupons[{n}]")));
+    for (kind, code, field) in std::iter::once((CodeKind::Code, &spec.code, "code".to_owned())).chain(coupons)
+    {
         match holder(tx.db, tx.workspace, kind, code)? {
             Some(other) if other != id => {
                 let kind = kind.as_str();
                 let detail = format!("Another partner has the {kind} `{code}`: choose another.");
                 let code = if kind == "code" { "code_taken" } else { "coupon_taken" };
-                return Err(Problem::conflict(code, detail).into());
+                return Err(Problem::taken(code, field, detail).into());
             }
             Some(_) => {}
             None => {
