@@ -305,7 +305,7 @@ fn who_comes_back_gets_what_was_missed() {
     drop(first);
     shared.token(&slug);
     let mut others = rows(&json!({"rows": [["desktop", 1, 1, 0, 0, 0]]}));
-    other.until("q", 1, &mut others, &json!([["desktop", 2, 1, 0, 0, 0]]));
+    let now = other.until("q", 1, &mut others, &json!([["desktop", 2, 1, 0, 0, 0]]));
 
     let mut again = Watching::connect(&shared);
     again.send(json!({"type": "subscribe", "id": "q", "query": query, "recover": recover}));
@@ -319,6 +319,12 @@ fn who_comes_back_gets_what_was_missed() {
             (&json!("snapshot"), &json!([["desktop", 2, 1, 0, 0, 0]]))
         ),
     }
+    // Who missed nothing is told so.
+    let up_to_date = json!({"epoch": snapshot["epoch"], "seq": now});
+    again.send(json!({"type": "subscribe", "id": "o", "query": query, "recover": up_to_date}));
+    let frame = again.read().expect("open").expect("a frame");
+    assert_eq!(frame["id"], "o", "{frame}");
+    assert_eq!(frame["rows"], if frame["type"] == "delta" { json!([]) } else { json!(others) }, "{frame}");
     let foreign = json!({"epoch": "another-run", "seq": seq});
     again.send(json!({"type": "subscribe", "id": "p", "query": query, "recover": foreign}));
     assert_eq!(again.next("snapshot")["rows"], json!([["desktop", 2, 1, 0, 0, 0]]));

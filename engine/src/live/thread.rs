@@ -253,7 +253,12 @@ impl Worker {
         let seen = self.seen.get();
         let topic = self.topics.get_mut(key).expect("the caller has it");
         let Some(bodies) = topic.recover(recover.seq, seen) else { return false };
-        let frames: Vec<Bytes> = bodies.into_iter().map(|body| body.named(&subscriber.name)).collect();
+        let mut frames: Vec<Bytes> = bodies.into_iter().map(|body| body.named(&subscriber.name)).collect();
+        if frames.is_empty() {
+            // It missed nothing: it is told so, or it could not know that it is heard.
+            let nothing = frames::Delta { seq: recover.seq, rows: &[], removed: &[], totals: None, fx: None };
+            frames.push(frames::delta(&nothing).named(&subscriber.name));
+        }
         for frame in frames {
             if self.send(subscriber.client, frame) != Delivery::Sent {
                 return false;
