@@ -42,6 +42,13 @@ fn each_hit_is_counted_as_what_it_is() {
     assert_eq!(filtered, json!([bots]), "filtered in, bots are clicks");
     assert_eq!(one(json!(["clicks"]), json!(["is", "bot", [true, false]])), json!([bots + 2]));
     assert_eq!(one(json!(["clicks"]), json!(["is_not", "bot", [true]])), json!([2]));
+    let by_bot = |filters: Value| {
+        let query = json!({"metrics": ["clicks"], "dimensions": ["bot"], "date_range": "today",
+            "filters": filters, "order_by": [["bot", "asc"]]});
+        shared.engine.query(&query)["rows"].clone()
+    };
+    assert_eq!(by_bot(Value::Null), json!([[false, 2]]), "a breakdown filters nothing in");
+    assert_eq!(by_bot(json!(["is", "bot", [true, false]])), json!([[false, 2], [true, bots]]));
     assert_eq!(shared.get(&format!("/v1/links/{id}"))["clicks"], 2);
 
     let metrics = shared.engine.metrics();

@@ -44,7 +44,7 @@ pub struct Plan {
     /// What the rows that are left out have together is told.
     pub(super) other: bool,
     pub(super) needs: Needs,
-    /// Robots' hits count as clicks, because the query speaks of robots itself.
+    /// Robots' hits count as clicks, because the query filters by what robots are, or breaks down by verdict.
     pub(super) with_bots: bool,
     /// How amounts of several currencies become one, where they may.
     pub(super) exchange: Option<Exchange>,
@@ -190,9 +190,7 @@ impl Plan {
                 .then(|| now.max(resolved.range.from).min(resolved.range.to)),
             other: query.include.other,
             needs: Needs::of(&query.metrics, currencies),
-            with_bots: [Field::Bot, Field::Verdict]
-                .into_iter()
-                .any(|field| mentions(field) || groups_by(field)),
+            with_bots: mentions(Field::Bot) || mentions(Field::Verdict) || groups_by(Field::Verdict),
             exchange: None,
             converts: false,
             one_currency,

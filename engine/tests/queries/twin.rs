@@ -231,14 +231,14 @@ fn speaks_of_bots(query: &Query) -> bool {
         match filter {
             Filter::And(parts) | Filter::Or(parts) => parts.iter().any(mentions),
             Filter::Not(part) => mentions(part),
-            Filter::Where(_, dimension, _) => is_of_bots(dimension),
+            Filter::Where(_, dimension, _) => {
+                matches!(dimension, Dimension::Field(Field::Bot | Field::Verdict))
+            }
             Filter::Having(..) => false,
         }
     }
-    fn is_of_bots(dimension: &Dimension) -> bool {
-        matches!(dimension, Dimension::Field(Field::Bot | Field::Verdict))
-    }
-    query.dimensions.iter().any(is_of_bots) || query.filters.as_ref().is_some_and(mentions)
+    query.dimensions.contains(&Dimension::Field(Field::Verdict))
+        || query.filters.as_ref().is_some_and(mentions)
 }
 
 fn text(field: Field, entry: &Entry) -> String {

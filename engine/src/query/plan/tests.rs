@@ -111,7 +111,8 @@ fn ranges_are_stated_as_resolved() {
 fn robots_count_where_the_query_speaks_of_them() {
     let with_bots = |query: Value| build(query).unwrap().with_bots;
     assert!(!with_bots(json!({"metrics": ["clicks"]})));
-    assert!(with_bots(json!({"metrics": ["clicks"], "dimensions": ["bot"]})));
+    assert!(!with_bots(json!({"metrics": ["clicks"], "dimensions": ["bot"]})));
+    assert!(with_bots(json!({"metrics": ["clicks"], "dimensions": ["verdict"]})));
     assert!(with_bots(json!({"metrics": ["clicks"], "filters": ["is", "bot", [true, false]]})));
     assert!(with_bots(json!({"metrics": ["clicks"], "filters": ["not", ["is", "verdict", ["counted"]]]})));
 }
