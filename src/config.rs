@@ -1,6 +1,6 @@
 //! The configuration: one table of options. Flags beat the environment, the environment beats `weir.toml`. An option
-//! `a.b` is the flag `--a-b`, the variable `WEIR_A_B` and the key `b` of the table `[a]`. The environment is
-//! read here, once; what comes out is checked, and every error names where the value came from.
+//! `a.b` is the flag `--a-b`, the variable `WEIR_A_B` and the key `b` of the table `[a]` (or `a_b` of none). The
+//! environment is read here, once; what comes out is checked, and every error names where the value came from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use weir_edge::peer::TrustedProxies;
 use weir_engine::warehouse::cells::STEP_LENGTH;
 
 mod options;
@@ -31,7 +32,7 @@ pub struct Config {
     /// First start only: the admin key to create.
     pub admin_key: Option<String>,
     /// Proxies whose forwarding headers are believed.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: TrustedProxies,
     /// GeoIP file or folder; `None`: `.weir/geoip` where it exists.
     pub geoip: Option<PathBuf>,
     /// Folder of the networks' tables; `None`: `.weir/networks` where it exists.
@@ -181,6 +182,17 @@ impl Values {
         Ok(value)
     }
 
+    /// Networks, separated by commas.
+    fn networks(&self, name: &'static str) -> Result<TrustedProxies, ConfigError> {
+        let list = self.text(name).map_or("", |(list, _)| list);
+        let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let ranges = parts.map(|part| match part.parse() {
+            Ok(range) => Ok(range),
+            Err(error) => self.fail(name, format!("`{part}`: {error}")),
+        });
+        Ok(TrustedProxies::new(ranges.collect::<Result<_, _>>()?))
+    }
+
     fn fail<T>(&self, name: &'static str, detail: impl Into<String>) -> Result<T, ConfigError> {
         let origin = self.text(name).map_or_else(|| name.to_owned(), |(_, origin)| origin.to_owned());
         Err(ConfigError { origin, detail: detail.into() })
@@ -199,14 +211,7 @@ impl Values {
             public_url: own("public_url").map(|url| url.trim_end_matches('/').to_owned()),
             admin_url: own("admin_url").map(|url| url.trim_end_matches('/').to_owned()),
             admin_key: own("admin_key"),
-            trusted_proxies: own("trusted_proxies")
-                .map(|list| {
-                    list.split(',')
-                        .map(|part| part.trim().to_owned())
-                        .filter(|part| !part.is_empty())
-                        .collect()
-                })
-                .unwrap_or_default(),
+            trusted_proxies: self.networks("trusted_proxies")?,
             geoip: own("geoip").map(PathBuf::from),
             networks: own("networks").map(PathBuf::from),
             clickhouse_url: own("clickhouse_url"),

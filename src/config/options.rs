@@ -23,9 +23,10 @@ impl OptionSpec {
     }
 }
 
-/// The option of a dotted name.
+/// The option of a dotted name. `public.addr` and `public_addr` are one: they have one variable and one flag.
 pub(super) fn find(name: &str) -> Option<&'static OptionSpec> {
-    OPTIONS.iter().find(|option| option.name == name)
+    let plain = |name: &str| name.replace('.', "_");
+    OPTIONS.iter().find(|option| plain(option.name) == plain(name))
 }
 
 const fn option(name: &'static str, value: &'static str, help: &'static str) -> OptionSpec {

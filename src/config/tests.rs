@@ -38,6 +38,8 @@ fn errors_name_where_the_value_came_from() {
     assert!(error(&[], &[("WEIR_ADMIN_KEY", "weir_short")], "").contains("32 to 128"));
     assert!(error(&[], &[("WEIR_DURABILITY_CLICKS", "maybe")], "").contains("process or power"));
     assert!(error(&[], &[("WEIR_CLICKHOUSE_URL", "tcp://x")], "").contains("http://"));
+    let proxies = error(&[], &[("WEIR_TRUSTED_PROXIES", "10.0.0.0/8, nonsense")], "");
+    assert!(proxies.starts_with("WEIR_TRUSTED_PROXIES: `nonsense`: "), "{proxies}");
 }
 
 #[test]
@@ -51,11 +53,21 @@ fn names_follow_the_rule() {
     assert_eq!((option.variable().as_str(), option.flag().as_str()), ("WEIR_DATA_DIR", "--data-dir"));
 }
 
+/// Whoever knows the variable can write either.
+#[test]
+fn the_file_takes_dots_and_underscores_alike() {
+    let nested = gather(&[], &[], "[public]\naddr = \"127.0.0.1:1\"\n[data]\ndir = \"/x\"\n").unwrap();
+    let flat = gather(&[], &[], "public_addr = \"127.0.0.1:1\"\nlive_tick_ms = 250\n").unwrap();
+    assert_eq!(nested.public_addr, flat.public_addr);
+    assert_eq!((nested.data_dir, flat.live_tick), ("/x".into(), Duration::from_millis(250)));
+}
+
 #[test]
 fn lists_and_booleans_come_from_the_file() {
     let config =
         gather(&[], &[], "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[privacy]\ncookies = false\n")
             .unwrap();
-    assert_eq!(config.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    let ranges = ["10.0.0.0/8", "::1"].map(|range| range.parse().unwrap());
+    assert_eq!(config.trusted_proxies, TrustedProxies::new(ranges.into()));
     assert!(!config.privacy_cookies);
 }

@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use weir_edge::limit::{DEFAULT_PER_SECOND, Limiter};
 use weir_edge::listener::{self, Limits, Listener};
-use weir_edge::peer::TrustedProxies;
 use weir_edge::route::Router;
 use weir_edge::service::Service;
 use weir_engine::recorder::Lane;
@@ -24,12 +23,6 @@ use weir_schemas::ids::WorkspaceId;
 
 /// What one webhook endpoint may send per second: far more than any provider does, and what one machine can take.
 const HOOKS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50_000).expect("not zero");
-
-pub(super) fn proxies(config: &Config) -> Result<TrustedProxies, Failure> {
-    let parse = |text: &String| text.parse().map_err(|error| format!("trusted_proxies: `{text}`: {error}"));
-    let ranges = config.trusted_proxies.iter().map(parse).collect::<Result<Vec<_>, String>>()?;
-    Ok(TrustedProxies::new(ranges))
-}
 
 /// Clicks are found among the recent ones, else in the warehouse.
 pub(super) fn claims(engine: &Engine, parts: &Parts) -> Claims {
@@ -75,8 +68,13 @@ pub(super) fn start(
         .merge(postback::routes(&postbacks))
         .merge(operations::probes(parts))
         .merge(weir_dashboard::status::routes(&parts.status));
-    let others =
-        Service { name: "public", router, authenticator: None, limiter: None, proxies: proxies(config)? };
+    let others = Service {
+        name: "public",
+        router,
+        authenticator: None,
+        limiter: None,
+        proxies: config.trusted_proxies.clone(),
+    };
     let repeats = Repeats::default();
     repeats.restore(&engine.recorder.traffic(), engine.recorder.durable().get(), engine.books.links())?;
     let redirect = Arc::new(RedirectConfig {
@@ -92,7 +90,7 @@ pub(super) fn start(
         workspace: WorkspaceId::FIRST,
         cookies: config.privacy_cookies,
         secure: parts.addresses.public_url.starts_with("https://"),
-        proxies: proxies(config)?,
+        proxies: config.trusted_proxies.clone(),
         geo: engine.geo.clone(),
         collect: Collect::new(engine.books.sites().clone(), DEFAULT_PER_SECOND),
         abuse: config.abuse_contact.clone(),
