@@ -8,7 +8,7 @@ use weir_edge::problem;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, json};
 use weir_edge::route::Router;
-use weir_engine::books::{Books, PAGE_MAX, PageOf, ReadError, Reads};
+use weir_engine::books::{Books, PAGE_MAX, Page, PageOf, ReadError, Reads};
 use weir_engine::enrich::Geo;
 use weir_engine::keyring::Keyring;
 use weir_engine::outbound::OutboundHandle;
@@ -179,6 +179,22 @@ fn page_of(context: &Context) -> Result<PageOf, Problem> {
         },
     };
     Ok(PageOf { limit, cursor: value(context, "cursor") })
+}
+
+/// The page of a list that is short enough to be read whole: all of it where no limit is given. A cursor says behind
+/// how many items it goes on.
+fn page_of_all<T: serde::Serialize>(context: &Context, all: Vec<T>) -> Result<Response, Problem> {
+    let PageOf { limit, cursor } = page_of(context)?;
+    let behind = |cursor: &str| cursor.strip_prefix('n')?.parse::<usize>().ok();
+    let from = match cursor.as_deref().map(behind) {
+        None => 0,
+        Some(Some(from)) => from,
+        Some(None) => return Err(Problem::field("cursor", ReadError::Cursor.to_string())),
+    };
+    let limit = limit.map_or(all.len(), |limit| limit as usize);
+    let upto = from.saturating_add(limit);
+    let next_cursor = (upto < all.len()).then(|| format!("n{upto}"));
+    Ok(ok(&Page { data: all.into_iter().skip(from).take(limit).collect(), next_cursor }))
 }
 
 /// A parameter of the query string; an empty one is as good as none.

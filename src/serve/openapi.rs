@@ -48,6 +48,10 @@ struct Operation {
 const PAGE: &[(&str, &str)] =
     &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before")];
 
+/// Of lists that are answered whole where no limit is given.
+const SHORT: &[(&str, &str)] =
+    &[("limit", "Most items, 1 to 1,000 (all)"), ("cursor", "`next_cursor` of the page before")];
+
 const FORMAT: &[(&str, &str)] =
     &[("format", "`csv`, `ndjson`, `parquet` or `arrow`: the rows alone, instead of JSON")];
 
@@ -89,7 +93,7 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/links/export" "Links" exportLinks "Links as CSV, the filters as for the list" (None) -> 200 "",
         &[("search", "As for the list"), ("tag", "A tag"), ("partner_id", "A partner"), ("program_id", "A program"),
           ("domain", "A host; empty for the engine's own"), ("archived", "`all` (the default), `true` or `false`")];
-    get "/v1/tags" "Links" listTags "The tags in use, the most used first" (None) -> 200 "Page";
+    get "/v1/tags" "Links" listTags "The tags in use, the most used first" (None) -> 200 "Page", SHORT;
     get "/v1/links/{id}" "Links" readLink "Reads a link" (None) -> 200 "Link";
     patch "/v1/links/{id}" "Links" changeLink "Changes the fields given" (Some("Any")) -> 200 "Link";
     delete "/v1/links/{id}" "Links" deleteLink "Deletes a link; its history stays" (None) -> 204 "";
@@ -207,7 +211,9 @@ static OPERATIONS: &[Operation] = operations! {
           ("metric", "`revenue` (the default) or `orders`"), ("limit", "Most places, 1 to 1,000 (50)")];
     get "/v1/milestones" "Programs" listMilestones
         "How milestones and targets stand today, this month or ever: for all partners together, and for those who have most"
-        (None) -> 200 "MilestonePage", &[("program_id", "A program"), ("partner_id", "A partner")];
+        (None) -> 200 "MilestonePage",
+        &[("limit", "Most items, 1 to 1,000 (all)"), ("cursor", "`next_cursor` of the page before"),
+          ("program_id", "A program"), ("partner_id", "A partner")];
     get "/v1/milestones/reached" "Programs" listMilestonesReached "Milestones that were reached, the last first"
         (None) -> 200 "MilestoneReachedPage",
         &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
@@ -222,7 +228,7 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 200 "Page", PAGE;
     post "/v1/webhook-endpoints" "Webhooks" createEndpoint "Makes an endpoint for a provider's webhooks"
         (Some("Any")) -> 201 "Any";
-    get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page";
+    get "/v1/webhook-endpoints" "Webhooks" listEndpoints "Lists the endpoints" (None) -> 200 "Page", SHORT;
     get "/v1/webhook-endpoints/{id}" "Webhooks" readEndpoint "Reads an endpoint" (None) -> 200 "Any";
     patch "/v1/webhook-endpoints/{id}" "Webhooks" changeEndpoint "Replaces its secrets or its settings"
         (Some("Any")) -> 200 "Any";
@@ -235,7 +241,8 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/outbound-endpoints" "Outbound" createOutboundEndpoint
         "Makes an endpoint that is told of what happens, signed as Standard Webhooks say; its secret is shown once"
         (Some("OutboundSpec")) -> 201 "Any";
-    get "/v1/outbound-endpoints" "Outbound" listOutboundEndpoints "Lists the outbound endpoints" (None) -> 200 "Page";
+    get "/v1/outbound-endpoints" "Outbound" listOutboundEndpoints "Lists the outbound endpoints"
+        (None) -> 200 "Page", SHORT;
     get "/v1/outbound-endpoints/{id}" "Outbound" readOutboundEndpoint "Reads an outbound endpoint"
         (None) -> 200 "Any";
     patch "/v1/outbound-endpoints/{id}" "Outbound" changeOutboundEndpoint
@@ -252,13 +259,13 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/fulfilments" "Outbound" createFulfilment
         "From now on such a sale mints a link with an end, told in `conversion.created`"
         (Some("FulfilmentSpec")) -> 201 "Any";
-    get "/v1/fulfilments" "Outbound" listFulfilments "Lists the fulfilments" (None) -> 200 "Page";
+    get "/v1/fulfilments" "Outbound" listFulfilments "Lists the fulfilments" (None) -> 200 "Page", SHORT;
     delete "/v1/fulfilments/{id}" "Outbound" deleteFulfilment "Deletes a fulfilment; minted links stay"
         (None) -> 204 "";
     post "/v1/postback-tokens" "Webhooks" createPostbackToken
         "Makes a token with which a network reports at `/postback`; it is shown once"
         (Some("PostbackSettings")) -> 201 "Any";
-    get "/v1/postback-tokens" "Webhooks" listPostbackTokens "Lists the postback tokens" (None) -> 200 "Page";
+    get "/v1/postback-tokens" "Webhooks" listPostbackTokens "Lists the postback tokens" (None) -> 200 "Page", SHORT;
     patch "/v1/postback-tokens/{id}" "Webhooks" changePostbackToken "Changes the fields given"
         (Some("PostbackSettings")) -> 200 "Any";
     post "/v1/postback-tokens/{id}/rotate" "Webhooks" rotatePostbackToken
@@ -274,7 +281,7 @@ static OPERATIONS: &[Operation] = operations! {
         &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before"),
           ("from", "From this day on"), ("to", "Before this day"), ("currency", "Of this currency")];
     delete "/v1/fx-rates" "Exchange rates" clearRates "Empties the table" (None) -> 204 "";
-    get "/v1/sites" "Sites" listSites "Lists the sites" (None) -> 200 "Page";
+    get "/v1/sites" "Sites" listSites "Lists the sites" (None) -> 200 "Page", SHORT;
     get "/v1/sites/{id}" "Sites" readSite "Reads a site" (None) -> 200 "Site";
     delete "/v1/sites/{id}" "Sites" deleteSite "Deletes a site: its pages may send no more" (None) -> 204 "";
     post "/v1/query" "Query" query "Answers a query over all facts" (Some("Query")) -> 200 "Answer",
@@ -306,7 +313,8 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/alerts" "Alerts" createAlert
         "Watches a metric: `threshold`, percentage `drop`, `no_data` or `anomaly`; told as `alert.fired`, `alert.resolved`"
         (Some("AlertSpec")) -> 201 "Alert";
-    get "/v1/alerts" "Alerts" listAlerts "Lists the alerts and how they stand, newest first" (None) -> 200 "Page";
+    get "/v1/alerts" "Alerts" listAlerts "Lists the alerts and how they stand, newest first"
+        (None) -> 200 "Page", SHORT;
     get "/v1/alerts/{id}" "Alerts" readAlert "Reads an alert, with its last 200 changes in `history`"
         (None) -> 200 "Alert";
     patch "/v1/alerts/{id}" "Alerts" changeAlert "Changes the fields given; it is watched anew"
@@ -316,7 +324,7 @@ static OPERATIONS: &[Operation] = operations! {
         "Saves a query, or with `report` the question of a report or of the `overview`; it is checked as if asked"
         (Some("SavedQuerySpec")) -> 201 "SavedQuery";
     get "/v1/saved-queries" "Saved queries" listSavedQueries "Lists the saved queries, newest first"
-        (None) -> 200 "Page";
+        (None) -> 200 "Page", SHORT;
     get "/v1/saved-queries/{id}" "Saved queries" readSavedQuery "Reads a saved query" (None) -> 200 "SavedQuery";
     patch "/v1/saved-queries/{id}" "Saved queries" changeSavedQuery "Changes the fields given"
         (Some("Any")) -> 200 "SavedQuery";
@@ -326,7 +334,7 @@ static OPERATIONS: &[Operation] = operations! {
         "Makes a link that shows one question's answer to whoever has it; its `token` and `url` are shown once"
         (Some("NewShare")) -> 201 "Share";
     get "/v1/shares" "Saved queries" listShares "Lists the share links that are not revoked, newest first"
-        (None) -> 200 "Page";
+        (None) -> 200 "Page", SHORT;
     delete "/v1/shares/{id}" "Saved queries" revokeShare "Revokes a share link" (None) -> 204 "";
     get "/v1/shared/{token}" "Saved queries" readShared
         "What a share link shows, without a key; 410 once it has expired or was revoked; 60 at once, one a second"
@@ -335,7 +343,7 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/live/tickets" "Live" createTicket "A single-use ticket for a browser's WebSocket"
         (None) -> 201 "Any";
     post "/v1/keys" "Keys" createKey "Makes an API key; its secret is shown once" (Some("Any")) -> 201 "Any";
-    get "/v1/keys" "Keys" listKeys "Lists the keys" (None) -> 200 "Page";
+    get "/v1/keys" "Keys" listKeys "Lists the keys" (None) -> 200 "Page", SHORT;
     patch "/v1/keys/{id}" "Keys" updateKey "Gives a key another name or role" (Some("Any")) -> 200 "Any";
     post "/v1/keys/{id}/sign-in-links" "Keys" createSignInLink "A link that signs somebody in as the key, once, within the hour" (None) -> 201 "Any";
     delete "/v1/keys/{id}" "Keys" revokeKey "Revokes a key" (None) -> 204 "";
@@ -343,7 +351,8 @@ static OPERATIONS: &[Operation] = operations! {
     patch "/v1/workspace" "Workspaces" changeWorkspace "Changes `name`, `currency` or `timezone`"
         (Some("Any")) -> 200 "Any";
     get "/v1/workspaces" "Workspaces" listWorkspaces
-        "Every workspace of the engine, for admins of the first; the others see theirs alone" (None) -> 200 "Page";
+        "Every workspace of the engine, for admins of the first; the others see theirs alone"
+        (None) -> 200 "Page", SHORT;
     post "/v1/workspaces" "Workspaces" createWorkspace
         "Makes a workspace: `name`, `currency`, `timezone`; `key`, its first, is shown once" (Some("Any")) -> 201 "Any";
     get "/v1/admin/health" "Operations" engineHealth

@@ -25,6 +25,7 @@ mod erasure;
 mod exchange;
 mod keys;
 mod links;
+mod lists;
 mod live;
 mod mail;
 mod meters;

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use serde_json::json;
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::books::Page;
 use weir_schemas::ids::AlertId;
 use weir_schemas::problem::Problem;
 
-use super::{Management, found, ok};
+use super::{Management, found, ok, page_of_all};
 use crate::analytics::reader;
 
 pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let caller = reader(&context)?;
     let data = management.read(move |books| books.alerts(caller.workspace, caller.partner)).await?;
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

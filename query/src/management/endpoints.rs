@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::books::{Page, WebhookEndpoint};
+use weir_engine::books::WebhookEndpoint;
 use weir_schemas::ids::EndpointId;
 use weir_schemas::problem::Problem;
 
-use super::{Management, READERS, found, ok, page_of};
+use super::{Management, READERS, found, ok, page_of, page_of_all};
 
 const WHAT: &str = "webhook endpoint";
 
@@ -24,7 +24,7 @@ pub(super) async fn list(context: Context, management: Arc<Management>) -> Resul
     let workspace = context.require(READERS)?.workspace;
     let endpoints = management.read(move |books| books.endpoints(workspace)).await?;
     let data: Vec<Value> = endpoints.iter().map(|endpoint| answer(&management, endpoint)).collect();
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

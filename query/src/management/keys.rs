@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::books::{ApiKey, Page};
+use weir_engine::books::ApiKey;
 use weir_schemas::fact::Role;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use super::{Management, ok};
+use super::{Management, page_of_all};
 
 #[derive(Serialize)]
 struct Listed {
@@ -26,5 +26,5 @@ pub(super) async fn list(context: Context, management: Arc<Management>) -> Resul
     let uses = management.books.keys().uses();
     let data: Vec<Listed> =
         keys.into_iter().map(|key| Listed { last_used_at: uses.last(key.id), key }).collect();
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }

@@ -114,7 +114,7 @@ pub(super) async fn export(context: Context, management: Arc<Management>) -> Res
 pub(super) async fn tags(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(super::READERS)?.workspace;
     let data = management.read(move |books| books.link_tags(workspace)).await?;
-    Ok(ok(&Page { data, next_cursor: None }))
+    super::page_of_all(&context, data)
 }
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::books::{MilestoneFilter, Page};
+use weir_engine::books::MilestoneFilter;
 use weir_schemas::ids::PartnerId;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use super::{Management, id_of, links, ok, own_partner, page_of};
+use super::{Management, id_of, links, ok, own_partner, page_of, page_of_all};
 
 fn filter(context: &Context, own: Option<PartnerId>) -> Result<MilestoneFilter, Problem> {
     Ok(MilestoneFilter {
@@ -25,7 +25,7 @@ pub(super) async fn list(context: Context, management: Arc<Management>) -> Resul
     let filter = filter(&context, own)?;
     let (workspace, now) = (principal.workspace, Timestamp::now());
     let data = management.read(move |books| books.milestones(workspace, filter, now)).await?;
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn reached(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

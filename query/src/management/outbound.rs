@@ -9,14 +9,14 @@ use weir_engine::books::{PAGE_DEFAULT, PAGE_MAX, Page};
 use weir_schemas::ids::OutboundEndpointId;
 use weir_schemas::problem::Problem;
 
-use super::{Management, READERS, found, ok, page_of};
+use super::{Management, READERS, found, ok, page_of, page_of_all};
 
 const WHAT: &str = "outbound endpoint";
 
 pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(READERS)?.workspace;
     let data = management.read(move |books| books.outbound(workspace)).await?;
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
@@ -59,5 +59,5 @@ pub(super) async fn deliveries(context: Context, management: Arc<Management>) ->
 pub(super) async fn fulfilments(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(READERS)?.workspace;
     let data = management.read(move |books| books.fulfilments(workspace)).await?;
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }

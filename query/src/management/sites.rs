@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::books::{Page, Site};
+use weir_engine::books::Site;
 use weir_schemas::event::snippet;
 use weir_schemas::ids::SiteId;
 use weir_schemas::problem::Problem;
 
-use super::{Management, READERS, found, ok};
+use super::{Management, READERS, found, ok, page_of_all};
 
 /// As it is answered, with what its pages are to hold.
 fn answer(management: &Management, site: &Site) -> Value {
@@ -23,7 +23,7 @@ pub(super) async fn list(context: Context, management: Arc<Management>) -> Resul
     let workspace = context.require(READERS)?.workspace;
     let sites = management.read(move |books| books.sites(workspace)).await?;
     let data: Vec<Value> = sites.iter().map(|site| answer(&management, site)).collect();
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use weir_edge::request::Context;
 use weir_edge::response::Response;
-use weir_engine::books::{AuditFilter, Page};
+use weir_engine::books::AuditFilter;
 use weir_schemas::fact::Role;
 use weir_schemas::ids::WorkspaceId;
 use weir_schemas::problem::Problem;
 
-use super::{Management, found, ok, page_of, value};
+use super::{Management, found, ok, page_of, page_of_all, value};
 
 pub(super) async fn own(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let every = &[Role::Admin, Role::Editor, Role::Viewer, Role::Ingest, Role::Partner];
@@ -22,7 +22,7 @@ pub(super) async fn list(context: Context, management: Arc<Management>) -> Resul
     let workspace = context.require(&[Role::Admin])?.workspace;
     let mut data = management.read(|books| books.workspaces()).await?;
     data.retain(|one| workspace == WorkspaceId::FIRST || one.id == workspace);
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn audit(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

@@ -1,0 +1,41 @@
+//! Every list is `{"data", "next_cursor"}` and takes `limit` and `cursor`, short ones too.
+
+use serde_json::{Value, json};
+
+use super::engine::text_of;
+use super::{fresh, names, shared};
+
+#[test]
+fn short_lists_are_walked_page_by_page() {
+    let shared = shared();
+    // A workspace of its own: nobody else writes into its lists.
+    let workspace = json!({"name": fresh("workspace"), "currency": "EUR", "timezone": "UTC"});
+    let key = text_of(&shared.post("/v1/workspaces", workspace, 201)["key"]);
+    let get = |path: &str| shared.as_key(&key, "GET", path, None);
+    for (path, body) in [
+        ("/v1/keys", json!({"name": "k", "role": "viewer"})),
+        ("/v1/webhook-endpoints", json!({"provider": "stripe", "secrets": ["whsec_x"]})),
+        ("/v1/sites", json!({"name": "Shop", "origins": ["https://shop.example"]})),
+    ] {
+        for _ in 0..3 {
+            assert_eq!(shared.as_key(&key, "POST", path, Some(&body)).status, 201, "{path}");
+        }
+        let whole = get(path).json();
+        assert_eq!(whole["next_cursor"], Value::Null, "{path}: all of it where no limit is given");
+        let mut walked = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = get(&format!("{path}?limit=2{cursor}")).json();
+            let items = page["data"].as_array().expect("data");
+            assert!((1..=2).contains(&items.len()), "{path}: {page}");
+            walked.extend(items.iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(walked), whole["data"], "{path}");
+        names(&get(&format!("{path}?limit=0")), "limit");
+        names(&get(&format!("{path}?cursor=x")), "cursor");
+    }
+}
