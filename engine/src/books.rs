@@ -67,6 +67,7 @@ mod wallets;
 pub use crate::endpoints::SECRET_CONTEXT as ENDPOINT_SECRET_CONTEXT;
 pub use access::{ApiKey, WebhookEndpoint, Workspace};
 pub use alerts::{ALERTS_MAX, Alert, AlertEvent, WatchedAlert};
+pub use apply::KEY_REUSED;
 pub use attribution::{CLOCK_TOLERANCE_MS, Candidate, TOUCHES_MAX};
 pub use audit::{AuditFilter, AuditLine};
 pub use backlog::BacklogLimits;

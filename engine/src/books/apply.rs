@@ -118,6 +118,9 @@ pub(super) fn apply(
     Ok(Some(outcome))
 }
 
+/// The code of the refusal of an `Idempotency-Key` that another request had.
+pub const KEY_REUSED: &str = "idempotency_key_reused";
+
 /// An `Idempotency-Key` is answered once and for ever, refusals included.
 fn earlier_answer(
     db: &Connection,
@@ -131,7 +134,7 @@ fn earlier_answer(
     let Some((fingerprint, status, body)) = earlier else { return Ok(None) };
     if fingerprint != request.fingerprint {
         let detail = "This Idempotency-Key was used for another request: use a new key for a new request.";
-        return Ok(Some(Outcome::refused(&Problem::conflict("idempotency_key_reused", detail))));
+        return Ok(Some(Outcome::refused(&Problem::conflict(KEY_REUSED, detail))));
     }
     Ok(Some(Outcome { status, body: Body::from_text(body), replayed: true }))
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use weir_edge::problem::{internal, malformed, unsupported_media_type};
 use weir_edge::request::{Context, from_value};
 use weir_edge::response::{Response, json as json_response};
+use weir_engine::books::{KEY_REUSED, Outcome};
 use weir_engine::keys::Principal;
 use weir_schemas::csv;
 use weir_schemas::fact::{Fact, IdempotentRequest};
@@ -143,16 +144,35 @@ async fn results(
 ) -> Result<Vec<Value>, Problem> {
     let (at, request) = admission(context)?;
     let mut results = vec![Value::Null; items.len()];
-    let mut running = JoinSet::new();
-    for (n, item) in items.into_iter().enumerate() {
-        let commands = Arc::clone(&commands);
-        // Sent again, each item is answered as it was: so each has a key of its own.
-        let request = request.as_ref().map(|whole| IdempotentRequest {
+    let mut items = items.into_iter().enumerate();
+    // Sent again, each item is answered as it was: so each has a key of its own.
+    let request_of = |n: usize| {
+        request.as_ref().map(|whole| IdempotentRequest {
             key: format!("{}#{n}", whole.key),
             fingerprint: whole.fingerprint.clone(),
-        });
-        let id = context.request_id.clone();
-        running.spawn(async move { (n, one(&commands, caller, at, request, item, &id).await) });
+        })
+    };
+    if request.is_some() {
+        // One item tells whether the key was another body's, of which nothing is done then.
+        for (n, item) in items.by_ref() {
+            let done = one(&commands, caller, at, request_of(n), item).await;
+            if let Err(problem) = &done.outcome
+                && problem.code == KEY_REUSED
+            {
+                return Err(problem.clone());
+            }
+            let decided = done.outcome.is_ok();
+            results[n] = done.told(&commands, &context.request_id);
+            if decided {
+                break;
+            }
+        }
+    }
+    let mut running = JoinSet::new();
+    for (n, item) in items {
+        let (commands, request, id) = (Arc::clone(&commands), request_of(n), context.request_id.clone());
+        running
+            .spawn(async move { (n, one(&commands, caller, at, request, item).await.told(&commands, &id)) });
     }
     while let Some(joined) = running.join_next().await {
         let (n, result) = joined.map_err(|_| internal())?;
@@ -167,8 +187,7 @@ async fn one(
     at: Timestamp,
     request: Option<IdempotentRequest>,
     item: Item,
-    request_id: &str,
-) -> Value {
+) -> Done {
     let mut named = Value::Null;
     let fact = match item {
         Item::Create(spec) => match from_value(spec) {
@@ -190,23 +209,36 @@ async fn one(
         Ok(fact) => commands.submit(caller, at, request, fact).await,
         Err(problem) => Err(problem),
     };
-    let mut result = match outcome {
-        Ok(outcome) if outcome.body.is_null() => json!({ "status": outcome.status }),
-        Ok(outcome) => {
-            json!({ "status": outcome.status, "link": commands.with_short_url(outcome.body.into_value()) })
+    Done { named, outcome }
+}
+
+/// What became of one link.
+struct Done {
+    /// The id that the request named it by, if it did.
+    named: Value,
+    outcome: Result<Outcome, Problem>,
+}
+
+impl Done {
+    /// As it is answered.
+    fn told(self, commands: &Commands, request_id: &str) -> Value {
+        let mut result = match self.outcome {
+            Ok(outcome) if outcome.body.is_null() => json!({ "status": outcome.status }),
+            Ok(outcome) => {
+                json!({ "status": outcome.status, "link": commands.with_short_url(outcome.body.into_value()) })
+            }
+            Err(problem) => json!({ "status": problem.status, "error": problem.body(request_id) }),
+        };
+        if self.named.is_null() {
+            return result;
         }
-        Err(problem) => json!({ "status": problem.status, "error": problem.body(request_id) }),
-    };
-    // How many clicks a link has, its list says; here they were not counted.
-    if let Some(link) = result.get_mut("link").and_then(Value::as_object_mut)
-        && !named.is_null()
-    {
-        link.remove("clicks");
+        // How many clicks a link has, its list says; here they were not counted.
+        if let Some(link) = result.get_mut("link").and_then(Value::as_object_mut) {
+            link.remove("clicks");
+        }
+        result["id"] = self.named;
+        result
     }
-    if !named.is_null() {
-        result["id"] = named;
-    }
-    result
 }
 
 async fn changed(
