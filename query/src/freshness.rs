@@ -9,7 +9,7 @@ use weir_schemas::ids::Sequence;
 use weir_schemas::time::Timestamp;
 
 /// How long a question waits for the newest facts to be stored before it is answered without them.
-pub(crate) const FRESHNESS_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const FRESHNESS_WAIT: Duration = Duration::from_secs(10);
 
 /// An answer holds everything up to `seq`, which was everything at `at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(crate) async fn fresh(recorder: &Recorder, warehouse: &Warehouse) -> AsOf {
     let at = Timestamp::now();
     let settled = tokio::time::timeout(FRESHNESS_WAIT, recorder.settled()).await;
     let wanted = settled.unwrap_or_else(|_| recorder.durable().get());
+    // A ClickHouse that is only just coming up has stored nothing yet: its start is not counted as waiting.
+    let _ = warehouse.client_soon().await;
     match warehouse.flush_to(wanted, FRESHNESS_WAIT).await {
         Ok(seq) => AsOf { seq, at },
         Err(behind) => {
