@@ -28,13 +28,14 @@ fn short_lists_are_walked_page_by_page() {
             let page = get(&format!("{path}?limit=2{cursor}")).json();
             let items = page["data"].as_array().expect("data");
             assert!((1..=2).contains(&items.len()), "{path}: {page}");
-            walked.extend(items.iter().cloned());
+            walked.extend(items.iter().map(|item| item["id"].clone()));
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => break,
             }
         }
-        assert_eq!(json!(walked), whole["data"], "{path}");
+        let items = whole["data"].as_array().expect("data").iter();
+        assert_eq!(walked, items.map(|item| item["id"].clone()).collect::<Vec<_>>(), "{path}");
         names(&get(&format!("{path}?limit=0")), "limit");
         names(&get(&format!("{path}?cursor=x")), "cursor");
     }
