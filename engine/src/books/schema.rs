@@ -3,7 +3,7 @@
 
 /// The version of the tables, in `PRAGMA user_version`. Books of another version are rebuilt from the
 /// journal.
-pub(super) const VERSION: i64 = 20;
+pub(super) const VERSION: i64 = 21;
 
 /// Every table that a replay must reproduce, in the order of the digest, each with its key.
 pub(super) const TABLES: &[(&str, &str)] = &[
