@@ -1,6 +1,6 @@
 //! A ClickHouse elsewhere that goes away, and a network that breaks.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clickhouse::{ClickHouse, with_clickhouse};
 use crate::engine::{Settings, exited_with, wait_for};
@@ -72,4 +72,39 @@ fn inserts_whose_end_nobody_knows_are_stored_once() {
         assert_eq!(clickhouse.run(&sql), "0", "rows of {table} that are there twice");
     }
     assert!(engine.metric("weir_warehouse_failures_total") >= 3.0, "{:?}", engine.metrics());
+}
+
+/// A ClickHouse that is killed between the two has noted an insert's token and not its rows.
+#[test]
+fn an_insert_of_which_only_the_token_is_left_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let settings = with_clickhouse(Settings::new(&data), clickhouse.address);
+    let engine = settings.start();
+    let shop = Shop::open(&engine);
+    assert!(exited_with(engine.stop().0, 0));
+    // The only insert of its run.
+    let engine = settings.start();
+    let slug = shop.links.keys().next().expect("a link");
+    assert_eq!(engine.click(slug).status, 302);
+    assert!(exited_with(engine.stop().0, 0));
+
+    let path = data.join("warehouse.json");
+    let mut progress: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let last = progress["remembered"].as_array_mut().expect("batches").pop().expect("one");
+    assert_eq!(last["clicks"], 1, "{last}");
+    let (after, upto) = (&last["range"]["after"], &last["range"]["upto"]);
+    let sql = format!(
+        "ALTER TABLE clicks DELETE WHERE seq > {after} AND seq <= {upto} SETTINGS mutations_sync = 2"
+    );
+    clickhouse.run(&sql);
+    assert_eq!(clickhouse.run("SELECT count() FROM clicks"), "0");
+    progress["stored"] = after.clone();
+    progress["intent"] = last["range"].clone();
+    std::fs::write(&path, progress.to_string()).unwrap();
+
+    let engine = settings.start();
+    wait_for("the click is stored", || (clickhouse.run("SELECT count() FROM clicks") == "1").then_some(()));
+    assert!(engine.log().contains("has not its rows"), "{}", engine.log());
 }

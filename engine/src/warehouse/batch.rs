@@ -137,14 +137,14 @@ impl Rows {
     }
 
     /// Inserts the rows. `ambiguous`: an earlier try may have succeeded, in whole or in part, so what is
-    /// there is asked first.
+    /// there is asked first. `None`: ClickHouse took some of them for a repeat although it has no such rows.
     pub(super) async fn insert(
         &self,
         client: &Client,
         writer: Writer,
         range: Range,
         ambiguous: bool,
-    ) -> Result<Inserted, ClickHouseError> {
+    ) -> Result<Option<Inserted>, ClickHouseError> {
         let block = &mut ClickBlock::default();
         let mut inserted = Inserted::default();
         // What is of no known kind was written by a later version; as a click it cannot be read, and is buried.
@@ -158,11 +158,19 @@ impl Rows {
                 continue;
             }
             let total = items.len() as u64;
+            let all = if ambiguous { items.clone() } else { Vec::new() };
             let missing =
                 if ambiguous { missing(client, writer.node, table, range, items).await? } else { items };
             let refused = insert_items(block, client, writer, table, &missing).await?;
             for (item, reason) in &refused {
                 bury(client, writer.node, table, item, reason).await?;
+            }
+            // A ClickHouse that died after it had noted an insert's token, before it kept the rows, has the token only.
+            if ambiguous
+                && !missing.is_empty()
+                && !self::missing(client, writer.node, table, range, all).await?.is_empty()
+            {
+                return Ok(None);
             }
             let dead = refused.len() as u64;
             let (alive, lost) = match table {
@@ -173,7 +181,7 @@ impl Rows {
             *alive += total - dead;
             *lost += dead;
         }
-        Ok(inserted)
+        Ok(Some(inserted))
     }
 }
 
@@ -314,7 +322,8 @@ pub(super) async fn insert_again(
         let there = there(client, writer.node, table, Range { after: first - 1, upto: last }).await?;
         items.retain(|(_, item)| !there.contains(&item.identity()));
         let rest: Vec<Item<'_>> = items.iter().map(|(_, item)| *item).collect();
-        for (item, reason) in insert_items(&mut block, client, writer, table, &rest).await? {
+        let refused = insert_items(&mut block, client, writer, table, &rest).await?;
+        for (item, reason) in refused {
             let n = items.iter().find(|(_, one)| one.identity() == item.identity()).map(|(n, _)| *n);
             results[n.expect("what is refused was asked for")] = Err(reason);
         }

@@ -299,11 +299,23 @@ impl Follower {
 
     /// Tries until the rows are stored or put aside. `None`: the engine stops and ClickHouse is away.
     fn insert_rows_until_done(&mut self, rows: &Rows, range: Range, mut ambiguous: bool) -> Option<Inserted> {
-        let (mut pause, writer) = (BACK_OFF_MIN, self.writer());
+        let (mut pause, mut taken_for_repeat) = (BACK_OFF_MIN, false);
         loop {
+            let writer = self.writer();
             let insert = async |client: Client| rows.insert(&client, writer, range, ambiguous).await;
-            if let Some(inserted) = self.attempt(insert) {
-                return Some(inserted);
+            match self.attempt(insert) {
+                Some(Some(inserted)) => return Some(inserted),
+                // The try before may still be at work; where it is not by the next, its token is all that it left.
+                Some(None) if std::mem::replace(&mut taken_for_repeat, true) => {
+                    tracing::warn!(
+                        ?range,
+                        "ClickHouse noted an insert and has not its rows; they are inserted anew"
+                    );
+                    if let Err(error) = self.progress.next_generation() {
+                        tracing::warn!(%error, "the warehouse's progress cannot be saved");
+                    }
+                }
+                Some(None) | None => {}
             }
             ambiguous = true;
             if !self.pause(pause) {
