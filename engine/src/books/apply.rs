@@ -26,6 +26,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Touched {
     Link(LinkId),
+    Split(LinkId),
     Key(KeyId),
     Endpoint(EndpointId),
     Site(SiteId),

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::link::SplitDecision;
 
-use super::apply::Applying;
+use super::apply::{Applying, Touched};
 use super::outcome::{Applied, Outcome, StoreError};
 use super::reads::{ReadError, Reads};
 
@@ -24,7 +24,16 @@ pub(super) fn record(tx: &mut Applying<'_>, link: LinkId, decision: &SplitDecisi
              WHERE link = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2), -1)",
         )?
         .execute(params![link.0 as i64, SPLIT_DECISIONS_MAX])?;
+    tx.touched.push(Touched::Split(link));
     Ok(Outcome::no_content())
+}
+
+/// The last decision on `link`.
+pub(super) fn last_of(db: &Connection, link: LinkId) -> Result<SplitDecision, StoreError> {
+    let payload: String = db
+        .prepare_cached("SELECT payload FROM split_decisions WHERE link = ?1 ORDER BY seq DESC LIMIT 1")?
+        .query_row([link.0 as i64], |row| row.get(0))?;
+    Ok(serde_json::from_str(&payload)?)
 }
 
 /// The last decision of each link.

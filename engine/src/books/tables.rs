@@ -92,6 +92,8 @@ impl Tables {
         for touched in touched {
             match *touched {
                 Touched::Link(id) => self.load_link(db, id)?,
+                // A decision that the last run had journaled and not yet booked: only now it is known again.
+                Touched::Split(id) => self.links.allocations().restore(id, splits::last_of(db, id)?),
                 Touched::Key(id) => self.load_key(db, id)?,
                 Touched::Endpoint(id) => self.load_endpoint(db, id)?,
                 Touched::Partner(id) => self.load_partner(db, id)?,

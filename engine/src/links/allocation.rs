@@ -79,8 +79,14 @@ impl Allocations {
         chunks.map(|links| (links[0].workspace, links.to_vec())).collect()
     }
 
-    /// Takes up the last decision that was journaled: after a restart the split goes on from there.
+    /// Takes up the last decision that was journaled, where none as late is known: after a restart the split goes on
+    /// from there.
     pub fn restore(&self, link: LinkId, decision: Decision) {
+        let known = self.of(link);
+        if known.as_ref().and_then(|known| known.decisions.front()).is_some_and(|last| last.at >= decision.at)
+        {
+            return;
+        }
         let Some(now) = self.links.pin().get(&link).cloned() else { return };
         if now
             .prepared
@@ -187,6 +193,18 @@ mod tests {
         other.put(Arc::clone(&link));
         other.allocations().restore(link.id, allocated.decisions[0].clone());
         assert_eq!(other.allocations().of(link.id).unwrap().weights, allocated.weights, "after a restart");
+        let mut earlier = allocated.decisions[0].clone();
+        earlier.at.0 -= 1;
+        earlier.variants[0].share += 1;
+        other.allocations().restore(link.id, earlier.clone());
+        assert_eq!(
+            other.allocations().of(link.id).unwrap().weights,
+            allocated.weights,
+            "an earlier one is late"
+        );
+        earlier.at.0 += 2;
+        other.allocations().restore(link.id, earlier);
+        assert_ne!(other.allocations().of(link.id).unwrap().weights, allocated.weights, "a later one holds");
         assert_eq!(allocated.decisions[0].variants[1].share, allocated.weights[1]);
         for n in 0..DECISIONS_MAX as u64 + 5 {
             allocations.decide(&link, &arms([(1_000 + n, 10), (1_000, 90)]), Timestamp(9), 8);
