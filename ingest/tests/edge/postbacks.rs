@@ -166,9 +166,10 @@ fn a_table_is_tried_first_and_then_taken_row_by_row() {
     let tried = import(&edge, "?dry_run=true", table, &[]).expect(200);
     assert_eq!(
         (&tried["created"], &tried["failed"], &tried["dry_run"]),
-        (&json!(3), &json!(1), &json!(true))
+        (&json!(2), &json!(2), &json!(true))
     );
     assert_eq!(tried["data"][1]["error"]["errors"][0]["field"], "amount");
+    assert_eq!(tried["data"][3]["status"], 409, "what contradicts an earlier row of the table: {tried}");
     assert!(
         edge.books
             .reads()
