@@ -3,7 +3,7 @@
 
 import { untrack } from 'svelte';
 import { session } from '../state/session.svelte';
-import { live, tailEvents } from './page.svelte';
+import { live, liveStatus, tailEvents } from './page.svelte';
 
 const DAY = 86_400_000;
 /** How far back a partner's sums reach: what is older changes rarely, and shows with the next look. */
@@ -46,6 +46,13 @@ export function whenMoneyMoves(read: () => void, wanted: () => boolean = () => t
       return tailEvents((events) => {
         if (events.some(({ kind }) => kind !== 'click')) soon();
       });
+    });
+    // What moved while nobody was told, before the connection stood or while it was lost, may be missing from the list.
+    let told = untrack(() => liveStatus.state === 'live');
+    $effect(() => {
+      const tells = liveStatus.state === 'live';
+      if (tells && !told && untrack(wanted)) soon();
+      told = tells;
     });
   }
   $effect(() => () => clearTimeout(timer));
