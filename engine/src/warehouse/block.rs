@@ -202,8 +202,6 @@ struct Keyed {
     /// The distinct values as strings of the format.
     keys: Vec<u8>,
     rows: Vec<u32>,
-    /// The value of the row before, which is mostly that of the next too.
-    last: String,
 }
 
 impl Keyed {
@@ -214,12 +212,6 @@ impl Keyed {
     }
 
     fn push(&mut self, text: &str) {
-        if let Some(last) = self.rows.last().copied()
-            && self.last == text
-        {
-            self.rows.push(last);
-            return;
-        }
         let at = match self.index.get(text) {
             Some(at) => *at,
             None => {
@@ -230,8 +222,6 @@ impl Keyed {
             }
         };
         self.rows.push(at);
-        self.last.clear();
-        self.last.push_str(text);
     }
 
     fn write(&self, out: &mut Vec<u8>) {
