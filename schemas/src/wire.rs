@@ -128,10 +128,6 @@ impl<'a> Reader<'a> {
     /// A text.
     pub fn text(&mut self) -> Result<&'a str, WireError> {
         let length = self.u16()? as usize;
-        // Most are empty: a visit has few of what it could have.
-        if length == 0 {
-            return Ok("");
-        }
         std::str::from_utf8(self.raw(length)?).map_err(|_| WireError::NotUtf8)
     }
 
