@@ -47,12 +47,14 @@ fn decisions_and_shares_survive_kill_9() {
     };
     // The second arm converts, the first does not; of the other link both convert alike, and the first sells for more.
     let mut sold = [0, 0];
-    for token in &arms(&engine, "often", 0..120)[1] {
+    let [_, converting] = arms(&engine, "often", 0..120);
+    for token in &converting[1..] {
         sell(token, format!("often-{}", sold[0]), 1_000);
         sold[0] += 1;
     }
-    for (arm, tokens) in arms(&engine, "dear", 0..60).iter().enumerate() {
-        for token in tokens.iter().take(20) {
+    let dear_arms = arms(&engine, "dear", 0..60);
+    for (arm, tokens) in dear_arms.iter().enumerate() {
+        for token in tokens[1..].iter().take(20) {
             sell(token, format!("dear-{}", sold[1]), if arm == 0 { 90_000 } else { 1_000 });
             sold[1] += 1;
         }
@@ -67,7 +69,13 @@ fn decisions_and_shares_survive_kill_9() {
             (share(&told, arm) > 8_500 && known == sold).then_some(told)
         })
     };
-    let before = [settled(&often, 1, sold[0]), settled(&dear, 0, sold[1])];
+    settled(&often, 1, sold[0]);
+    settled(&dear, 0, sold[1]);
+    // One sale more each: once a decision knows of it, those before are journaled, and it moves the shares by nothing
+    // to speak of.
+    sell(&converting[0], "often-last".to_owned(), 1_000);
+    sell(&dear_arms[0][0], "dear-last".to_owned(), 90_000);
+    let before = [settled(&often, 1, sold[0] + 1), settled(&dear, 0, sold[1] + 1)];
     engine.kill();
 
     let engine = settings.with("bandit.every_s", "86400").start();

@@ -12,8 +12,8 @@ use crate::recorder::lane::LANE_BYTES_MIN;
 use crate::recorder::{Lane, RecorderConfig};
 
 const LINK: LinkId = LinkId(7);
-/// 2026-11-21, an hour before midnight in Berlin.
-const BEFORE_MIDNIGHT: i64 = 1_795_298_400_000;
+/// 2050-11-21, an hour before midnight in Berlin: the file forgets days that are over by the machine's clock.
+const BEFORE_MIDNIGHT: i64 = 2_552_680_800_000;
 
 fn spec(more: serde_json::Value) -> LinkSpec {
     let mut spec = serde_json::json!({"slug": "a", "destination": "https://a.example/"});
@@ -194,6 +194,33 @@ async fn the_file_is_needed_once_the_journals_traffic_is_gone() {
     let mut run = Run::start(dir.path(), capped());
     assert_eq!((0..60).filter(|at| run.visit(*at)).count(), 50);
     run.stop();
+}
+
+#[test]
+fn a_day_is_forgotten_once_it_is_over_everywhere() {
+    const NOW: crate::links::Quarter = 1_000_000;
+    let days: Vec<(u64, Vec<(u32, u32)>)> = vec![
+        // The longest day, and the hour that a late hit may take.
+        (
+            7,
+            vec![
+                (NOW - QUARTERS_MAX - 1, 1),
+                (NOW - QUARTERS_MAX, 2),
+                (NOW - 99, 3),
+                (NOW, 4),
+                (NOW + 96, 5),
+            ],
+        ),
+        (8, vec![(NOW - QUARTERS_MAX - 1, 6)]),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let file = serde_json::json!({"version": 1, "seq": 9, "totals": [[7, 15], [8, 6]], "days": days});
+    fs_write(dir.path(), &file.to_string());
+    let mut tally = Tally::load(&dir.path().join("caps.json")).unwrap().unwrap();
+    tally.prune(NOW);
+    let kept = |link| tally.quarters(LinkId(link)).0.iter().map(|(_, count)| *count).collect::<Vec<_>>();
+    assert_eq!((kept(7), kept(8)), (vec![2, 3, 4, 5], vec![]));
+    assert_eq!((tally.total(LinkId(7)), tally.total(LinkId(8))), (15, 6), "what counts in all stays");
 }
 
 #[test]
