@@ -35,3 +35,51 @@ impl Lines for HeaderMap {
         self.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookie(lines: &[&[u8]], name: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_bytes(line).unwrap());
+        }
+        headers.cookie(name).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        for (line, expected) in [
+            ("wv=1", Some("1")),
+            ("wvx=2; wv=1", Some("1")),
+            ("xwv=2; wv=1", Some("1")),
+            ("a=wv=2; wv=1", Some("1")),
+            ("  a=b ;\twv=1 ; c=d", Some("1")),
+            ("a=b;wv=1;c=d", Some("1")),
+            ("wv=1; wv=2", Some("1")),
+            ("wv=a=b==", Some("a=b==")),
+            ("wv=\"1\"", Some("\"1\"")),
+            ("wv=", Some("")),
+            (";;; wv=1", Some("1")),
+            ("wv", None),
+            ("wv ; a=b", None),
+            ("WV=1", None),
+            ("=1", None),
+            ("", None),
+        ] {
+            assert_eq!(cookie(&[line.as_bytes()], "wv").as_deref(), expected, "{line:?}");
+        }
+        assert_eq!(cookie(&[], "wv"), None);
+    }
+
+    #[test]
+    fn what_is_no_text_hides_no_other_cookie() {
+        assert_eq!(cookie(&[b"a=\xff\xfe; wv=1"], "wv").as_deref(), Some("1"));
+        assert_eq!(cookie(&[b"\xff; wv=1"], "wv").as_deref(), Some("1"));
+        assert_eq!(cookie(&[b"wv=\xff; wv=1"], "wv").as_deref(), Some("1"), "one that is no text is none");
+        assert_eq!(cookie(&[b"wv=\xff"], "wv"), None);
+        // HTTP/2 and some proxies send a line for each.
+        assert_eq!(cookie(&[b"a=\xff", b"b=2", b"wv=1", b"wv=3"], "wv").as_deref(), Some("1"));
+    }
+}

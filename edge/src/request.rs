@@ -14,8 +14,8 @@ use hyper::upgrade::OnUpgrade;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{IdempotentRequest, Role};
-use weir_schemas::json::does_not_fit;
 pub use weir_schemas::json::from_value;
+use weir_schemas::json::{does_not_fit, not_an_object};
 use weir_schemas::problem::Problem;
 use weir_schemas::query_string;
 
@@ -172,9 +172,8 @@ impl Context {
         let body = self.json_body(limit).await?;
         let object = body.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte == b'{');
         if !object {
-            // Derived readers take an array for a struct's members in order; no caller means that.
             from_json::<IgnoredAny>(&body)?;
-            return Err(Problem::field("body", "must be a JSON object"));
+            return Err(not_an_object());
         }
         from_json(&body)
     }

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use http::header::ALLOW;
 use http::{HeaderValue, Method};
 use percent_encoding::percent_decode_str;
-use weir_schemas::problem::Problem;
+use weir_schemas::problem::{FieldError, Problem};
 
 use crate::problem;
-use crate::request::Context;
+use crate::request::{Context, Credential};
 use crate::response::{Response, headers_only};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
 type Handler = Arc<dyn Fn(Context) -> Answer + Send + Sync>;
+/// The names of the query parameters that a route takes, each with what it means; `None` where nobody has said.
+pub type Parameters = fn(&Method, &str) -> Option<&'static [(&'static str, &'static str)]>;
 
 /// The table.
 #[derive(Clone, Default)]
@@ -25,6 +27,7 @@ pub struct Router {
     paths: BTreeMap<String, Vec<(Method, Handler)>>,
     tree: matchit::Router<String>,
     fallback: Option<Handler>,
+    parameters: Option<Parameters>,
 }
 
 impl fmt::Debug for Router {
@@ -67,6 +70,14 @@ impl Router {
         A: Future<Output = Result<Response, Problem>> + Send + 'static,
     {
         self.fallback = Some(handler(function));
+        self
+    }
+
+    /// Refuses callers' query parameters that a route does not take: a filter that is misspelt would show more than was
+    /// asked for, and a dry run would be none.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: Parameters) -> Self {
+        self.parameters = Some(parameters);
         self
     }
 
@@ -129,10 +140,9 @@ impl Router {
         };
         let methods = &self.paths[found.value];
         let serves = |method: &Method| methods.iter().find(|(known, _)| known == method);
-        let handler = serves(context.method())
-            .or_else(|| (context.method() == Method::HEAD).then(|| serves(&Method::GET)).flatten())
-            .map(|(_, handler)| Arc::clone(handler));
-        let Some(handler) = handler else {
+        let served = serves(context.method())
+            .or_else(|| (context.method() == Method::HEAD).then(|| serves(&Method::GET)).flatten());
+        let Some((method, handler)) = served else {
             let mut names: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
             if names.contains(&"GET") && !names.contains(&"HEAD") {
                 names.push("HEAD");
@@ -144,6 +154,12 @@ impl Router {
             response.headers_mut().insert(ALLOW, allow);
             return Err(response);
         };
+        if let Some(known) = self.parameters.and_then(|parameters| parameters(method, found.value))
+            && let Some(problem) = unknown_parameters(context, known)
+        {
+            return Err(refuse(context, problem));
+        }
+        let handler = Arc::clone(handler);
         let params = found.params.iter().map(|(name, value)| {
             (name.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned())
         });
@@ -151,4 +167,22 @@ impl Router {
         context.set_params(params);
         Ok(handler)
     }
+}
+
+/// 422 for parameters that are not among `known`. Who shows no key is told that first.
+fn unknown_parameters(context: &Context, known: &[(&str, &str)]) -> Option<Problem> {
+    if !matches!(context.credential, Credential::Known(_)) {
+        return None;
+    }
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let takes = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let errors: Vec<FieldError> = context
+        .query_pairs()
+        .filter(|(name, _)| !name.is_empty() && !names.contains(&&**name))
+        .map(|(name, _)| FieldError {
+            field: name.into_owned(),
+            detail: format!("is no parameter of this call, which takes {takes}"),
+        })
+        .collect();
+    (!errors.is_empty()).then(|| Problem::fields(errors))
 }

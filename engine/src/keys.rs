@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use papaya::HashMap;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use weir_schemas::fact::Role;
 use weir_schemas::ids::{KeyId, PartnerId, WorkspaceId};
 
@@ -38,6 +39,7 @@ pub fn hash_secret(secret: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct KeyTable {
     keys: Arc<HashMap<String, Principal, ahash::RandomState>>,
+    changes: watch::Sender<()>,
     uses: KeyUses,
 }
 
@@ -55,11 +57,18 @@ impl KeyTable {
     /// Adds a key by the hash of its secret.
     pub fn put(&self, secret_sha256: &str, principal: Principal) {
         self.keys.pin().insert(secret_sha256.to_owned(), principal);
+        self.changes.send_replace(());
     }
 
     /// Takes a revoked key away.
     pub fn remove(&self, id: KeyId) {
         self.keys.pin().retain(|_, principal| principal.key != id);
+        self.changes.send_replace(());
+    }
+
+    /// Tells whenever some key is another one: for who was let in once and stays.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// When each was last used.
@@ -86,7 +95,10 @@ mod tests {
         assert_eq!(table.find("weir_abc"), Some(principal));
         assert_eq!(table.find("weir_abd"), None);
         assert_eq!(table.by_id(KeyId(9)), Some(principal));
+        let changes = table.clone().changes();
+        assert!(!changes.has_changed().unwrap());
         table.remove(KeyId(9));
+        assert!(changes.has_changed().unwrap(), "whoever was let in by it hears of it");
         assert_eq!(table.find("weir_abc"), None);
         assert!(table.is_empty());
     }

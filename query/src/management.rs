@@ -183,7 +183,7 @@ fn page_of(context: &Context) -> Result<PageOf, Problem> {
 
 /// The page of a list that is short enough to be read whole: all of it where no limit is given. A cursor says behind
 /// how many items it goes on.
-fn page_of_all<T: serde::Serialize>(context: &Context, all: Vec<T>) -> Result<Response, Problem> {
+pub fn page_of_all<T: serde::Serialize>(context: &Context, all: Vec<T>) -> Result<Response, Problem> {
     let PageOf { limit, cursor } = page_of(context)?;
     let behind = |cursor: &str| cursor.strip_prefix('n')?.parse::<usize>().ok();
     let from = match cursor.as_deref().map(behind) {

@@ -9,12 +9,21 @@ use crate::problem::{FieldError, Problem};
 /// Reads a value that is JSON already.
 ///
 /// # Errors
-/// 422 that names the field (unknown and missing fields included).
+/// 422 that names the field (unknown and missing fields included), or `body` for a list: derived readers take one for
+/// a struct's members in order; no caller means that.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    if value.is_array() {
+        return Err(not_an_object());
+    }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         does_not_fit(&path, error.inner())
     })
+}
+
+/// 422 for what is JSON and no object.
+pub fn not_an_object() -> Problem {
+    Problem::field("body", "must be a JSON object")
 }
 
 /// Serde's sentences end in Rust's names of types, which mean nothing to callers.

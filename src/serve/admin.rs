@@ -83,6 +83,7 @@ pub(super) fn start(
         .merge(openapi::route(&parts.addresses.public_url));
     // A route that the document does not state is a mistake of ours, found by every test that starts the engine.
     debug_assert_eq!(openapi::differences(&router), Vec::<String>::new());
+    let router = router.with_parameters(openapi::parameters);
     let service = Arc::new(Service {
         name: "admin",
         router,

@@ -124,7 +124,8 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/refunds" "Conversions" reportRefund "Gives all or a part of an order back"
         (Some("NewRefund")) -> 201 "Any";
     get "/v1/conversions" "Conversions" listConversions "Lists conversions, newest first" (None) -> 200 "Page",
-        PAGE;
+        &[("limit", "Most items, 1 to 200 (50)"), ("cursor", "`next_cursor` of the page before"),
+          ("order_id", "An order"), ("customer_id", "A customer"), ("partner_id", "A partner")];
     get "/v1/conversions/{id}" "Conversions" readConversion "Reads a conversion" (None) -> 200 "Conversion";
     get "/v1/conversions/{id}/trace" "Conversions" traceConversion
         "Every candidate touch, which rule took or refused it, and why" (None) -> 200 "Any";
@@ -146,7 +147,7 @@ static OPERATIONS: &[Operation] = operations! {
     get "/v1/programs" "Programs" listPrograms "Lists programs, newest first" (None) -> 200 "Page", PAGE;
     get "/v1/programs/{id}" "Programs" readProgram "Reads a program" (None) -> 200 "Program";
     get "/v1/programs/{id}/versions" "Programs" listProgramVersions "Every version of its terms, newest first"
-        (None) -> 200 "Page";
+        (None) -> 200 "Page", SHORT;
     get "/v1/programs/{id}/uplift" "Programs" cashbackUplift
         "What customers with the program's cashback buy, beside those without" (None) -> 200 "Any",
         &[("from", "From this time on (RFC 3339); 90 days before the end where absent"),
@@ -180,7 +181,7 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/commissions/{id}/reject" "Money" rejectCommission "Takes it back for good, with a reason"
         (Some("Any")) -> 200 "Commission";
     post "/v1/payouts" "Money" createPayouts "Makes a batch of payouts of all that is due, or previews it (`dry_run`)"
-        (Some("NewPayouts")) -> 201 "PayoutBatch";
+        (Some("NewPayouts")) -> 201 "PayoutBatch", &[("dry_run", "`true`: as in the body")];
     get "/v1/payouts" "Money" listPayouts "Lists payouts, newest first" (None) -> 200 "Page",
         &[("limit", "Most items, 1 to 1,000 (50)"), ("cursor", "`next_cursor` of the page before"),
           ("partner_id", "A partner"), ("batch_id", "A batch"),
@@ -200,9 +201,9 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 200 "Any";
     get "/v1/partners/{id}/tiers" "Partners" partnerTiers
         "In each program the tier of the next sale, what the next tier asks, and the tiers of the sales until now"
-        (None) -> 200 "Page";
+        (None) -> 200 "Page", SHORT;
     get "/v1/partners/{id}/statements" "Partners" listStatements
-        "The months in which a partner earned or was paid, the last first, with their sums" (None) -> 200 "StatementPage";
+        "The months in which a partner earned or was paid, the last first, with their sums" (None) -> 200 "StatementPage", SHORT;
     get "/v1/partners/{id}/statements/{month}" "Partners" readStatement
         "What a partner earned, lost again and was paid in a month such as `2026-11`, line by line" (None) -> 200 "Any",
         &[("format", "`json` (the default), `csv` or `html`, a page to print")];
@@ -363,7 +364,7 @@ static OPERATIONS: &[Operation] = operations! {
     post "/v1/admin/dead-letters/retry" "Operations" retryDeadLetters
         "Tries to store them again: those of `sequences`, or all (up to 1,000 at a time)" (Some("Any")) -> 200 "Any";
     get "/v1/admin/incidents" "Operations" listIncidents
-        "Incidents in the operator's words, as the status page shows them" (None) -> 200 "Page";
+        "Incidents in the operator's words, as the status page shows them" (None) -> 200 "Page", SHORT;
     post "/v1/admin/incidents" "Operations" createIncident
         "Tells of one on the status page: `title`, `text`, `components` (`redirects`, `recording`, `analytics`), `state` \
          (`investigating`, `identified`, `monitoring`, `resolved`)" (Some("Any")) -> 201 "Any";
@@ -450,7 +451,9 @@ pub(super) fn document(public_url: &str) -> Value {
             "title": "Weir",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Links, conversions, queries and live numbers of a Weir engine. Money is an integer in \
-                minor units; times are RFC 3339; every POST takes an Idempotency-Key.",
+                minor units; times are RFC 3339; every POST that records something takes an \
+                Idempotency-Key. Members and query parameters that \
+                are not named here are refused (422).",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -475,7 +478,12 @@ fn describe(operation: &Operation) -> Value {
         json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
     }));
     let is_public = operation.tag == "Public listener";
-    let idempotent = operation.method == "post" && !operation.path.contains("session") && !is_public;
+    // Questions, previews, tickets and links to sign in by record nothing that a repeat could double.
+    let asks = ["Query", "Reports", "Live", "Session", "Keys"].contains(&operation.tag)
+        && operation.path != "/v1/keys"
+        || operation.path.ends_with("/preview");
+    let idempotent =
+        operation.method == "post" && !asks && !operation.path.starts_with("/v1/admin/") && !is_public;
     if idempotent {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255},
@@ -594,6 +602,15 @@ pub(super) fn route(public_url: &str) -> Router {
         let response = typed(StatusCode::OK, "application/json", document.clone());
         async move { Ok(with(response, CACHE_CONTROL, HeaderValue::from_static("no-cache"))) }
     })
+}
+
+/// The query parameters of an operation of the API, as the document names them.
+pub(super) fn parameters(method: &Method, path: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    let is = |operation: &&Operation| {
+        operation.path == path && operation.method.eq_ignore_ascii_case(method.as_str())
+    };
+    let operation = path.starts_with("/v1/").then(|| OPERATIONS.iter().find(is))??;
+    Some(operation.parameters)
 }
 
 /// What of `router` the document does not state, and the other way round.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::engine::text_of;
+use super::live::Watching;
 use super::{Shared, fresh, names, refused, shared};
 
 fn key(shared: &Shared, role: &str) -> (String, String) {
@@ -95,4 +96,33 @@ fn a_key_gets_another_name_and_role_and_keeps_its_secret() {
     refused(&shared.as_key(&secret, "PATCH", &path, Some(&json!({"role": "admin"}))), 403, "forbidden");
     shared.engine.call("DELETE", &path, None, 204);
     refused(&patch(json!({"name": "Eve"})), 404, "not_found");
+}
+
+#[test]
+fn who_watches_by_a_key_is_sent_away_with_it() {
+    let shared = shared();
+    let by_key = |secret: &str| {
+        let mut watching = Watching::open(&shared);
+        watching.send(json!({"type": "connect", "key": secret}));
+        watching.next("connected");
+        watching
+    };
+    let by_ticket = |secret: &str| {
+        let ticket = shared.as_key(secret, "POST", "/v1/live/tickets", None).json()["ticket"].clone();
+        let mut watching = Watching::open(&shared);
+        watching.send(json!({"type": "connect", "ticket": ticket}));
+        watching.next("connected");
+        watching
+    };
+    let ((id, secret), (other_id, other)) = (key(&shared, "viewer"), key(&shared, "editor"));
+    let (path, other_path) = (format!("/v1/keys/{id}"), format!("/v1/keys/{other_id}"));
+    let (mut first, mut second, mut third) = (by_key(&secret), by_ticket(&secret), by_key(&other));
+    first.subscribe("q", &json!({"metrics": ["clicks"], "date_range": "7d"}));
+    shared.engine.call("DELETE", &path, None, 204);
+    assert_eq!([first.closed(), second.closed()], [4401, 4401], "a revoked key watches nothing more");
+    // Another key's connection stays, until that key may watch no more.
+    shared.engine.call("PATCH", &other_path, Some(&json!({"role": "viewer"})), 200);
+    third.subscribe("q", &json!({"metrics": ["clicks"], "date_range": "7d"}));
+    shared.engine.call("PATCH", &other_path, Some(&json!({"role": "ingest"})), 200);
+    assert_eq!(third.closed(), 4403);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::engine::text_of;
-use super::{fresh, names, shared};
+use super::{ask, fresh, names, shared};
 
 #[test]
 fn short_lists_are_walked_page_by_page() {
@@ -38,5 +38,28 @@ fn short_lists_are_walked_page_by_page() {
         assert_eq!(walked, items.map(|item| item["id"].clone()).collect::<Vec<_>>(), "{path}");
         names(&get(&format!("{path}?limit=0")), "limit");
         names(&get(&format!("{path}?cursor=x")), "cursor");
+    }
+}
+
+#[test]
+fn a_parameter_that_a_call_does_not_take_is_refused() {
+    let shared = shared();
+    let get = |path: &str| shared.engine.api("GET", path, None);
+    // A misspelt filter would list everything, and a misspelt dry run would be none.
+    names(&get("/v1/links?tags=mail"), "tags");
+    names(&get("/v1/links?tag=mail&Limit=5"), "Limit");
+    names(&get("/v1/commissions?partner=ptn_0000000000000"), "partner");
+    names(&get("/v1/keys?role=admin"), "role");
+    let sale = b"event,order_id\nsale,never\n";
+    let headers = [("content-type", "text/csv")];
+    names(&shared.with_headers("POST", "/v1/conversions/import?dryrun=true", &headers, sale), "dryrun");
+    assert_eq!(shared.get("/v1/conversions?order_id=never")["data"], json!([]), "nothing was done");
+    let nobody = ask(shared.engine.admin, "GET", "/v1/links?tags=mail", &[], b"");
+    assert_eq!(nobody.status, 401, "who shows no key is told that");
+    // What the document names is taken, once or not at all, empty too.
+    for path in
+        ["/v1/links?", "/v1/links?tag=&domain=", "/v1/conversions?partner_id=", "/v1/payouts?status=paid"]
+    {
+        assert_eq!(get(path).status, 200, "{path}");
     }
 }

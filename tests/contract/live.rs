@@ -85,7 +85,7 @@ impl Watching {
     }
 
     /// The code with which the server closes.
-    fn closed(&mut self) -> u16 {
+    pub(crate) fn closed(&mut self) -> u16 {
         loop {
             match self.read() {
                 Err(code) => return code,

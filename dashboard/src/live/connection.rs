@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use weir_engine::keys::Principal;
+use weir_engine::keys::{KeyTable, Principal};
 use weir_engine::live::{ClientId, Live, OUTLET_PLACES, Outgoing, Watcher};
 use weir_schemas::live::{ClientFrame, CloseCode, ServerFrame};
 use weir_schemas::time::Timestamp;
@@ -84,6 +84,8 @@ fn name(code: CloseCode) -> &'static str {
 }
 
 async fn serve(socket: &mut Socket, handles: &Handles) -> End {
+    // From before the key is looked up, so that no change of it is missed.
+    let changes = handles.keys.changes();
     let principal = match tokio::time::timeout(CONNECT_WITHIN, authenticate(socket, handles)).await {
         Ok(Ok(principal)) => principal,
         Ok(Err(end)) => return end,
@@ -97,9 +99,26 @@ async fn serve(socket: &mut Socket, handles: &Handles) -> End {
     let Ok(client) = handles.live.connect(watcher, outlet) else {
         return End::Close(CloseCode::TooMany, "the engine takes no more clients now".to_owned());
     };
-    let end = exchange(socket, &handles.live, client, frames).await;
+    let end = tokio::select! {
+        end = exchange(socket, &handles.live, client, frames) => end,
+        end = turned_away(&handles.keys, principal, changes) => end,
+    };
     handles.live.disconnect(client);
     end
+}
+
+/// Ends once the key by which the client came is revoked, or may watch this no more.
+async fn turned_away(keys: &KeyTable, principal: Principal, mut changes: watch::Receiver<()>) -> End {
+    loop {
+        changes.changed().await.expect("the table of keys outlives its borrow");
+        match keys.by_id(principal.key) {
+            None => return End::Close(CloseCode::Unauthenticated, "the key was revoked".to_owned()),
+            Some(now) if !WATCHERS.contains(&now.role) || now.partner != principal.partner => {
+                return End::Close(CloseCode::Forbidden, "the key may do something else now".to_owned());
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 async fn authenticate(socket: &mut Socket, handles: &Handles) -> Result<Principal, End> {

@@ -9,7 +9,7 @@ use weir_schemas::ids::{LinkId, PartnerId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
-use super::{Management, READERS, found, id_of, links, ok, page_of, value};
+use super::{Management, READERS, found, id_of, links, ok, page_of, page_of_all, value};
 
 pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let workspace = context.require(READERS)?.workspace;
@@ -49,7 +49,7 @@ pub(super) async fn tiers(context: Context, management: Arc<Management>) -> Resu
         let known = books.partner(workspace, id)?.is_some() && own.is_none_or(|own| own == id);
         known.then(|| books.partner_tiers(workspace, id, now)).transpose()
     });
-    Ok(ok(&Page { data: found(read.await?, "partner")?, next_cursor: None }))
+    page_of_all(&context, found(read.await?, "partner")?)
 }
 
 pub(super) async fn stats(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

@@ -9,7 +9,7 @@ use weir_engine::books::Page;
 use weir_schemas::ids::ProgramId;
 use weir_schemas::problem::Problem;
 
-use super::{Management, READERS, found, links, ok, page_of};
+use super::{Management, READERS, found, links, ok, page_of, page_of_all};
 
 pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let (principal, own) = links::reader(&context)?;
@@ -37,5 +37,5 @@ pub(super) async fn versions(context: Context, management: Arc<Management>) -> R
     let workspace = context.require(READERS)?.workspace;
     let id: ProgramId = context.id("id", "program")?;
     let versions = management.read(move |books| books.program_versions(workspace, id)).await?;
-    Ok(ok(&Page { data: found(versions, "program")?, next_cursor: None }))
+    page_of_all(&context, found(versions, "program")?)
 }

@@ -7,7 +7,6 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, typed, with};
-use weir_engine::books::Page;
 use weir_schemas::ids::{PartnerId, WorkspaceId};
 use weir_schemas::money::Money;
 use weir_schemas::problem::Problem;
@@ -15,7 +14,7 @@ use weir_schemas::statement::Statement;
 use weir_schemas::time::Timestamp;
 
 use super::payouts::quoted;
-use super::{Management, found, links, ok, value};
+use super::{Management, found, links, ok, page_of_all, value};
 
 /// The partner asked for, where the key may see it, with its name.
 async fn visible(
@@ -33,7 +32,7 @@ async fn visible(
 pub(super) async fn list(context: Context, management: Arc<Management>) -> Result<Response, Problem> {
     let (workspace, id, _) = visible(&context, &management).await?;
     let data = management.read(move |books| books.statements(workspace, id)).await?;
-    Ok(ok(&Page { data, next_cursor: None }))
+    page_of_all(&context, data)
 }
 
 pub(super) async fn one(context: Context, management: Arc<Management>) -> Result<Response, Problem> {

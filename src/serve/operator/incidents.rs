@@ -8,6 +8,7 @@ use weir_dashboard::status::{History, NewNotice, NewUpdate, Notice};
 use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::{json as json_response, no_content};
+use weir_query::management::page_of_all;
 use weir_schemas::ids::IncidentId;
 use weir_schemas::problem::{FieldError, Problem};
 use weir_schemas::time::Timestamp;
@@ -18,7 +19,7 @@ use crate::serve::Parts;
 pub(super) fn list(context: &Context, parts: &Parts) -> Answer {
     require_operator(context)?;
     let data: Vec<Value> = history(parts).notices().all().map(told).collect();
-    Ok(json_response(StatusCode::OK, &json!({"data": data, "next_cursor": null})))
+    page_of_all(context, data)
 }
 
 pub(super) async fn create(mut context: Context, parts: &Parts) -> Answer {
