@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
@@ -19,12 +19,23 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 const LOOK_FOR_STEPS: Duration = Duration::from_secs(1);
 /// How long it waits after a failure.
 const BACK_OFF: Duration = Duration::from_secs(5);
+/// How long it leaves steps apart that could not be merged: they are as exact, and what was wrong may be their size.
+const MERGE_BACK_OFF: Duration = Duration::from_secs(600);
 /// What it leaves to others between two steps when there is much to fold.
 const BREATH: Duration = Duration::from_millis(250);
 
 pub(super) struct Folding {
     pub shared: Arc<Shared>,
     pub connection: Connection,
+}
+
+/// What the thread remembers from one look to the next.
+#[derive(Default)]
+struct Memory {
+    /// What an earlier run left was tidied up.
+    settled: bool,
+    /// Nothing is merged before.
+    merge_from: Option<Instant>,
 }
 
 impl Folding {
@@ -54,12 +65,12 @@ impl Folding {
         while !self.shared.settled.load(Ordering::Acquire) {
             tokio::time::sleep(LOOK_AROUND).await;
         }
-        let mut settled = false;
+        let mut memory = Memory::default();
         loop {
             let stored = self.shared.stored.get();
             let folded = match self.connection.client() {
                 Ok(client) => {
-                    self.step(&client, stored, &mut settled).await.map_err(|error| error.to_string())
+                    self.step(&client, stored, &mut memory).await.map_err(|error| error.to_string())
                 }
                 Err(error) => Err(error.to_string()),
             };
@@ -82,34 +93,37 @@ impl Folding {
         }
     }
 
-    /// Merges steps and folds one, where there are any to merge and to fold; gives up to where it is folded.
+    /// Folds a step and merges some, where there are any to fold and to merge; gives up to where it is folded.
     async fn step(
         &self,
         client: &Client,
         stored: Sequence,
-        settled: &mut bool,
+        memory: &mut Memory,
     ) -> Result<Sequence, clickhouse::error::Error> {
         // Clicks that come late, of an early sequence, must not come into a step that is being folded.
         let _turn = self.shared.trying_again.lock().await;
-        if !*settled {
+        if !memory.settled {
             cells::settle(client, stored).await?;
-            *settled = true;
+            memory.settled = true;
         }
-        let chain = cells::steps(client, stored).await?;
-        if let Some(run) = cells::mergeable(&chain) {
-            cells::merge(client, name(), &chain[run]).await?;
+        let mut chain = cells::steps(client, stored).await?;
+        let folded = cells::end(&chain);
+        if stored - folded >= self.shared.step_length {
+            cells::let_go_of_merged(client, stored).await?;
+            let started = Instant::now();
+            chain.push(cells::fold(client, name(), folded, folded + self.shared.step_length).await?);
+            metrics::counter!("weir_cells_steps_total").increment(1);
+            metrics::histogram!("weir_cells_step_seconds").record(started.elapsed().as_secs_f64());
+        }
+        if memory.merge_from.is_none_or(|from| from <= Instant::now())
+            && let Some(run) = cells::mergeable(&chain)
+        {
+            let merged = cells::merge(client, name(), &chain[run]).await;
+            memory.merge_from = merged.is_err().then(|| Instant::now() + MERGE_BACK_OFF);
+            merged.inspect_err(|error| tracing::warn!(%error, "added-up clicks were not merged"))?;
             metrics::counter!("weir_cells_merges_total").increment(1);
         }
-        let folded = cells::end(&chain);
-        if stored - folded < self.shared.step_length {
-            return Ok(folded);
-        }
-        cells::let_go_of_merged(client, stored).await?;
-        let started = std::time::Instant::now();
-        let done = cells::fold(client, name(), folded, folded + self.shared.step_length).await?;
-        metrics::counter!("weir_cells_steps_total").increment(1);
-        metrics::histogram!("weir_cells_step_seconds").record(started.elapsed().as_secs_f64());
-        Ok(done.upto)
+        Ok(cells::end(&chain))
     }
 }
 
