@@ -87,7 +87,6 @@ struct Connection {
 }
 
 /// What was read and answered at once.
-#[derive(Default)]
 struct Heard {
     answers: Vec<u8>,
     /// From these bytes on it is hyper's.
@@ -151,7 +150,9 @@ impl Plain {
         self.open.borrow_mut().push(Rc::downgrade(&connection));
         loop {
             let heard = poll_fn(|context| self.hear(context, stream, peer, service, &connection)).await?;
-            if !heard.answers.is_empty() {
+            if heard.answers.is_empty() {
+                self.keep(heard.answers);
+            } else {
                 connection.served.set(true);
                 others_first().await;
                 self.send(stream, heard.answers).await?;
@@ -202,7 +203,7 @@ impl Plain {
     }
 
     /// Writes `answers`, mostly with one call; `None` where the peer takes them no more.
-    async fn send(&self, stream: &mut TcpStream, mut answers: Vec<u8>) -> Option<()> {
+    async fn send(&self, stream: &mut TcpStream, answers: Vec<u8>) -> Option<()> {
         let written = match stream.try_write(&answers) {
             Ok(written) => written,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
@@ -212,12 +213,17 @@ impl Plain {
             let rest = stream.write_all(&answers[written..]);
             tokio::time::timeout(self.write_timeout, rest).await.ok()?.ok()?;
         }
-        let buffers = &mut self.scratch.borrow_mut().buffers;
-        if buffers.len() < BUFFERS_MAX && answers.capacity() <= BUFFER_BYTES_MAX {
-            answers.clear();
-            buffers.push(answers);
-        }
+        self.keep(answers);
         Some(())
+    }
+
+    /// Keeps a buffer for the next answers.
+    fn keep(&self, mut buffer: Vec<u8>) {
+        let buffers = &mut self.scratch.borrow_mut().buffers;
+        if buffers.len() < BUFFERS_MAX && buffer.capacity() <= BUFFER_BYTES_MAX {
+            buffer.clear();
+            buffers.push(buffer);
+        }
     }
 }
 

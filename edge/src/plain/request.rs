@@ -3,7 +3,6 @@
 use std::mem::MaybeUninit;
 
 use http::HeaderName;
-
 use weir_schemas::query_string::cut;
 
 use crate::lines::Lines;
