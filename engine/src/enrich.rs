@@ -26,6 +26,7 @@ pub mod networks;
 mod referrer;
 
 pub use agent::{Agent, Agents};
+use campaign::Campaign;
 pub(crate) use continent::of as continent;
 pub use geo::{Geo, GeoError, Place};
 pub use networks::{Network, Networks};
@@ -82,8 +83,7 @@ impl Enricher {
         let place = self.geo.as_ref().map(|geo| geo.look_up(address(hit.address))).unwrap_or_default();
         let system = self.system(&hit.address, &place);
         let from = referrer::host(hit.referrer);
-        let campaign = campaign::Campaign::read(hit.query, hit.link_utm);
-        let medium = referrer::medium(from, &campaign.medium, campaign.has_ad_click_id).to_owned();
+        let campaign = Campaign::read(hit.query, hit.link_utm);
         let verdict = if hit.verdict == Verdict::Counted && agent.bot { Verdict::Bot } else { hit.verdict };
         let (signal, evidence) = self.detector.judge(&Suspect {
             at: hit.at,
@@ -113,22 +113,8 @@ impl Enricher {
             dims: Dims {
                 domain: hit.domain.into(),
                 variant: hit.variant.into(),
-                country: place.country.as_str().into(),
-                region: place.region.as_str().into(),
-                city: place.city.as_str().into(),
-                continent: continent::of(&place.country).into(),
-                device: if agent.bot { Device::Bot } else { agent.device }.as_str().into(),
-                browser: agent.browser.as_str().into(),
-                os: agent.os.as_str().into(),
-                referrer: from.into(),
-                medium: medium.into(),
-                utm_source: campaign.source,
-                utm_medium: campaign.medium,
-                utm_campaign: campaign.campaign,
-                utm_term: campaign.term,
-                utm_content: campaign.content,
-                language: language(hit.language),
                 signal: signal.into(),
+                ..visit(&agent, &place, from, campaign, hit.language)
             },
             slug: hit.slug.into(),
             evidence: evidence.into(),
@@ -153,8 +139,7 @@ impl Enricher {
         let from = referrer::host(raw.referrer);
         // From one page of the site to the next is no referral.
         let from = if from == referrer::without_www(raw.host) { "" } else { from };
-        let campaign = campaign::Campaign::read(raw.query, "");
-        let medium = referrer::medium(from, &campaign.medium, campaign.has_ad_click_id).to_owned();
+        let campaign = Campaign::read(raw.query, "");
         let event = Event {
             id: ClickId::new(at.0, self.node, lane, counter),
             bot: agent.bot,
@@ -163,26 +148,7 @@ impl Enricher {
             program: ProgramId::NONE,
             partner: PartnerId::NONE,
             told: raw.told,
-            dims: Dims {
-                domain: raw.host.into(),
-                variant: "".into(),
-                country: place.country.as_str().into(),
-                region: place.region.as_str().into(),
-                city: place.city.as_str().into(),
-                continent: continent::of(&place.country).into(),
-                device: if agent.bot { Device::Bot } else { agent.device }.as_str().into(),
-                browser: agent.browser.as_str().into(),
-                os: agent.os.as_str().into(),
-                referrer: from.into(),
-                medium: medium.into(),
-                utm_source: campaign.source,
-                utm_medium: campaign.medium,
-                utm_campaign: campaign.campaign,
-                utm_term: campaign.term,
-                utm_content: campaign.content,
-                language: language(raw.language),
-                signal: "".into(),
-            },
+            dims: Dims { domain: raw.host.into(), ..visit(&agent, &place, from, campaign, raw.language) },
         };
         event.write(out);
         Ok(())
@@ -203,6 +169,34 @@ impl Enricher {
             self.salted = Some((day, SipHasher13::new_with_key(&(self.salt)(day))));
         }
         self.salted.as_ref().expect("set just above").1.hash(address)
+    }
+}
+
+/// What a request tells of the visit, whatever was visited.
+fn visit<'a>(
+    agent: &'a Agent,
+    place: &'a Place,
+    from: &'a str,
+    campaign: Campaign<'a>,
+    accept_language: &'a str,
+) -> Dims<'a> {
+    Dims {
+        country: place.country.as_str().into(),
+        region: place.region.as_str().into(),
+        city: place.city.as_str().into(),
+        continent: continent::of(&place.country).into(),
+        device: if agent.bot { Device::Bot } else { agent.device }.as_str().into(),
+        browser: agent.browser.as_str().into(),
+        os: agent.os.as_str().into(),
+        referrer: from.into(),
+        medium: referrer::medium(from, &campaign.medium, campaign.has_ad_click_id),
+        utm_source: campaign.source,
+        utm_medium: campaign.medium,
+        utm_campaign: campaign.campaign,
+        utm_term: campaign.term,
+        utm_content: campaign.content,
+        language: language(accept_language),
+        ..Dims::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Referrers: the host a visit came from, and the medium it came by.
 
+use std::borrow::Cow;
+
 use weir_schemas::hit::NAME_MAX;
 
 /// The referrer's host without port and `www.`; empty where there is none or it is no web address.
@@ -75,26 +77,30 @@ const REGISTRIES: &[&str] = &["co", "com", "org", "net", "ac", "gov"];
 
 /// How a visit came. A `utm_medium` of the visit decides; then a click id of an advertiser means paid; then
 /// the referrer.
-pub(super) fn medium<'a>(host: &str, utm_medium: &'a str, has_ad_click_id: bool) -> &'a str {
+pub(super) fn medium<'a>(host: &str, utm_medium: &Cow<'a, str>, has_ad_click_id: bool) -> Cow<'a, str> {
     if !utm_medium.is_empty() {
-        return utm_medium;
+        return utm_medium.clone();
     }
-    if has_ad_click_id {
-        return "paid";
-    }
+    Cow::Borrowed(if has_ad_click_id { "paid" } else { medium_of_host(host) })
+}
+
+fn medium_of_host(host: &str) -> &'static str {
     if host.is_empty() {
         return "direct";
     }
-    let labels: Vec<&str> = host.split('.').collect();
-    let name = match labels.as_slice() {
-        [.., name, registry, tld] if tld.len() == 2 && REGISTRIES.contains(registry) => name,
-        [.., name, _] => name,
-        other => other.first().copied().unwrap_or_default(),
+    let first = host.split('.').next().unwrap_or_default();
+    let mut labels = host.rsplit('.');
+    let last = labels.next().unwrap_or_default();
+    let name = match (labels.next(), labels.next()) {
+        (Some(registry), Some(name)) if last.len() == 2 && REGISTRIES.contains(&registry) => name,
+        (Some(name), _) => name,
+        (None, _) => last,
     };
+    let either_in = |list: &[&str]| list.contains(&first) || list.contains(&name);
     // Mail comes first: `mail.google.com` and `mail.yahoo.com` are no searches.
-    if MAIL.contains(&labels[0]) || MAIL.contains(&name) {
+    if either_in(MAIL) {
         "email"
-    } else if ASSISTANT.contains(&name) || ASSISTANT.contains(&labels[0]) {
+    } else if either_in(ASSISTANT) {
         "assistant"
     } else if SEARCH.contains(&name) {
         "search"
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn mediums() {
-        let by = |host| medium(host, "", false);
+        let by = medium_of_host;
         assert_eq!(by(""), "direct");
         assert_eq!(
             (by("google.de"), by("google.co.uk"), by("mail.google.com")),
@@ -133,7 +139,8 @@ mod tests {
         );
         assert_eq!((by("chatgpt.com"), by("gemini.google.com")), ("assistant", "assistant"));
         assert_eq!((by("example.org"), by("localhost")), ("referral", "referral"));
-        assert_eq!(medium("google.de", "cpc", false), "cpc");
-        assert_eq!(medium("google.de", "", true), "paid");
+        assert_eq!(medium("google.de", &"cpc".into(), false), "cpc");
+        assert_eq!(medium("google.de", &"".into(), true), "paid");
+        assert_eq!(medium("google.de", &"".into(), false), "search");
     }
 }
