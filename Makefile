@@ -9,6 +9,7 @@ RELEASE := target/release
 # anew when that changes.
 BUILD := cargo build --locked --workspace
 BUILD_TESTED := $(BUILD) --bins --tests
+BENCH := cargo bench --locked --workspace
 
 .PHONY: help run build test books-twin bench-ledger demo loadtest libchdb geoip networks agents data web test-clients cdnow open-bandit chromium \
 	lint test-rust test-api test-web test-browser fuzz bench bench-redirect bench-links bench-panels measure-web soak-web \
@@ -146,15 +147,15 @@ bench-ledger:
 	$(RELEASE)/ledger postings
 
 bench:
-	cargo bench --locked -p weir-benches
+	$(BENCH) --bench click_way --bench fold --bench followers --bench redirect
 
 bench-redirect: libchdb geoip networks
 	benches/redirect.sh
 
 # The redirect's own work among a million links, by what a link asks for, and what happens to its hit behind the answer.
 bench-links: geoip networks
-	cargo bench --locked -p weir-benches --bench redirect
-	cargo bench --locked -p weir-benches --bench click_way -- 'enrich|signals'
+	$(BENCH) --bench redirect
+	$(BENCH) --bench click_way -- 'enrich|signals'
 
 clean:
 	rm -rf target .weir $(WEB)/node_modules $(WEB)/dist

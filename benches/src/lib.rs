@@ -7,6 +7,8 @@ use weir_schemas::hit::RawHit;
 use weir_schemas::ids::{ClickId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
+pub mod database;
+
 /// 2026-11-01 00:00 UTC: the first click.
 pub const START: Timestamp = Timestamp(1_793_491_200_000);
 /// The tenant of all clicks.

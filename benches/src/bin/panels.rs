@@ -8,20 +8,17 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
 use clickhouse::Client;
 use serde_json::{Value, json};
+use weir_benches::database::{Child, Database, Place};
 use weir_benches::{COUNTRIES, START, WORKSPACE};
-use weir_embedded::{PASSWORD_VARIABLE, ServeOptions, Supervisor, SupervisorOptions};
 use weir_engine::query::execute::{Answered, QueryError, execute};
 use weir_engine::query::plan::Plan;
 use weir_engine::query::reports::{Asked, Scope, attribution, funnel};
 use weir_engine::warehouse::cells::{self, STEP_LENGTH};
-use weir_engine::warehouse::{Connection, Endpoint, migrate};
 use weir_schemas::ids::{LinkId, Sequence};
 use weir_schemas::query::Query;
 use weir_schemas::time::{DAY_MS, Timestamp};
@@ -46,39 +43,18 @@ enum Command {
         /// How often every panel is asked of single clicks.
         #[arg(long, default_value_t = 2)]
         raw_rounds: usize,
-        /// libchdb.so; by default as `weir serve` finds it.
-        #[arg(long, env = "WEIR_LIBCHDB")]
-        libchdb: Option<PathBuf>,
-        /// Where the database lies while it runs.
-        #[arg(long, default_value = "target")]
-        folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
     },
     /// The database child: what the supervisor starts.
-    Clickhouse {
-        #[arg(long)]
-        addr: SocketAddr,
-        #[arg(long)]
-        tied: bool,
-        #[arg(long)]
-        data_dir: PathBuf,
-        #[arg(long)]
-        libchdb: PathBuf,
-    },
+    Clickhouse(Child),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     match Command::parse() {
-        Command::Clickhouse { addr, tied, data_dir, libchdb } => {
-            let password = std::env::var(PASSWORD_VARIABLE)?;
-            Ok(weir_embedded::serve(ServeOptions { libchdb, data_dir, addr, password, tied })?)
-        }
-        Command::Run { clicks, rounds, raw_rounds, libchdb, folder } => {
-            let libchdb = libchdb.unwrap_or_else(|| ".weir/libchdb-26.7.3/libchdb.so".into());
-            if !libchdb.is_file() {
-                return Err(format!("{} is missing: run `make libchdb`", libchdb.display()).into());
-            }
-            let folder = tempfile::tempdir_in(std::path::absolute(folder)?)?;
-            measure(clicks, (rounds.max(1), raw_rounds.max(1)), &std::path::absolute(libchdb)?, folder.path())
+        Command::Clickhouse(child) => child.serve(),
+        Command::Run { clicks, rounds, raw_rounds, place } => {
+            measure(clicks, (rounds.max(1), raw_rounds.max(1)), place)
         }
     }
 }
@@ -129,30 +105,11 @@ fn panels_of_a_link() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn measure(
-    clicks: u64,
-    (rounds, raw_rounds): (usize, usize),
-    libchdb: &Path,
-    folder: &Path,
-) -> Result<(), Box<dyn Error>> {
-    let supervisor = Supervisor::start(SupervisorOptions {
-        program: std::env::current_exe()?,
-        libchdb: libchdb.to_owned(),
-        data_dir: folder.join("clickhouse"),
-    })?;
-    let endpoint = supervisor.endpoint_changes();
-    let connection = Connection::new(std::sync::Arc::new(move || {
-        endpoint.borrow().clone().map(|at| Endpoint {
-            url: at.url,
-            user: at.user,
-            password: at.password,
-            database: "weir".to_owned(),
-        })
-    }));
+fn measure(clicks: u64, (rounds, raw_rounds): (usize, usize), place: Place) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = connection.ready(Duration::from_secs(60)).await?;
-        migrate::up(&client).await.map_err(|error| error.to_string())?;
+        let database = Database::start(place).await?;
+        let client = database.connection.client()?;
         let started = Instant::now();
         generate(&client, clicks).await?;
         let generated_s = started.elapsed().as_secs_f64();
@@ -224,10 +181,9 @@ fn measure(
             figures[range]["attribution_ms"] = told(started, answered);
         }
         println!("{figures:#}");
-        Ok::<(), Box<dyn Error>>(())
-    })?;
-    runtime.block_on(supervisor.stop());
-    Ok(())
+        database.stop().await;
+        Ok(())
+    })
 }
 
 /// Asks a plan so many times; the times in milliseconds and the answer.

@@ -4,18 +4,16 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
+use weir_benches::database::{Child, Database, Place};
 use weir_benches::{NODE, click};
-use weir_embedded::{PASSWORD_VARIABLE, ServeOptions, Supervisor, SupervisorOptions};
 use weir_engine::journal::{Journal, JournalConfig, Traffic};
 use weir_engine::warehouse::cells::STEP_LENGTH;
-use weir_engine::warehouse::{Connection, Endpoint, Sources, Warehouse, WarehouseConfig, migrate};
+use weir_engine::warehouse::{Sources, Warehouse, WarehouseConfig};
 use weir_engine::watermark::Watermark;
 
 #[global_allocator]
@@ -34,73 +32,31 @@ enum Command {
         /// Rows of a batch.
         #[arg(long, default_value_t = 100_000)]
         batch_rows: usize,
-        /// libchdb.so; by default as `weir serve` finds it.
-        #[arg(long, env = "WEIR_LIBCHDB")]
-        libchdb: Option<PathBuf>,
-        /// Where the journal and the database lie while it runs.
-        #[arg(long, default_value = "target")]
-        folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
     },
     /// The database child: what the supervisor starts.
-    Clickhouse {
-        #[arg(long)]
-        addr: SocketAddr,
-        #[arg(long)]
-        tied: bool,
-        #[arg(long)]
-        data_dir: PathBuf,
-        #[arg(long)]
-        libchdb: PathBuf,
-    },
+    Clickhouse(Child),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     match Command::parse() {
-        Command::Clickhouse { addr, tied, data_dir, libchdb } => {
-            let password = std::env::var(PASSWORD_VARIABLE)?;
-            Ok(weir_embedded::serve(ServeOptions { libchdb, data_dir, addr, password, tied })?)
-        }
-        Command::Run { clicks, batch_rows, libchdb, folder } => {
-            let libchdb = libchdb.unwrap_or_else(|| ".weir/libchdb-26.7.3/libchdb.so".into());
-            if !libchdb.is_file() {
-                return Err(format!("{} is missing: run `make libchdb`", libchdb.display()).into());
-            }
-            let folder = tempfile::tempdir_in(std::path::absolute(folder)?)?;
-            measure(clicks, batch_rows, &std::path::absolute(libchdb)?, folder.path())
-        }
+        Command::Clickhouse(child) => child.serve(),
+        Command::Run { clicks, batch_rows, place } => measure(clicks, batch_rows, place),
     }
 }
 
-fn measure(clicks: u64, batch_rows: usize, libchdb: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let journal = folder.join("journal");
+fn measure(clicks: u64, batch_rows: usize, place: Place) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let database = runtime.block_on(Database::start(place))?;
+    let journal = database.folder().join("journal");
     let fill_s = fill(&journal, clicks)?;
 
-    let supervisor = Supervisor::start(SupervisorOptions {
-        program: std::env::current_exe()?,
-        libchdb: libchdb.to_owned(),
-        data_dir: folder.join("clickhouse"),
-    })?;
-    let endpoint = supervisor.endpoint_changes();
-    let locate = Arc::new(move || {
-        endpoint.borrow().clone().map(|at| Endpoint {
-            url: at.url,
-            user: at.user,
-            password: at.password,
-            database: "weir".to_owned(),
-        })
-    });
-    let connection = Connection::new(locate);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = connection.ready(Duration::from_secs(60)).await?;
-        migrate::up(&client).await.map_err(|error| error.to_string())
-    })?;
-
-    let pids = (std::process::id(), supervisor.pid().unwrap_or(0));
+    let pids = (std::process::id(), database.pid().unwrap_or(0));
     let cpu = (cpu_s(pids.0), cpu_s(pids.1));
     let config = WarehouseConfig {
         node: NODE,
-        progress: folder.join("warehouse.json"),
+        progress: database.folder().join("warehouse.json"),
         batch_rows,
         batch_age: Duration::from_millis(500),
         step_length: STEP_LENGTH,
@@ -113,7 +69,7 @@ fn measure(clicks: u64, batch_rows: usize, libchdb: &Path, folder: &Path) -> Res
         milestones: Box::new(|_, _| Ok(Vec::new())),
     };
     let started = Instant::now();
-    let warehouse = Warehouse::start(config, connection, sources)?;
+    let warehouse = Warehouse::start(config, database.connection.separate(), sources)?;
     runtime.block_on(warehouse.flush_to(clicks, PATIENCE))?;
     let drain_s = started.elapsed().as_secs_f64();
     let cpu = (cpu_s(pids.0) - cpu.0, cpu_s(pids.1) - cpu.1);
@@ -130,7 +86,7 @@ fn measure(clicks: u64, batch_rows: usize, libchdb: &Path, folder: &Path) -> Res
         return Err(format!("{stored} rows are stored, of {clicks} clicks").into());
     }
     warehouse.stop(Duration::from_secs(5));
-    runtime.block_on(supervisor.stop());
+    runtime.block_on(database.stop());
     let figures = json!({
         "clicks": clicks,
         "batch_rows": batch_rows,
