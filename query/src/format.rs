@@ -99,10 +99,11 @@ fn table(columns: &[Column], rows: &[Vec<Cell>]) -> String {
     out
 }
 
+/// Texts are visitors' words, too: none may be a formula where the file is opened.
 fn text(cell: &Cell) -> Cow<'_, str> {
     match cell {
         Cell::Null => "".into(),
-        Cell::String(text) => text.into(),
+        Cell::String(text) => csv::guarded(text),
         other => other.to_string().into(),
     }
 }
@@ -145,6 +146,10 @@ mod tests {
     fn csv_quotes_what_would_break_a_row() {
         let expected = "city,link,clicks\r\n\"Köln, \"\"Dom\"\"\",,3\r\n\"a\nb\",lnk_1,-1\r\n";
         assert_eq!(table(&columns(), &rows()), expected);
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"] {
+            let told = table(&columns()[..1], &[vec![json!(formula)]]);
+            assert!(told.contains(&format!("'{formula}")), "{told:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::click::{Click, Dims, Verdict};
+use crate::conversion::TERMS_PROPERTIES;
 use crate::ids::{ClickId, ConversionId, CustomerId, LinkId, PartnerId, ProgramId, Sequence, WorkspaceId};
 use crate::money::Currency;
 use crate::time::Timestamp;
@@ -14,7 +15,10 @@ use crate::time::Timestamp;
 /// The property under which queries know the subscription of a conversion.
 pub const SUBSCRIPTION_PROPERTY: &str = "subscription_id";
 /// What is left of the properties of an erased customer: what is said of goods, not of people.
-pub const LASTING_PROPERTIES: [&str; 4] = ["product", "tag", "tags", SUBSCRIPTION_PROPERTY];
+pub const LASTING_PROPERTIES: [&str; 4] = {
+    let [product, tag, tags] = TERMS_PROPERTIES;
+    [product, tag, tags, SUBSCRIPTION_PROPERTY]
+};
 
 /// One change. `(seq, sub)` is its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

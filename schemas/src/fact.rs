@@ -552,6 +552,13 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// A conversion of which nothing is sealed: nobody named, and all of its properties those of goods.
+    pub fn plain_conversion(id: ConversionId, conversion: NewConversion, click: ClickClaim) -> Self {
+        Self::Conversion { id, conversion, person: None, buyer: Vec::new(), properties: None, click }
+    }
+}
+
 /// Bytes sealed under a key of the keyring (AES-SIV), base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -67,6 +67,22 @@ fn a_threshold_fires_once_and_is_resolved() {
 }
 
 #[test]
+fn an_alert_of_a_partner_sees_its_own() {
+    let shared = shared();
+    let [mine, other] = ["Mine", "Other"]
+        .map(|name| text_of(&shared.post("/v1/partners", json!({"name": fresh(name)}), 201)["id"]));
+    for (partner, clicks) in [(&other, 2), (&mine, 1)] {
+        let (slug, _) = shared.link(json!({"partner_id": partner}));
+        (0..clicks).for_each(|_| drop(shared.token(&slug)));
+    }
+    let rule = json!({"name": fresh("rule"), "metric": "clicks", "kind": "threshold", "threshold": 0,
+        "window_seconds": 3_600, "partner_id": mine});
+    let path = format!("/v1/alerts/{}", text_of(&shared.post("/v1/alerts", rule, 201)["id"]));
+    assert_eq!(stands(&shared, &path, "firing")["value"], json!(1.0));
+    assert_eq!(shared.engine.api("DELETE", &path, None).status, 204);
+}
+
+#[test]
 fn silence_fires_until_somebody_comes() {
     let shared = shared();
     let (slug, link) = shared.link(json!({}));

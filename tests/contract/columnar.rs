@@ -1,14 +1,10 @@
 //! Parquet and Arrow as analysts read them: Apache Arrow for Python (PyPI, pinned in `scripts/test-clients`) finds the
 //! types and values that JSON has, nulls, moments and amounts among them.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use super::engine::output_of;
-use super::fresh;
-use super::own;
+use super::python::passes;
+use super::{fresh, own};
 
 #[test]
 fn apache_arrow_reads_what_json_says() {
@@ -61,20 +57,7 @@ fn apache_arrow_reads_what_json_says() {
     }
     let converted = std::fs::read_to_string(folder.path().join("converted.json")).expect("written");
     assert!(converted.contains("null]"), "{converted}");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let packages = root.join(".weir/test-clients/python");
-    assert!(packages.join("pyarrow").exists(), "{packages:?} lacks pyarrow: run `make test-clients`");
-    let mut command = Command::new("python3");
-    command
-        .arg(root.join("tests/contract/columnar.py"))
-        .arg(folder.path())
-        .env("PYTHONPATH", &packages)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    let output = output_of(&mut command);
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && told.ends_with("passed\n"),
-        "{told}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    passes("columnar.py", "pyarrow", |command| {
+        command.arg(folder.path());
+    });
 }

@@ -87,12 +87,12 @@ fn a_payout_stands_in_the_file_of_its_way_until_it_is_paid() {
     let shared = shared();
     let program = program(&shared, json!({}));
     let mut ids = Vec::new();
-    for (kind, account) in [
-        ("bank", "DE89370400440532013000"),
-        ("paypal", "ada@example.com"),
-        ("wise", "wise-payee@example.com"),
+    for (kind, account, holder) in [
+        ("bank", "DE89370400440532013000", "=1+\"Ada\", L."),
+        ("paypal", "ada@example.com", "Ada L."),
+        ("wise", "wise-payee@example.com", "Ada L."),
     ] {
-        let method = json!({"type": kind, "account": account, "holder": "Ada L."});
+        let method = json!({"type": kind, "account": account, "holder": holder});
         let (id, code) = partner(&shared, json!({"program_id": program, "payout_method": method}));
         sale(&shared, &fresh("order"), 10_000, json!({"partner_code": code}));
         ids.push(id);
@@ -114,8 +114,9 @@ fn a_payout_stands_in_the_file_of_its_way_until_it_is_paid() {
         file("bank"),
         format!(
             "payout,name,account,bic,amount,currency,reference\r\n\
-                 {bank},Ada L.,DE89370400440532013000,,10.00,EUR,{bank}\r\n"
-        )
+                 {bank},\"'=1+\"\"Ada\"\", L.\",DE89370400440532013000,,10.00,EUR,{bank}\r\n"
+        ),
+        "a name is no formula"
     );
     assert_eq!(file("paypal"), format!("ada@example.com,10.00,EUR,{paypal},Payout to Ada,PAYPAL\r\n"));
     assert_eq!(

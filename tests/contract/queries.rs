@@ -1,9 +1,12 @@
 //! `POST /v1/query`: every metric, dimension and filter that stands for what happened, to the last click.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use weir_schemas::time::{DAY_MS, Timestamp};
 
 use super::conversions::sale;
-use super::engine::token_of;
+use super::engine::{token_of, wait_for};
 use super::{Shared, fresh, names, own, shared};
 
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
@@ -16,7 +19,7 @@ fn rows(shared: &Shared, link: &str, more: Value) -> Value {
 }
 
 /// Three clicks: two from a desktop (one of them with a campaign), one from a phone in the US.
-fn three_clicks(shared: &Shared) -> (String, [String; 3]) {
+pub(crate) fn three_clicks(shared: &Shared) -> (String, [String; 3]) {
     let (slug, link) = shared.link(json!({}));
     let click =
         |query: &str, headers: &[(&str, &str)]| token_of(&shared.visit(&format!("/{slug}{query}"), headers));
@@ -289,10 +292,13 @@ fn buckets_without_facts_the_rows_left_out_and_the_same_weekdays() {
         json!({"include": {"zero_fill": true}, "order_by": [["time:day", "desc"]], "limit": 1, "offset": 1});
     assert_eq!(shared.engine.query(&query(last))["rows"], json!([["2026-03-30T00:00:00+02:00", 100, 0]]));
     // What has not come yet has no row; `all` begins with the first fact.
-    let all = shared.engine.query(&query(json!({"include": {"zero_fill": true}, "date_range": "all"})));
+    let all = query(json!({"include": {"zero_fill": true}, "date_range": "all", "limit": 10_000}));
+    let all = shared.engine.query(&all);
     let rows = all["rows"].as_array().expect("rows");
     assert_eq!(rows[0], json!(["2026-03-23T00:00:00+01:00", 100, 0]));
-    assert!(rows.len() > 8 && rows.len() < 10_000, "{}", rows.len());
+    let last = Timestamp::parse(rows[rows.len() - 1][0].as_str().expect("a day")).expect("a day").0;
+    let until = Timestamp::parse(all["meta"]["as_of_time"].as_str().expect("a time")).expect("a time").0;
+    assert!(rows.len() > 8 && (last..last + 2 * DAY_MS).contains(&until), "{last} is the last, not {until}");
 
     // 4 days from a Saturday, compared with the 4 from the Saturday before.
     let matched =
@@ -318,6 +324,18 @@ fn buckets_without_facts_the_rows_left_out_and_the_same_weekdays() {
     // Two people are the others, one of whom is in the first row as well: visitors do not add up.
     assert_eq!(answer["other"], json!({"clicks": 2, "visitors": 2}));
     assert_eq!(answer["totals"], json!({"clicks": 4, "visitors": 2}));
+    let mut compared = other.clone();
+    compared["include"]["compare"] = json!("previous_period");
+    let answer = shared.engine.query(&compared);
+    assert_eq!(answer["other"], json!({"clicks": 2, "visitors": 2}), "those of the range asked for");
+    assert_eq!(answer["comparison"]["rows"], json!([]));
+    // What a filter on a metric leaves out is no row, and so none of the others.
+    let mut selected = other;
+    selected["filters"] = json!(["and", [["is", "link", [link]], ["gt", "clicks", [1]]]]);
+    let answer = shared.engine.query(&selected);
+    assert_eq!(answer["rows"], json!([["198.51.100.2", 2, 1]]));
+    assert_eq!(answer["other"], json!({"clicks": 0, "visitors": 0}));
+    assert_eq!(answer["totals"], json!({"clicks": 4, "visitors": 2}), "of all rows");
 
     let refused = |include: Value, more: Value, field: &str| {
         let mut query = query(more);
@@ -343,14 +361,22 @@ fn the_same_question_is_worked_out_once_until_something_is_new() {
         assert_eq!(answer["rows"], json!([[expected]]));
         answer["meta"]["as_of"].as_u64().expect("as of")
     };
-    let first = asked(1);
-    let executions = shared.engine.metric("weir_query_executions_total");
-    // Nothing was recorded in between: the same answer, as of the same sequence.
-    assert_eq!(asked(1), first);
-    assert_eq!(shared.engine.metric("weir_query_executions_total"), executions);
+    let executed = || shared.engine.metric("weir_query_executions_total");
+    // An answer is kept for five seconds: where a machine took longer to ask twice, it asks again.
+    let (first, executions) = wait_for("two answers within five seconds", || {
+        let began = Instant::now();
+        let (first, executions) = (asked(1), executed());
+        let again = (asked(1), executed());
+        if began.elapsed() > Duration::from_secs(4) {
+            return None;
+        }
+        // Nothing was recorded in between: the same answer, as of the same sequence.
+        assert_eq!(again, (first, executions));
+        Some(again)
+    });
     shared.token(&slug);
     assert!(asked(2) > first);
-    assert!(shared.engine.metric("weir_query_executions_total") > executions);
+    assert!(executed() > executions);
 }
 
 #[test]
@@ -382,98 +408,4 @@ fn several_currencies_have_no_sum() {
     assert_eq!(answer["totals"]["orders"], json!(2));
     let query = json!({"metrics": ["clicks", "conversions"], "date_range": "7d"});
     assert_eq!(shared.engine.query(&query)["rows"], json!([[1, 2]]), "counts of all currencies add up");
-}
-
-#[test]
-fn exports_are_the_same_rows() {
-    let shared = shared();
-    let (link, _) = three_clicks(&shared);
-    let query = json!({"metrics": ["clicks"], "dimensions": ["device"], "date_range": "7d",
-        "filters": ["is", "link", [link]], "order_by": [["clicks", "desc"]]});
-    let export =
-        |format: &str| shared.engine.api("POST", &format!("/v1/query?format={format}"), Some(&query));
-    let csv = export("csv");
-    assert!(csv.header("content-type").is_some_and(|kind| kind.starts_with("text/csv")));
-    let lines: Vec<String> = csv.text().lines().map(str::to_owned).collect();
-    assert_eq!(lines, ["device,clicks", "desktop,2", "mobile,1"]);
-    let ndjson = export("ndjson");
-    assert_eq!(ndjson.header("content-type"), Some("application/x-ndjson"));
-    let objects: Vec<Value> =
-        ndjson.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(
-        json!(objects),
-        json!([{"device": "desktop", "clicks": 2}, {"device": "mobile", "clicks": 1}])
-    );
-    names(&export("xml"), "format");
-    let parquet = export("parquet");
-    assert_eq!(parquet.header("content-type"), Some("application/vnd.apache.parquet"));
-    assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"), "{}", parquet.text());
-    let arrow = export("arrow");
-    assert!(arrow.body.starts_with(&[0xff; 4]), "{}", arrow.text());
-    let nothing =
-        json!({"metrics": ["clicks"], "dimensions": ["property:a`b"], "filters": ["is", "utm_term", ["?"]]});
-    assert_eq!(shared.engine.api("POST", "/v1/query?format=parquet", Some(&nothing)).status, 422);
-    let nothing =
-        json!({"metrics": ["events"], "dimensions": ["property:a`b"], "filters": ["is", "utm_term", ["?"]]});
-    let parquet = shared.engine.api("POST", "/v1/query?format=parquet", Some(&nothing));
-    assert!(parquet.status == 200 && parquet.body.starts_with(b"PAR1"), "{}", parquet.text());
-}
-
-#[test]
-fn raw_rows_are_streamed_and_go_on_after_any_of_them() {
-    let shared = shared();
-    let (slug, link) = shared.link(json!({}));
-    shared.token(&slug);
-    let token = token_of(&shared.visit(&format!("/{slug}?utm_source=%3D1%2B1"), &[]));
-    shared.token(&slug);
-    sale(&shared, &fresh("order"), 700, json!({"wclid": token}));
-    let ask = |format: &str, body: Value| {
-        let answer = shared.engine.api("POST", &format!("/v1/export?format={format}"), Some(&body));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer
-    };
-    let body = |more: Value| {
-        let mut body = json!({"rows": "clicks", "date_range": "7d", "filters": ["is", "link", [link]]});
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        body
-    };
-    let lines = |answer: super::Answer| -> Vec<Value> {
-        answer.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    };
-    let answer = ask("ndjson", body(json!({})));
-    let as_of: u64 = answer.header("weir-as-of").and_then(|text| text.parse().ok()).expect("as of");
-    let promised = answer.header("weir-total-rows").map(str::to_owned);
-    let all = lines(answer);
-    assert_eq!((all.len(), promised.as_deref()), (3, Some("3")), "{all:?}");
-    for row in &all {
-        assert_eq!(row["link"], json!(link));
-        assert!(row["id"].as_str().is_some_and(|id| id.starts_with("clk_") && id.len() == 30), "{row}");
-        assert!(row["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{row}");
-    }
-    assert!(all.iter().any(|row| row["utm_source"] == "=1+1"), "{all:?}");
-    shared.token(&slug);
-    let rest = ask("ndjson", body(json!({"after": all[0]["cursor"], "as_of": as_of})));
-    assert_eq!(rest.header("weir-total-rows"), Some("2"), "what is still to come");
-    let rest = lines(rest);
-    assert_eq!(rest, all[1..], "what came later is not in it");
-    assert_eq!(lines(ask("ndjson", body(json!({"limit": 2})))), all[..2]);
-    let csv = ask("csv", body(json!({}))).text();
-    assert!(csv.contains("\"'=1+1\""), "{csv}");
-    let conversions = lines(ask("ndjson", body(json!({"rows": "conversions"}))));
-    assert_eq!(
-        json!([conversions[0]["revenue"], conversions[0]["event"], conversions.len()]),
-        json!([700, "sale", 1])
-    );
-    assert!(
-        conversions[0]["conversion"].as_str().is_some_and(|id| id.starts_with("cnv_")),
-        "{conversions:?}"
-    );
-    assert_eq!(lines(ask("ndjson", body(json!({"rows": "events"})))).len(), 0);
-    let parquet = ask("parquet", body(json!({})));
-    assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"));
-    assert!(ask("arrow", body(json!({}))).body.starts_with(&[0xff; 4]));
-    let bad = |more: Value| shared.engine.api("POST", "/v1/export", Some(&body(more)));
-    names(&bad(json!({"rows": "visitors"})), "rows");
-    names(&bad(json!({"after": "yesterday"})), "after");
-    names(&bad(json!({"columns": ["id"]})), "columns");
 }

@@ -125,14 +125,7 @@ impl Books {
             "customer_id": format!("c{}", order / 3), "amount": {"amount": amount, "currency": "EUR"}});
         let conversion = serde_json::from_value(body).expect("a conversion");
         let id = ConversionId((self.seq + 1) << 12);
-        self.say(Fact::Conversion {
-            id,
-            conversion,
-            person: None,
-            buyer: Vec::new(),
-            properties: None,
-            click: ClickClaim::None,
-        });
+        self.say(Fact::plain_conversion(id, conversion, ClickClaim::None));
     }
 }
 

@@ -93,14 +93,7 @@ impl Bench {
     fn convert(&mut self, body: Value, click: ClickClaim) -> Outcome {
         let conversion: NewConversion = serde_json::from_value(body).unwrap();
         let id = ConversionId(1_000 + self.facts.len() as u64 * 10);
-        self.apply(What::Conversion {
-            id,
-            conversion,
-            person: None,
-            buyer: Vec::new(),
-            properties: None,
-            click,
-        })
+        self.apply(What::plain_conversion(id, conversion, click))
     }
 
     fn refund(&mut self, body: Value) -> Outcome {

@@ -125,15 +125,7 @@ async fn an_endpoint_that_takes_nothing_is_turned_off_after_its_last_try_and_goe
     for n in 0..2 {
         let sale = json!({"event": "sale", "order_id": format!("A-{n}"), "amount": {"amount": 7, "currency": "EUR"}});
         let (id, conversion) = (ConversionId(100 + n), serde_json::from_value(sale).unwrap());
-        record(Fact::Conversion {
-            id,
-            conversion,
-            person: None,
-            buyer: Vec::new(),
-            properties: None,
-            click: ClickClaim::None,
-        })
-        .await;
+        record(Fact::plain_conversion(id, conversion, ClickClaim::None)).await;
     }
 
     let (tries, well) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));

@@ -224,6 +224,11 @@ mod tests {
         assert_eq!(bucket(Hour, "Europe/Berlin", "2026-03-29T01:10:00Z"), "2026-03-29T03:00:00+02:00");
         // Cairo goes forward at midnight: the day begins at 01:00.
         assert_eq!(bucket(Day, "Africa/Cairo", "2026-04-24T12:00:00Z"), "2026-04-24T01:00:00+03:00");
+        // It goes back at midnight, so the hour from 23:00 comes twice: the moment itself belongs to the day before.
+        for at in ["2026-10-29T20:59:59.999Z", "2026-10-29T21:00:00Z", "2026-10-29T21:59:59.999Z"] {
+            assert_eq!(bucket(Day, "Africa/Cairo", at), "2026-10-29T00:00:00+03:00", "{at}");
+        }
+        assert_eq!(bucket(Day, "Africa/Cairo", "2026-10-29T22:00:00Z"), "2026-10-30T00:00:00+02:00");
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn verdict_moved() -> impl Strategy<Value = Entry> {
 }
 
 /// A late verdict on `click` that is true to it, as the books write it.
-fn judged(click: &Click<'static>, verdict: Verdict, hits: i64) -> Entry {
+pub(crate) fn judged(click: &Click<'static>, verdict: Verdict, hits: i64) -> Entry {
     Entry::Effect(Box::new(Effect {
         seq: 0,
         sub: 0,

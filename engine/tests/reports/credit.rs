@@ -191,7 +191,8 @@ fn paths_are_counted_as_they_were_gone() {
         let body = json!({"window": format!("{hours}h"), "touches": touches, "limit": 10_000});
         let report = told(paths::report(client, &scope, &serde_json::from_value(body).unwrap(), UPTO).await)?;
         let (journeys, _) = journeys(deeds, scope.range().from.0, scope.range().to.0, hours * HOUR);
-        let mut ways: BTreeMap<(String, usize), (u64, i64)> = BTreeMap::new();
+        // How often, what it brought, and how long it took from its first click.
+        let mut ways: BTreeMap<(String, usize), (i64, i64, i64)> = BTreeMap::new();
         for journey in journeys {
             let mut keys = journey.keys.clone();
             keys.dedup();
@@ -200,12 +201,14 @@ fn paths_are_counted_as_they_were_gone() {
             let more = if names.len() > touches { "… > " } else { "" };
             let text = format!("{more}{}", names[names.len().saturating_sub(touches)..].join(" > "));
             let way = ways.entry((text, names.len())).or_default();
-            *way = (way.0 + 1, way.1 + journey.revenue);
+            *way = (way.0 + 1, way.1 + journey.revenue, way.2 + journey.ago[0]);
         }
-        let got: BTreeMap<(String, usize), (u64, i64)> = (report.rows.iter())
+        ways.values_mut().for_each(|way| way.2 = (2 * way.2 + way.0) / (2 * way.0));
+        let got: BTreeMap<(String, usize), (i64, i64, i64)> = (report.rows.iter())
             .map(|row| {
                 let key = (row[0].as_str().unwrap().to_owned(), row[1].as_u64().unwrap() as usize);
-                (key, (row[2].as_u64().unwrap(), row[3].as_i64().unwrap()))
+                let number = |cell: usize| row[cell].as_i64().unwrap();
+                (key, (number(2), number(3), number(4)))
             })
             .collect();
         prop_assert_eq!(got, ways);

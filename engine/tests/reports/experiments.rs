@@ -61,13 +61,15 @@ fn places_add_up_at_every_zoom() {
         let scope = scope(json!({"date_range": range(0, 20)}), workspace);
         let spec = serde_json::from_value(json!({"zoom": 4})).unwrap();
         let countries = told(heatmap::report(client, &scope, &spec, UPTO).await)?;
-        let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
-        deeds
-            .iter()
-            .filter(|d| d.what == What::Click)
-            .for_each(|d| *expected.entry(d.medium).or_default() += 1);
-        let got: BTreeMap<&str, u64> =
-            countries.rows.iter().map(|row| (row[1].as_str().unwrap(), row[2].as_u64().unwrap())).collect();
+        let mut clicks: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for deed in deeds.iter().filter(|deed| deed.what == What::Click) {
+            clicks.entry(deed.medium).or_default().push(deed.visitor);
+        }
+        let visitors = |of: &Vec<u64>| of.iter().collect::<BTreeSet<_>>().len();
+        let expected: BTreeMap<&str, Value> =
+            clicks.iter().map(|(place, of)| (*place, json!([of.len(), visitors(of)]))).collect();
+        let got: BTreeMap<&str, Value> =
+            countries.rows.iter().map(|row| (row[1].as_str().unwrap(), json!(row[2..4]))).collect();
         prop_assert_eq!(got, expected);
 
         let page: Value = json!({"kind": "page", "path": "/", "columns": 10, "cell_height": 100});

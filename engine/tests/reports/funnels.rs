@@ -113,6 +113,13 @@ fn a_funnel_counts_as_a_loop_over_everybody_does() {
                 }
                 let got: Vec<i64> = report.rows.iter().map(|row| row[2].as_i64().unwrap()).collect();
                 prop_assert_eq!(&got, &counts, "{:?} {} {}h", steps, order, hours);
+                // Basis points of a whole, half away from zero.
+                let share = |part: i64, of: i64| if of == 0 { 0 } else { (part * 20_000 + of) / (2 * of) };
+                for (step, count) in counts.iter().enumerate() {
+                    let before = counts[step.saturating_sub(1)];
+                    let expected = json!([share(*count, counts[0]), share(*count, before), before - count]);
+                    prop_assert_eq!(json!(report.rows[step][3..6]), expected, "step {}", step);
+                }
                 if order != "any" {
                     for (step, times) in times.iter_mut().enumerate().skip(1) {
                         times.sort_unstable();

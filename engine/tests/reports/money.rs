@@ -126,6 +126,23 @@ fn cohorts_and_lifetime_values_are_sums_over_their_customers() {
     });
 }
 
+/// The name in general use for scores of recency and frequency.
+fn segment(recency: i64, frequency: i64) -> &'static str {
+    match (recency, frequency) {
+        (5, 4 | 5) => "champions",
+        (3 | 4, 4 | 5) => "loyal",
+        (4 | 5, 2 | 3) => "potential_loyal",
+        (5, 1) => "new",
+        (4, 1) => "promising",
+        (3, 3) => "need_attention",
+        (3, 1 | 2) => "about_to_sleep",
+        (1, 5) => "cannot_lose",
+        (1 | 2, 3..=5) => "at_risk",
+        (1, 1) => "lost",
+        _ => "hibernating",
+    }
+}
+
 #[test]
 fn every_customer_has_three_scores_by_fifths() {
     for_random_people(30, (deeds(40, 120), 30..44_i64), async |client, workspace, deeds, to| {
@@ -161,9 +178,17 @@ fn every_customer_has_three_scores_by_fifths() {
             prop_assert_eq!([&row[5], &row[6], &row[7]], [&json!(days), &json!(orders), &json!(worth)]);
             let scores = [6 - fifth(0, days), fifth(1, orders), fifth(2, worth)];
             prop_assert_eq!(json!(row[1..4]), json!(scores));
+            prop_assert_eq!(&row[4], &json!(segment(scores[0], scores[1])));
         }
-        let of_segments: u64 = segments.rows.iter().map(|row| row[1].as_u64().unwrap()).sum();
-        prop_assert_eq!(of_segments, expected.len() as u64);
+        let mut named: BTreeMap<&str, (u64, i64)> = BTreeMap::new();
+        for row in &customers.rows {
+            let named = named.entry(row[4].as_str().unwrap()).or_default();
+            *named = (named.0 + 1, named.1 + row[7].as_i64().unwrap());
+        }
+        let told: BTreeMap<&str, (u64, i64)> = (segments.rows.iter())
+            .map(|row| (row[0].as_str().unwrap(), (row[1].as_u64().unwrap(), row[6].as_i64().unwrap())))
+            .collect();
+        prop_assert_eq!(told, named);
         Ok(())
     });
 }
@@ -216,16 +241,44 @@ fn every_months_recurring_revenue_is_the_last_ones_and_its_changes() {
             }
             now.values().sum()
         };
-        let mut before = 0;
+        // Per payer, what the month before brought and whether any did.
+        let mut before: Vec<(i64, bool)> = vec![(0, false); payers.len()];
         for row in &report.rows {
             let then: Date = row[0].as_str().unwrap()[..10].parse().unwrap();
             let of: Vec<i64> = payers.values().map(|of| mrr(of, then)).collect();
-            prop_assert_eq!(&row[1], &json!(of.iter().sum::<i64>()), "{}", then);
-            prop_assert_eq!(&row[7], &json!(of.iter().filter(|amount| **amount > 0).count()), "{}", then);
-            let number = |index: usize| row[index].as_i64().unwrap();
-            prop_assert_eq!(number(1), before + number(2) + number(3) + number(4) - number(5) - number(6));
-            prop_assert_eq!(&row[13], &json!(then < open));
-            before = number(1);
+            let (all, paying) =
+                (of.iter().sum::<i64>(), of.iter().filter(|amount| **amount > 0).count() as i64);
+            let [mut new, mut again, mut more, mut less, mut gone] = [0; 5];
+            let (mut won, mut lost) = (0, 0);
+            for (now, (held, ever)) in of.iter().zip(&before) {
+                match (*held, *now) {
+                    (0, now) if *ever => again += now,
+                    (0, now) => (new, won) = (new + now, won + i64::from(now > 0)),
+                    (held, 0) => (gone, lost) = (gone + held, lost + 1),
+                    (held, now) => (more, less) = (more + (now - held).max(0), less + (held - now).max(0)),
+                }
+            }
+            let rounded = |part: i64, of: i64| if of == 0 { 0 } else { (2 * part + of) / (2 * of) };
+            let held: i64 = before.iter().map(|(held, _)| held).sum();
+            let holders = before.iter().filter(|(held, _)| *held > 0).count() as i64;
+            let (arpu, churn) = (rounded(all, paying), rounded((gone + less) * 10_000, held));
+            let expected = json!([
+                all,
+                new,
+                again,
+                more,
+                less,
+                gone,
+                paying,
+                won,
+                lost,
+                arpu,
+                rounded(lost * 10_000, holders),
+                churn,
+                then < open
+            ]);
+            prop_assert_eq!(json!(row[1..14]), expected, "{}", then);
+            before = of.iter().zip(&before).map(|(now, (_, ever))| (*now, *ever || *now > 0)).collect();
         }
         prop_assert_eq!(report.rows.is_empty(), false);
         Ok(())

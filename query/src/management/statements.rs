@@ -7,13 +7,13 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, typed, with};
+use weir_schemas::csv;
 use weir_schemas::ids::{PartnerId, WorkspaceId};
 use weir_schemas::money::Money;
 use weir_schemas::problem::Problem;
 use weir_schemas::statement::Statement;
 use weir_schemas::time::Timestamp;
 
-use super::payouts::quoted;
 use super::{Management, found, links, ok, page_of_all, value};
 
 /// The partner asked for, where the key may see it, with its name.
@@ -87,9 +87,11 @@ fn table(statements: &[Statement]) -> String {
     for Statement { sums, lines, .. } in statements {
         let mut row = |cells: [String; 8]| {
             // A number is no formula, also where it is negative.
-            let cell = |cell: &String| if cell.parse::<f64>().is_ok() { cell.clone() } else { quoted(cell) };
-            text.push_str(&cells.iter().map(cell).collect::<Vec<_>>().join(","));
-            text.push_str("\r\n");
+            let is_number = |cell: &str| cell.parse::<f64>().is_ok();
+            let cell =
+                |cell: &String| if is_number(cell) { cell.clone() } else { csv::guarded(cell).into_owned() };
+            let cells = cells.each_ref().map(cell);
+            csv::write(&mut text, cells.iter().map(String::as_str));
         };
         let none = String::new;
         let code = sums.currency.to_string();

@@ -78,7 +78,7 @@ fn exported() -> impl Iterator<Item = (&'static str, Kind)> {
 pub fn row(link: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) => guarded(text),
+        Value::String(text) => guarded(text).into_owned(),
         other => other.to_string(),
     };
     exported()
@@ -86,7 +86,7 @@ pub fn row(link: &Value) -> Vec<String> {
             Kind::Utm(member) => text(&link["utm"][member]),
             Kind::List => {
                 let items = link[name].as_array().into_iter().flatten();
-                guarded(&items.filter_map(Value::as_str).collect::<Vec<_>>().join(","))
+                guarded(&items.filter_map(Value::as_str).collect::<Vec<_>>().join(",")).into_owned()
             }
             Kind::Json if link[name].as_array().is_none_or(Vec::is_empty) => String::new(),
             _ => text(&link[name]),

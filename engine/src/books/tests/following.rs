@@ -137,14 +137,7 @@ async fn many_at_once_are_all_answered_and_a_replay_gives_the_same_books() {
                            "amount": {"amount": 7, "currency": "EUR"}});
         let conversion = serde_json::from_value(order).unwrap();
         let id = ConversionId(1_000 + n);
-        let fact = What::Conversion {
-            id,
-            conversion,
-            person: None,
-            buyer: Vec::new(),
-            properties: None,
-            click: ClickClaim::None,
-        };
+        let fact = What::plain_conversion(id, conversion, ClickClaim::None);
         tokio::spawn(async move { books.submit(recorded(fact)).await.unwrap().status })
     });
     let submissions: Vec<_> = submissions.collect();

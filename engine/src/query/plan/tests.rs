@@ -75,6 +75,33 @@ fn the_same_meaning_has_the_same_key() {
     });
     assert_eq!(one, key(spelled_out));
     assert_ne!(one, key(json!({"metrics": ["clicks"], "filters": ["is", "country", ["DE"]]})));
+    // Whatever changes the answer changes the key: answers are shared by it.
+    let days = json!({"metrics": ["clicks", "value_sum"], "dimensions": ["time:day"]});
+    let mut keys = vec![key(days.clone())];
+    for (member, value) in [
+        ("include", json!({"zero_fill": true})),
+        ("include", json!({"other": true})),
+        ("include", json!({"total": true})),
+        ("include", json!({"compare": "previous_period"})),
+        ("include", json!({"compare": "year_over_year"})),
+        ("include", json!({"compare": "previous_period", "match_weekday": true})),
+        ("value_of", json!("property:price")),
+        ("timezone", json!("Europe/Berlin")),
+        ("date_range", json!("7d")),
+        ("limit", json!(7)),
+        ("offset", json!(7)),
+        ("order_by", json!([["clicks", "asc"]])),
+        ("filters", json!(["gt", "clicks", [7]])),
+        ("filters", json!(["lt", "clicks", [7]])),
+        ("metrics", json!(["value_sum", "clicks"])),
+        ("dimensions", json!(["time:week"])),
+    ] {
+        let mut other = days.clone();
+        other[member] = value;
+        keys.push(key(other));
+    }
+    let known: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(known.len(), keys.len(), "{keys:#?}");
     let query: Query = serde_json::from_value(json!({"metrics": ["clicks"]})).unwrap();
     let of = |workspace, partner| Plan::build(&query, WorkspaceId(workspace), now(), partner).unwrap();
     assert_ne!(of(1, None), of(2, None));

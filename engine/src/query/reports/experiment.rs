@@ -122,18 +122,12 @@ pub async fn report(
     }
     let base = arms.get(control.as_str()).cloned().unwrap_or_default();
     let mut report = Report { rows_read, fx: money.told(), ..Report::default() };
-    let needed = sample_size(base.proportion().rate(), spec.minimum_effect);
-    let enough = needed.map(|needed| arms.values().all(|arm| arm.visitors >= needed));
     let more = [
         ("currency", json!(money.currency)),
         ("control", key_cell(&spec.dimension, &control)),
         ("crossed_over", json!(crossed)),
         ("sample_ratio", sample_ratio(spec, &arms)),
-        (
-            "minimum_sample",
-            json!({"per_arm": needed, "effect": spec.minimum_effect, "significance": 0.05, "power": 0.8,
-                "reached": enough}),
-        ),
+        ("minimum_sample", minimum_sample(spec, &base, &arms)),
     ];
     report.more.extend(more.map(|(name, value)| (name.to_owned(), value)));
     let number = |name: &str| column(name, ColumnType::Number);
@@ -185,6 +179,12 @@ fn compared(base: &Arm, arm: &Arm) -> Vec<Cell> {
         json!(beats(a, b)),
         json!(welch(base.moments(), arm.moments())),
     ]
+}
+
+fn minimum_sample(spec: &Spec, base: &Arm, arms: &BTreeMap<Box<str>, Arm>) -> Value {
+    let needed = sample_size(base.proportion().rate(), spec.minimum_effect);
+    let enough = needed.map(|needed| arms.values().all(|arm| arm.visitors >= needed));
+    json!({"per_arm": needed, "effect": spec.minimum_effect, "significance": 0.05, "power": 0.8, "reached": enough})
 }
 
 fn sample_ratio(spec: &Spec, arms: &BTreeMap<Box<str>, Arm>) -> Value {
@@ -250,4 +250,49 @@ async fn arms(
     })
     .await?;
     Ok((arms, crossed, rows_read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(members: Value) -> Spec {
+        serde_json::from_value(members).unwrap()
+    }
+
+    fn arms(visitors: &[(&str, u64)]) -> BTreeMap<Box<str>, Arm> {
+        let arm = |visitors: u64| Arm { visitors, converted: visitors / 20, ..Arm::default() };
+        visitors.iter().map(|(name, visitors)| ((*name).into(), arm(*visitors))).collect()
+    }
+
+    /// `scipy.stats.chisquare([5000, 5400]).pvalue` and of `[5000, 5100]`.
+    #[test]
+    fn a_split_that_is_not_as_weighed_is_told() {
+        let told = |weights: Value, visitors: &[(&str, u64)]| {
+            sample_ratio(&spec(json!({"weights": weights})), &arms(visitors))
+        };
+        let broken = told(json!({}), &[("a", 5_000), ("b", 5_400)]);
+        assert!((broken["p_value"].as_f64().unwrap() - 8.769942375590239e-05).abs() < 1e-12, "{broken}");
+        assert_eq!(broken["mismatch"], true);
+        let fine = told(json!({}), &[("a", 5_000), ("b", 5_100)]);
+        assert!((fine["p_value"].as_f64().unwrap() - 0.3197181768128704).abs() < 1e-12, "{fine}");
+        assert_eq!(fine["mismatch"], false);
+        let weighed = [("a", 2_500), ("b", 7_500)];
+        assert_eq!(told(json!({"a": 1, "b": 3}), &weighed), json!({"p_value": 1.0, "mismatch": false}));
+        assert_eq!(told(json!({}), &weighed)["mismatch"], true);
+        assert_eq!(told(json!({}), &[("a", 9)]), json!({"p_value": null, "mismatch": false}));
+    }
+
+    #[test]
+    fn every_arm_needs_its_sample() {
+        let told = |visitors: &[(&str, u64)]| {
+            let arms = arms(visitors);
+            minimum_sample(&spec(json!({})), &arms["a"], &arms)
+        };
+        // 31,234 for 5 % and a tenth more of it: see `statistics`.
+        let enough = told(&[("a", 40_000), ("b", 31_234)]);
+        assert_eq!((&enough["per_arm"], &enough["reached"]), (&json!(31_234), &json!(true)));
+        assert_eq!(told(&[("a", 40_000), ("b", 31_233)])["reached"], false);
+        assert_eq!(told(&[("a", 10)])["reached"], Value::Null, "nobody converted");
+    }
 }

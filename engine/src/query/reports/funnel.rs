@@ -294,3 +294,37 @@ fn in_any_order(facts: &[Fact], steps: usize, window: i64) -> Attempt {
     }
     reached
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Per step reached the time since the one before; facts are moments and the steps that they are.
+    fn times(facts: &[(i64, u32)], order: Order) -> Vec<i64> {
+        let fact = |&(at, tag): &(i64, u32)| Fact { at, tag, value: 0, other: 0, key: "".into() };
+        let facts: Vec<Fact> = facts.iter().map(fact).collect();
+        attempt(&facts, 3, 100, order).times.into_iter().map(|(time, _)| time).collect()
+    }
+
+    #[test]
+    fn the_attempt_that_began_last_tells_the_time() {
+        let facts = [(0, 1), (10, 1), (15, 2), (18, 4)];
+        assert_eq!(times(&facts, Order::Ordered), [0, 5, 3]);
+        assert_eq!(times(&facts, Order::Strict), [0, 5, 3]);
+        assert_eq!(times(&[(0, 1), (15, 2), (16, 0), (18, 4)], Order::Strict), [0, 15]);
+        assert_eq!(
+            times(&[(0, 1), (15, 2), (100, 4)], Order::Ordered),
+            [0, 15, 85],
+            "the window's last moment"
+        );
+        assert_eq!(times(&[(0, 1), (15, 2), (101, 4)], Order::Ordered), [0, 15], "beyond the window");
+    }
+
+    #[test]
+    fn in_any_order_a_step_is_new_since_the_last_of_the_others() {
+        assert_eq!(times(&[(0, 4), (10, 4), (15, 1), (18, 2)], Order::Any), [0, 5, 3]);
+        // One fact that is two steps is both at once.
+        assert_eq!(times(&[(7, 3), (9, 4)], Order::Any), [0, 0, 2]);
+        assert_eq!(times(&[(0, 1), (101, 2)], Order::Any), [0], "beyond the window");
+    }
+}
