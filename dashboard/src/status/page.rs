@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use weir_edge::html::Escaped;
 use weir_schemas::time::{HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp};
 
 use super::history::{Component, ComponentSummary, DaySummary, Incident, Summary};
@@ -132,7 +133,7 @@ fn said(notice: &Notice, out: &mut String) {
     let _ = write!(
         out,
         "<section class=\"card\"><div class=\"row\"><h3>{}</h3><span class=\"badge {class}\">{}</span></div>",
-        escaped(&notice.title),
+        Escaped(&notice.title),
         notice.state().word(),
     );
     if !notice.components.is_empty() {
@@ -144,17 +145,12 @@ fn said(notice: &Notice, out: &mut String) {
         let _ = write!(
             out,
             "<li><p>{}</p><small>{}, {}</small></li>",
-            escaped(&update.text),
+            Escaped(&update.text),
             minute(update.at),
             update.state.word(),
         );
     }
     out.push_str("</ul></section>");
-}
-
-/// Text as it is, whatever it says.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Parts that were down together are one line.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use http::{HeaderName, HeaderValue, StatusCode};
+use weir_edge::html::Escaped;
 use weir_edge::response::{Response, typed, with};
 use weir_engine::links::TrackedLink;
 use weir_schemas::click::Verdict;
@@ -29,10 +30,9 @@ pub(super) fn page(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>Where this link leads</title><style>body{font:16px/1.5 \
          system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}\
-         </style><h1>",
+         </style>",
     );
-    escaped(&mut html, &format!("{host}/{slug}"));
-    html.push_str("</h1>");
+    let _ = write!(html, "<h1>{}/{}</h1>", Escaped(host), Escaped(slug));
     let spec = &link.spec;
     let status = if link.closed == Some(Verdict::Blocked) {
         html.push_str("<p>This link is blocked: it led to a place that is not safe.</p>");
@@ -50,11 +50,8 @@ pub(super) fn page(
     let date = link.created_at.to_string();
     let _ = write!(html, "<p>Made on {}.</p>", date.get(..10).unwrap_or_default());
     if let Some(to) = abuse {
-        html.push_str("<p>Report abuse: <a rel=\"nofollow\" href=\"");
-        escaped(&mut html, &if to.contains("://") { to.to_owned() } else { format!("mailto:{to}") });
-        html.push_str("\">");
-        escaped(&mut html, to);
-        html.push_str("</a></p>");
+        let (scheme, to) = (if to.contains("://") { "" } else { "mailto:" }, Escaped(to));
+        let _ = write!(html, "<p>Report abuse: <a rel=\"nofollow\" href=\"{scheme}{to}\">{to}</a></p>");
     }
     html.push_str("</html>");
     let page = typed(status, "text/html; charset=utf-8", html);
@@ -71,9 +68,7 @@ pub(super) fn page(
 fn destinations(html: &mut String, link: &TrackedLink) {
     let spec = &link.spec;
     if let Some(title) = &spec.title {
-        html.push_str("<p>");
-        escaped(html, title);
-        html.push_str("</p>");
+        let _ = write!(html, "<p>{}</p>", Escaped(title));
     }
     html.push_str("<p>It leads to:</p><ul>");
     let split = spec.variants.iter().map(|variant| variant.destination.as_str());
@@ -84,9 +79,7 @@ fn destinations(html: &mut String, link: &TrackedLink) {
             continue;
         }
         seen.push(to);
-        html.push_str("<li><code>");
-        escaped(html, to);
-        html.push_str("</code></li>");
+        let _ = write!(html, "<li><code>{}</code></li>", Escaped(to));
     }
     html.push_str("</ul>");
     if seen.len() > 1 {
@@ -94,18 +87,5 @@ fn destinations(html: &mut String, link: &TrackedLink) {
     }
     if spec.track_conversions {
         html.push_str("<p>The address gets a click id as <code>wclid</code>.</p>");
-    }
-}
-
-fn escaped(html: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '&' => html.push_str("&amp;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
+use weir_edge::html::Escaped;
 use weir_edge::request::Context;
 use weir_edge::response::{Response, typed, with};
 use weir_schemas::csv;
@@ -120,7 +121,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#111;max-widt
     tfoot td,tfoot th{border-top:2px solid #111;font-weight:600}@media print{body{margin:0}tr{break-inside:avoid}}";
 
 fn page(name: &str, id: PartnerId, month: &str, statements: &[Statement]) -> String {
-    let name = escaped(name);
+    let name = Escaped(name);
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Statement {month}, {name}</title>\
          <style>{STYLE}</style></head><body><h1>Statement {month}</h1><p>{name}<br>{id}</p>"
@@ -142,7 +143,7 @@ fn page(name: &str, id: PartnerId, month: &str, statements: &[Statement]) -> Str
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
                 &line.at.to_string()[..10],
                 words(&line.what),
-                escaped(&of.unwrap_or_default()),
+                Escaped(&of.unwrap_or_default()),
                 line.amount.decimal(),
                 line.balance.decimal()
             ));
@@ -173,10 +174,6 @@ fn words(what: &str) -> &str {
         "payout_paid" => "Payout",
         other => other,
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
