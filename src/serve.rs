@@ -111,6 +111,8 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
     let mail = mail(config, &engine)?;
     engine.books.keys().uses().load(&engine.data.join(housekeeping::KEY_USES));
     let sessions = Arc::new(Sessions::new(engine.keyring.session_key(), engine.books.keys().clone()));
+    // Before anybody can ask: who signed in as the operator before a restart would be signed out by it.
+    let operator = operator_key(&engine);
 
     let status = Arc::new(Status {
         recorder: engine.recorder.clone(),
@@ -147,7 +149,6 @@ pub fn serve(config: &Config) -> Result<(), Failure> {
     );
     runtime.spawn(alerts.watch());
 
-    let operator = operator_key(&engine);
     let run_file = run_file::RunFile::write(engine.data.path(), &parts.addresses, &operator)?;
     runtime.block_on(async {
         // Queries work from the first moment on a usual start; a slow database must not hold up redirects.
