@@ -17,7 +17,7 @@ mod notices;
 mod page;
 
 pub use history::{Component, History};
-pub use notices::{NewNotice, NewUpdate, Notice};
+pub use notices::{NewNotice, NewUpdate, Notice, Notices};
 
 /// What the page looks at.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use papaya::HashMap;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use weir_schemas::fact::Role;
+use weir_schemas::fact::{Actor, Role};
 use weir_schemas::ids::{KeyId, PartnerId, WorkspaceId};
 
 mod uses;
@@ -24,6 +24,13 @@ pub struct Principal {
     pub role: Role,
     /// For role `partner`: whose numbers.
     pub partner: Option<PartnerId>,
+}
+
+impl Principal {
+    /// Whose deed it is; the session of the dashboard's first sign-in belongs to no key.
+    pub fn actor(&self) -> Actor {
+        if self.key == KeyId::NONE { Actor::System } else { Actor::Key(self.key) }
+    }
 }
 
 /// SHA-256 in lower-case hex, as it is stored. Keys are long and random, so a plain hash does.

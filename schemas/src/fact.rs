@@ -14,9 +14,9 @@ use crate::commission::Verdict;
 use crate::conversion::{NewConversion, NewRefund, Person};
 use crate::fx::FxRate;
 use crate::ids::{
-    AlertId, BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, KeyId,
-    LinkId, OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId, ShareId,
-    SiteId, WorkspaceId,
+    AlertId, BlockId, ClickId, CommissionId, ConversionId, DeliveryId, EndpointId, FulfilmentId, IncidentId,
+    KeyId, LinkId, OutboundEndpointId, PartnerId, PayoutId, PostbackTokenId, ProgramId, SavedQueryId,
+    ShareId, SiteId, WorkspaceId,
 };
 use crate::link::{LinkSpec, SplitDecision};
 use crate::money::Money;
@@ -386,6 +386,21 @@ pub enum Fact {
     AlertDeleted {
         /// Which.
         id: AlertId,
+    },
+    /// The operator told of an incident. What was said is the status page's, which does not need the books to be shown.
+    IncidentCreated {
+        /// Its id.
+        id: IncidentId,
+    },
+    /// More was said of an incident.
+    IncidentUpdated {
+        /// Which.
+        id: IncidentId,
+    },
+    /// An incident was taken off the status page.
+    IncidentDeleted {
+        /// Which.
+        id: IncidentId,
     },
     /// An alert fires, or does so no more.
     AlertChanged {

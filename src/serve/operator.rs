@@ -7,6 +7,7 @@ use http::Method;
 use weir_edge::request::Context;
 use weir_edge::route::Router;
 use weir_edge::{problem, response};
+use weir_engine::keys::Principal;
 use weir_schemas::fact::Role;
 use weir_schemas::ids::WorkspaceId;
 use weir_schemas::problem::Problem;
@@ -52,15 +53,15 @@ pub(super) fn routes(engine: &Arc<Engine>, parts: &Arc<Parts>) -> Router {
         })
         .route(Method::DELETE, "/v1/admin/incidents/{id}", move |context| {
             let parts = Arc::clone(&of_remove);
-            async move { incidents::remove(&context, &parts) }
+            async move { incidents::remove(context, &parts).await }
         })
 }
 
-/// 403 for all but the operator.
-fn require_operator(context: &Context) -> Result<(), Problem> {
+/// Who asks; 403 for all but the operator.
+fn require_operator(context: &Context) -> Result<Principal, Problem> {
     let caller = context.require(&[Role::Admin])?;
     if caller.workspace == WorkspaceId::FIRST {
-        return Ok(());
+        return Ok(caller);
     }
     Err(problem::forbidden("This needs an admin key of the engine's first workspace."))
 }

@@ -163,4 +163,12 @@ fn an_incident_in_the_operators_words_is_on_the_status_page_until_it_is_taken_of
     engine.engine.call("DELETE", &one, None, 204);
     refused(&engine.engine.api("DELETE", &one, None), 404, "not_found");
     assert!(!page().contains("A disk was full."));
+
+    let audit = engine.get(&format!("/v1/admin/audit?subject={id}"));
+    let lines: Vec<[&Value; 2]> =
+        audit["data"].as_array().unwrap().iter().map(|line| [&line["action"], &line["actor_name"]]).collect();
+    let by = json!("first key");
+    let expected = ["incident_deleted", "incident_updated", "incident_created"].map(|action| json!(action));
+    assert_eq!(lines, expected.each_ref().map(|action| [action, &by]), "{audit}");
+    assert!(!audit.to_string().contains("slow"), "what was said stands on the status page alone: {audit}");
 }

@@ -246,7 +246,11 @@ impl Applying<'_> {
             Fact::CashbackClaimed { id, customer_id, currency, reference } => {
                 wallets::claim(self, *id, customer_id, *currency, reference.as_deref())
             }
-            Fact::TimePassed {} => Ok(Outcome::no_content()),
+            // They change no table but the audit log.
+            Fact::IncidentCreated { .. }
+            | Fact::IncidentUpdated { .. }
+            | Fact::IncidentDeleted { .. }
+            | Fact::TimePassed {} => Ok(Outcome::no_content()),
             Fact::CommissionJudged { id, verdict, reason } => {
                 commissions::judge(self, *id, *verdict, reason.as_deref())
             }

@@ -15,8 +15,8 @@ use weir_engine::endpoints::Endpoint;
 use weir_engine::keyring::{Keyring, KeyringError};
 use weir_engine::keys::Principal;
 use weir_engine::outbound::OutboundHandle;
-use weir_schemas::fact::{Actor, Fact, IdempotentRequest, Recorded};
-use weir_schemas::ids::{EndpointId, KeyId, PartnerId, ProgramId, WorkspaceId};
+use weir_schemas::fact::{Fact, IdempotentRequest, Recorded};
+use weir_schemas::ids::{EndpointId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
@@ -151,7 +151,7 @@ impl Commands {
         request: Option<IdempotentRequest>,
         fact: Fact,
     ) -> Result<Outcome, Problem> {
-        let recorded = Recorded { at, workspace: caller.workspace, actor: actor(caller), request, fact };
+        let recorded = Recorded { at, workspace: caller.workspace, actor: caller.actor(), request, fact };
         let submitted = tokio::time::timeout(SUBMIT_TIMEOUT, self.books.submit(recorded)).await;
         let outcome = submitted.map_err(|_| too_slow())?.map_err(|error| not_recorded(&error))?;
         match outcome.problem() {
@@ -199,11 +199,6 @@ impl Commands {
     pub(super) fn hook_url(&self, id: &str) -> String {
         format!("{}/hooks/{id}", self.public_url)
     }
-}
-
-/// The session of the dashboard's first sign-in belongs to no key.
-fn actor(caller: Principal) -> Actor {
-    if caller.key == KeyId::NONE { Actor::System } else { Actor::Key(caller.key) }
 }
 
 /// The answer of the API to what the books answered, its body changed by `finish`.
