@@ -75,6 +75,7 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let outcome = commands.submit(caller, at, request, fact).await?;
     Ok(answer(outcome, |mut key| {
         key["key"] = json!(secret);
+        key["last_used_at"] = Value::Null;
         key
     }))
 }
@@ -95,7 +96,10 @@ async fn change(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     }
     let (at, request) = admission(&context)?;
     let outcome = commands.submit(caller, at, request, Fact::KeyUpdated { id, patch }).await?;
-    Ok(answer(outcome, |body| body))
+    Ok(answer(outcome, |mut key| {
+        key["last_used_at"] = json!(commands.books().keys().uses().last(id));
+        key
+    }))
 }
 
 async fn revoke(mut context: Context, commands: Arc<Commands>) -> Result<Response, Problem> {
