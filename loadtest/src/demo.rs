@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::Method;
 use rand::prelude::*;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use crate::click_to_sale::{TestLink, make_endpoint};
 use crate::connection::Connection;
@@ -47,6 +48,10 @@ const REFERRERS: &[&str] = &[
     "https://www.reddit.com/r/deals/",
 ];
 const SWELL_S: f64 = 90.0;
+/// Visits that should have come meanwhile are not made up for beyond this.
+const LATE_MAX: Duration = Duration::from_secs(1);
+/// Visitors who want to buy while the shop is busy with others; with so many, visits wait.
+const BUYERS_WAITING_MAX: usize = 256;
 
 /// Finds the demo's links, making those that are not there yet.
 async fn links(target: &Target) -> Result<Vec<TestLink>, LoadError> {
@@ -67,13 +72,18 @@ pub async fn run(demo: &Demo) -> Result<u64, LoadError> {
     make_endpoint(&demo.target).await?;
     let mut random = StdRng::from_rng(&mut rand::rng());
     let mut public = Connection::new(demo.target.public);
-    let mut admin = Connection::new(demo.target.admin);
+    let (buyers, waiting) = mpsc::channel(BUYERS_WAITING_MAX);
+    let shop = tokio::spawn(sell(demo.target.clone(), waiting));
     let start = Instant::now();
+    let mut due = start;
     let mut visits = 0_u64;
     while start.elapsed() < demo.duration {
         let swell = 1.0 + 0.6 * (start.elapsed().as_secs_f64() * std::f64::consts::TAU / SWELL_S).sin();
         let gap = -(1.0 - random.random::<f64>()).ln() / (demo.rate * swell);
-        sleep(Duration::from_secs_f64(gap.min(1.0))).await;
+        // From when the visit before was meant to come: a clock of milliseconds cannot pace more than a few hundred in
+        // a second by waiting after each.
+        due = (due + Duration::from_secs_f64(gap.min(1.0))).max(Instant::now() - LATE_MAX);
+        sleep_until(due).await;
         let visitor = demo.crowd.anyone(&mut random);
         let link = &links[(random.random::<f64>().powi(2) * links.len() as f64) as usize];
         let agent =
@@ -87,18 +97,31 @@ pub async fn run(demo: &Demo) -> Result<u64, LoadError> {
         visits += 1;
         let location =
             answer.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let token = location.split("wclid=").nth(1).unwrap_or_default().to_owned();
-        if !token.is_empty() && random.random_bool(0.05) {
-            let order = format!("D-{:012x}", random.random::<u64>() >> 16);
-            let cents = [1_900, 2_900, 4_900, 9_900].choose(&mut random).copied().unwrap_or(1_900);
-            let sale = json!({"event": "sale", "order_id": order, "wclid": token,
-                "amount": {"amount": cents, "currency": "USD"}});
-            admin.call(&demo.target.key, Method::POST, "/v1/conversions", Some(&sale), &[200, 201]).await?;
-            if random.random_bool(0.08) {
-                let refund = json!({"order_id": order, "refund_id": format!("R-{order}")});
-                admin.call(&demo.target.key, Method::POST, "/v1/refunds", Some(&refund), &[200, 201]).await?;
-            }
+        let token = location.split("wclid=").nth(1).unwrap_or_default();
+        if !token.is_empty() && random.random_bool(0.05) && buyers.send(token.to_owned()).await.is_err() {
+            // The shop has failed: it says why.
+            break;
         }
     }
+    drop(buyers);
+    shop.await.expect("selling does not panic")?;
     Ok(visits)
+}
+
+/// Sells something to whoever comes with a click token, and takes a few things back.
+async fn sell(target: Target, mut buyers: mpsc::Receiver<String>) -> Result<(), LoadError> {
+    let mut random = StdRng::from_rng(&mut rand::rng());
+    let mut admin = Connection::new(target.admin);
+    while let Some(token) = buyers.recv().await {
+        let order = format!("D-{:012x}", random.random::<u64>() >> 16);
+        let cents = [1_900, 2_900, 4_900, 9_900].choose(&mut random).copied().unwrap_or(1_900);
+        let sale = json!({"event": "sale", "order_id": order, "wclid": token,
+            "amount": {"amount": cents, "currency": "USD"}});
+        admin.call(&target.key, Method::POST, "/v1/conversions", Some(&sale), &[200, 201]).await?;
+        if random.random_bool(0.08) {
+            let refund = json!({"order_id": order, "refund_id": format!("R-{order}")});
+            admin.call(&target.key, Method::POST, "/v1/refunds", Some(&refund), &[200, 201]).await?;
+        }
+    }
+    Ok(())
 }
