@@ -11,6 +11,10 @@ const require = createRequire(import.meta.url);
 const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 /** Pages are pictured only where someone wants to look at them. */
 const screenshots = process.env.WEIR_SCREENSHOTS;
+/** Generous: a machine that is busy with builds takes its time, and who waits in vain waits longer, no more. */
+export const PATIENCE_MS = 120_000;
+/** For what is looked at as it is then. */
+const SETTLED_WITHIN_MS = 15_000;
 
 function findChromium() {
   const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
@@ -33,8 +37,10 @@ function isExecutable(path) {
 export async function startBrowser(more = []) {
   return chromium.launch({
     executablePath: findChromium(),
+    timeout: PATIENCE_MS,
     args: [
       '--no-sandbox',
+      '--lang=en-US',
       '--disable-gpu',
       '--disable-background-networking',
       '--disable-dev-shm-usage',
@@ -45,9 +51,8 @@ export async function startBrowser(more = []) {
 
 /** @returns {Promise<{page: import('playwright-core').Page, complaints: string[]}>} */
 export async function openPage(context, origin) {
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
-  // Generous: a machine that is busy with builds takes its time, and who waits in vain waits longer, no more.
-  page.setDefaultTimeout(120_000);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(`script error: ${error.message}`));
   page.on('console', (message) => {
@@ -56,11 +61,9 @@ export async function openPage(context, origin) {
     // A refused sign-in or a wrong form is answered with 4xx, which the browser notes; the tests look at
     // those answers.
     if (/Failed to load resource: the server responded with a status of 4\d\d/.test(text)) return;
-    // The tests cut the live connection and stop the engine themselves.
-    if (
-      /WebSocket connection to|net::ERR_CONNECTION_(REFUSED|RESET|CLOSED)|net::ERR_EMPTY_RESPONSE/.test(text)
-    )
-      return;
+    // The tests cut the live connection and stop the engine themselves, which may be in the midst of any request.
+    // What a policy refuses (net::ERR_BLOCKED_…) is none of these.
+    if (/WebSocket connection to|net::ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET|NETWORK)_/.test(text)) return;
     complaints.push(`console: ${text}`);
   });
   page.on('request', (request) => {
@@ -72,8 +75,37 @@ export async function openPage(context, origin) {
   return { page, complaints };
 }
 
-/** Violations, one per line, with their place. The browser evaluates the source: no policy is loosened. */
+/** How often a page with violations is looked at again. */
+const LOOKS_AGAIN = 2;
+
+/** By when a page that loads has loaded; one that moves may be busy again and again. */
+export async function settled(page) {
+  const done = () => !document.querySelector('[aria-label=Loading], [aria-busy=true], main .stale');
+  await page.waitForFunction(done, undefined, { timeout: SETTLED_WITHIN_MS }).catch(() => {});
+}
+
+/** By how many pixels a page is wider than its window, once what follows the window's size has followed it. */
+export async function tooWide(page) {
+  const fits = () => document.documentElement.scrollWidth <= innerWidth;
+  await page.waitForFunction(fits, undefined, { timeout: SETTLED_WITHIN_MS }).catch(() => {});
+  return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+}
+
+/**
+ * Violations, one per line, with their place. What is asked for anew is dimmed until it is there, and a range that ends
+ * now asks anew each minute: only what is there at the last look is one.
+ */
 export async function accessibility(page) {
+  let found = await violations(page);
+  for (let again = 0; found.length > 0 && again < LOOKS_AGAIN; again++) {
+    await settled(page);
+    found = await violations(page);
+  }
+  return found;
+}
+
+/** The browser evaluates the source: no policy is loosened. */
+async function violations(page) {
   await page.evaluate(axeSource);
   const { violations } = await page.evaluate(() =>
     globalThis.axe.run(document, { resultTypes: ['violations'] }),
@@ -90,8 +122,8 @@ export async function picture(page, name) {
 }
 
 /** Polls until `read` gives something true, or fails with what it gave last. */
-export async function eventually(read, complaint, milliseconds = 30_000) {
-  const until = Date.now() + milliseconds;
+export async function eventually(read, complaint) {
+  const until = Date.now() + PATIENCE_MS;
   let last;
   do {
     last = await read();

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { accessibility, eventually, openPage, picture, startBrowser } from './browser.mjs';
 import { Engine } from './engine.mjs';
 
@@ -132,7 +133,7 @@ test('a taken slug is said at its field', async () => {
 });
 
 test('a click moves the number, the breakdown and the tail without a reload', async () => {
-  await page.goto(`${engine.admin}/?range=today`);
+  await page.goto(`${engine.admin}/?range=24h`);
   await isLive();
   await page.evaluate(() => (globalThis.sameDocument = true));
   const before = await count('clicks');
@@ -196,7 +197,7 @@ test('a sale moves the money, and its attribution can be read', async () => {
 });
 
 test('the tail is paused, says how many came meanwhile, and goes on', async () => {
-  await page.goto(`${engine.admin}/?range=today`);
+  await page.goto(`${engine.admin}/?range=24h`);
   await isLive();
   const region = page.getByRole('region', { name: 'Live events' });
   const lines = region.getByRole('listitem');
@@ -216,21 +217,24 @@ test('the tail is paused, says how many came meanwhile, and goes on', async () =
 
 test('a card is saved as a table of exactly what it shows', async () => {
   const card = page.getByRole('region', { name: 'Sources' });
-  const [download] = await Promise.all([
-    page.waitForEvent('download'),
-    card.getByRole('button', { name: 'Save Sources as CSV' }).click(),
-  ]);
-  const saved = readFileSync(await download.path(), 'utf8')
-    .trim()
-    .split(/\r?\n/);
-  const rows = await card.locator('tbody tr').all();
+  const cells = (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+  const shown = () => card.locator('tbody tr').evaluateAll(cells);
+  let rows;
+  let saved;
+  do {
+    rows = await shown();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      card.getByRole('button', { name: 'Save Sources as CSV' }).click(),
+    ]);
+    saved = readFileSync(await download.path(), 'utf8')
+      .trim()
+      .split(/\r?\n/);
+    // It moved in between: the last visit was only just drawn.
+  } while (!isDeepStrictEqual(rows, await shown()));
   assert.equal(saved.length, rows.length + 1);
-  for (const [at, row] of rows.entries()) {
-    const [name, clicks] = await row.locator('td').allTextContents();
-    assert.ok(
-      saved[at + 1].startsWith(`${name.trim()},${clicks.trim()},`),
-      `${saved[at + 1]}: ${name} ${clicks}`,
-    );
+  for (const [at, [name, clicks]] of rows.entries()) {
+    assert.ok(saved[at + 1].startsWith(`${name},${clicks},`), `${saved[at + 1]}: ${name} ${clicks}`);
   }
 });
 
@@ -258,7 +262,7 @@ test('a link is made with the keyboard alone', async () => {
 });
 
 test('a row filters everything, and the address keeps it', async () => {
-  await page.goto(`${engine.admin}/?range=today`);
+  await page.goto(`${engine.admin}/?range=24h`);
   await isLive();
   const all = await count('clicks');
   await visit(PHONE);
@@ -299,7 +303,7 @@ test('a lost connection says so, comes back, and has counted what happened meanw
   });
   const clicks = async () =>
     Number((await opened.page.textContent('[data-kpi=clicks]'))?.replace(/[^\d]/g, ''));
-  await opened.page.goto(`${engine.admin}/?range=today`);
+  await opened.page.goto(`${engine.admin}/?range=24h`);
   await opened.page.waitForSelector('[data-live=live]');
   const before = await eventually(clicks, 'no count to begin with');
 
@@ -309,13 +313,13 @@ test('a lost connection says so, comes back, and has counted what happened meanw
   assert.equal(await clicks(), before, 'the last numbers stay while the line is down');
   await visit();
   refuse = false;
-  await opened.page.waitForSelector('[data-live=live]', { timeout: 60_000 });
+  await opened.page.waitForSelector('[data-live=live]');
   await eventually(async () => (await clicks()) === before + 1, 'the click during the outage is missing');
   await other.close();
 });
 
 test('the page comes back by itself after the engine was restarted', async () => {
-  await page.goto(`${engine.admin}/?range=today`);
+  await page.goto(`${engine.admin}/?range=24h`);
   await isLive();
   await page.evaluate(() => (globalThis.sameDocument = true));
   const before = await count('clicks');
@@ -325,12 +329,15 @@ test('the page comes back by itself after the engine was restarted', async () =>
   await picture(page, 'overview-reconnecting');
   await engine.again();
   await visit();
-  await page.waitForSelector('[data-live=live]', { timeout: 60_000 });
+  await page.waitForSelector('[data-live=live]');
   await eventually(
     async () => (await count('clicks')) === before + 1,
     'the click after the restart is missing',
   );
   assert.equal(await page.evaluate(() => globalThis.sameDocument), true);
+  // An engine that stops may still answer, and says that it is not there.
+  const others = complaints.filter((line) => !/responded with a status of 503/.test(line));
+  complaints.splice(0, complaints.length, ...others);
 });
 
 test('keys are made and revoked', async () => {
@@ -437,7 +444,7 @@ test('a link is disabled, enabled and deleted', async () => {
 test('a rule and a cap are added to a link, and its page says what became of every hit', async () => {
   const edited = `${slug}-edited`;
   await api('POST', '/v1/links', { destination: 'https://shop.example/', slug: edited, tags: ['kept'] });
-  await page.goto(`${engine.admin}/links?search=${edited}&range=today`);
+  await page.goto(`${engine.admin}/links?search=${edited}&range=24h`);
   await page.getByRole('link', { name: `Edit ${edited}` }).click();
   await page.getByText('Rules', { exact: true }).click();
   await page.getByRole('button', { name: 'Add a rule' }).click();

@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { eventually } from './browser.mjs';
-import { binary, environment, repository } from './engine.mjs';
+import { binary, environment, removeFolder, repository } from './engine.mjs';
 import { openWorkspace } from './workspace.mjs';
 
 const PASSWORD = 'of-the-test';
@@ -44,8 +45,12 @@ before(async () => {
 
 after(async () => {
   await on?.close();
-  clickhouse?.kill('SIGKILL');
-  rmSync(folder, { recursive: true, force: true });
+  if (clickhouse?.exitCode === null) {
+    const ended = once(clickhouse, 'exit');
+    clickhouse.kill('SIGKILL');
+    await ended;
+  }
+  removeFolder(folder);
 });
 
 test('rows that were refused are listed with the reason, tried again one by one, then all at once', async () => {

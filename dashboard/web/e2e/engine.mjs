@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { eventually } from './browser.mjs';
 
 const READY_WITHIN_MS = 180_000;
-const STOP_WITHIN_MS = 60_000;
+const STOP_WITHIN_MS = 180_000;
 /** Characters of the engine's log that a failure shows. */
 const LOG_SHOWN = 4_000;
 export const repository = new URL('../../../', import.meta.url).pathname;
@@ -28,6 +28,10 @@ export function environment() {
   );
   return Object.fromEntries(kept);
 }
+
+/** A process that was just killed may still write into it. */
+export const removeFolder = (path) =>
+  rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 });
 
 const withScheme = (address) => (/^https?:/.test(address) ? address.replace(/\/$/, '') : `http://${address}`);
 const hostOf = (origin) => new URL(origin).host;
@@ -81,7 +85,7 @@ export class Engine {
       await this.stop();
     } finally {
       this.#child?.kill('SIGKILL');
-      rmSync(this.#data, { recursive: true, force: true });
+      removeFolder(this.#data);
     }
   }
 

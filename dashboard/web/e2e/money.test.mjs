@@ -14,6 +14,8 @@ const AGENT =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) ' +
   'Chrome/142.0.0.0 Safari/537.36';
 const SECRET = 'whsec_browser_test_secret';
+/** By then the statements have been looked at, also on a machine that is busy with something else. */
+const LONGEST_RUN_MS = 10 * 60_000;
 const made = {};
 
 let engine;
@@ -24,6 +26,7 @@ let complaints;
 let dialog;
 
 before(async () => {
+  await clearOfMonthsEnd();
   engine = await Engine.start({ WEIR_OUTBOUND_ALLOW_PRIVATE: 'true' });
   browser = await startBrowser();
   context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' });
@@ -36,6 +39,13 @@ after(async () => {
   await browser?.close();
   await engine?.remove();
 });
+
+/** A statement is a month's: what these tests earn and are paid is to be in the same one. */
+async function clearOfMonthsEnd() {
+  const now = new Date();
+  const left = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1) - now.getTime();
+  if (left < LONGEST_RUN_MS) await new Promise((settle) => setTimeout(settle, left + 1_000));
+}
 
 async function signIn(on, key) {
   await on.goto(engine.admin);
@@ -250,8 +260,10 @@ test('what is due is previewed, paid out, given as a table, and marked as paid',
 
 test('a month’s statement is opened line by line, and saved', async () => {
   await open(`/partners/${made.partner}?tab=statements`);
-  const month = new Date().toISOString().slice(0, 7);
-  const title = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric' }).format(new Date());
+  const now = new Date();
+  const month = now.toISOString().slice(0, 7);
+  const words = { month: 'long', year: 'numeric', timeZone: 'UTC' };
+  const title = new Intl.DateTimeFormat('en-US', words).format(now);
   await row(new RegExp(`${title}.*\\$28\\.00.*\\$28\\.00.*\\$0\\.00`)).waitFor();
   const [download] = await Promise.all([page.waitForEvent('download'), button(`CSV ${title}`).click()]);
   assert.equal(download.suggestedFilename(), `statement-${month}.csv`);
@@ -419,17 +431,10 @@ test('a provider’s deliveries are listed with verdict and hash, and one is rep
   const answer = await fetch(endpoint.url, { method: 'POST', headers: { 'X-Signature': signature }, body });
   assert.equal(answer.status, 200, await answer.text());
   const deliveries = region('Deliveries');
-  await eventually(async () => {
-    await page.reload();
-    await page.getByRole('heading', { name: 'Deliveries' }).waitFor();
-    return deliveries
-      .getByText('parked')
-      .waitFor({ timeout: 2_000 })
-      .then(
-        () => true,
-        () => false,
-      );
-  }, 'the delivery is not listed');
+  const listed = async () => (await api('GET', `/v1/webhook-endpoints/${endpoint.id}/deliveries`)).data[0];
+  await eventually(async () => (await listed())?.outcome === 'parked', 'the delivery is not listed');
+  await page.reload();
+  await deliveries.getByText('parked').waitFor();
   await row(/parked/)
     .getByRole('button', { name: 'Details' })
     .click();
@@ -462,7 +467,10 @@ test('an outbound endpoint shows its secret once, its log, and is switched off a
     await isFine();
     await button('Done', dialog).click();
     await api('POST', '/v1/conversions', { event: 'lead', customer_id: 'u9' });
-    await eventually(() => taken.length === 1, 'nothing was sent');
+    const [{ id }] = (await api('GET', '/v1/outbound-endpoints')).data;
+    const sent = async () => (await api('GET', `/v1/outbound-endpoints/${id}/deliveries`)).data[0];
+    await eventually(async () => (await sent())?.state === 'delivered', 'nothing was sent');
+    const before = taken.length;
     await outbound.getByRole('link', { name: 'CRM' }).click();
     await row(/conversion\.created.*delivered/)
       .getByRole('button', { name: 'Details' })
@@ -472,8 +480,8 @@ test('an outbound endpoint shows its secret once, its log, and is switched off a
     await row(/conversion\.created/)
       .getByRole('button', { name: /^Replay/ })
       .click();
-    await eventually(() => taken.length === 2, 'nothing was sent again');
-    assert.equal(taken[0], taken[1]);
+    await eventually(() => taken.length > before, 'nothing was sent again');
+    assert.equal(new Set(taken).size, 1);
     await button('Disable CRM').click();
     await page.getByText('off', { exact: true }).waitFor();
     await button('Enable CRM').click();

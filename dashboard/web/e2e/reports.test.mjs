@@ -51,7 +51,7 @@ const cells = async (name) =>
   (await page.getByRole('row', { name }).first().locator('td').allTextContents()).map((text) => text.trim());
 
 test('a funnel is built step by step, lives in the address, and is saved as it is shown', async () => {
-  await on.open('/reports/funnels?range=today');
+  await on.open('/reports/funnels?range=24h');
   await page.getByText('1. click').waitFor();
   assert.equal((await cells(/1\. click/))[1], String(CLICKS));
   assert.deepEqual((await cells(/2\. conversion/)).slice(1, 3), [String(SALES), '25%']);
@@ -102,7 +102,7 @@ test('hours that stand out have a page, which says what it needs', async () => {
   await page.waitForURL(/metric=visitors/);
   await report('Anomalies').getByText('No hour in this range stands out').waitFor();
   await on.holds('anomalies');
-  await on.open('/reports/funnels?range=today&steps=click%2Cconversion%2Crenewal&window=1h');
+  await on.open('/reports/funnels?range=24h&steps=click%2Cconversion%2Crenewal&window=1h');
 });
 
 test('an empty step is said at its field, a filter goes along to other reports', async () => {
@@ -112,7 +112,7 @@ test('an empty step is said at its field, a filter goes along to other reports',
   await page.getByRole('button', { name: 'Remove step 3' }).click();
   await page.getByText('2. conversion').waitFor();
 
-  await on.open('/?range=today');
+  await on.open('/?range=24h');
   await page.getByRole('region', { name: 'Links' }).getByRole('button', { name: '/split' }).click();
   await page.waitForURL(/link=lnk_/);
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Retention' }).click();
@@ -123,14 +123,14 @@ test('an empty step is said at its field, a filter goes along to other reports',
 });
 
 test('cohorts, lifetime value and segments know their customers', async () => {
-  await on.open('/reports/cohorts?range=today');
+  await on.open('/reports/cohorts?range=24h');
   await report('Cohorts').getByText('$55.33').waitFor();
   await page.getByLabel('Show').selectOption('net_revenue');
   await report('Cohorts').getByText('$166.00').waitFor();
   await report('Lifetime value').getByRole('row', { name: /plain/ }).waitFor();
   await on.holds('cohorts');
 
-  await on.open('/reports/segments?range=today');
+  await on.open('/reports/segments?range=24h');
   const segments = report('Customer segments');
   await segments.getByRole('row').nth(1).waitFor();
   const counts = await segments.locator('tbody tr td:nth-child(2)').allTextContents();
@@ -144,7 +144,7 @@ test('cohorts, lifetime value and segments know their customers', async () => {
 });
 
 test('a subscription shows its MRR', async () => {
-  await on.open('/reports/subscriptions?range=mtd');
+  await on.open('/reports/subscriptions?range=30d');
   await eventually(
     async () => (await page.textContent('[data-kpi=mrr]'))?.trim() === '$19.00',
     'the MRR is not 19 dollars',
@@ -154,7 +154,7 @@ test('a subscription shows its MRR', async () => {
 });
 
 test('an experiment compares the arms of a split link', async () => {
-  await on.open('/reports/experiments?range=today');
+  await on.open('/reports/experiments?range=24h');
   await page.getByRole('row', { name: /^a / }).getByText('control').waitFor();
   const [a, b] = [await cells(/^a /), await cells(/^b /)];
   assert.equal(Number(a[1]) + Number(b[1]), CLICKS);
@@ -164,7 +164,7 @@ test('an experiment compares the arms of a split link', async () => {
 });
 
 test('attribution adds up in every model', async () => {
-  await on.open('/reports/attribution?range=today&by=link');
+  await on.open('/reports/attribution?range=24h&by=link');
   const total = page.getByRole('row', { name: /^Total/ });
   await total.waitFor();
   assert.deepEqual((await total.locator('td').allTextContents()).slice(1), Array(7).fill(String(SALES + 1)));
@@ -175,7 +175,7 @@ test('attribution adds up in every model', async () => {
 });
 
 test('the map counts live, shades, and filters by a click in the table', async () => {
-  await on.open('/map?range=today');
+  await on.open('/map?range=24h');
   await page.locator('svg path[d]').nth(120).waitFor({ state: 'attached' });
   const places = report('Places');
   const shown = async () =>
@@ -192,7 +192,7 @@ test('the map counts live, shades, and filters by a click in the table', async (
 });
 
 test('a click is a ring in its own city, and not in the middle of its country', async () => {
-  await on.open('/map?range=today');
+  await on.open('/map?range=24h');
   await page.locator('svg path[d]').nth(120).waitFor({ state: 'attached' });
   // A ring is there for a second and a half: where each was is kept.
   await page.evaluate(() => {
@@ -205,6 +205,8 @@ test('a click is a ring in its own city, and not in the middle of its country', 
     }).observe(document.querySelector('.map svg'), { childList: true, subtree: true });
   });
   const ring = async (address) => {
+    // None is left of the visit before.
+    await page.waitForFunction(() => !document.querySelector('.ring'));
     await page.evaluate(() => (globalThis.rings.length = 0));
     await on.visit('plain', { 'X-Forwarded-For': address });
     return eventually(() => page.evaluate(() => globalThis.rings.at(-1)), `no ring of ${address}`);
@@ -219,7 +221,7 @@ test('a click is a ring in its own city, and not in the middle of its country', 
 
 test('a page heat map says what would fill it, then shows where people click', async () => {
   const site = await on.api('POST', '/v1/sites', { name: 'Shop', origins: ['https://shop.example'] });
-  await on.open('/pages?range=today&path=/pricing');
+  await on.open('/pages?range=24h&path=/pricing');
   await page.getByText('No element was clicked on this page').waitFor();
   const answer = await fetch(`${on.engine.public}/collect`, {
     method: 'POST',
@@ -246,7 +248,7 @@ test('a page heat map says what would fill it, then shows where people click', a
 });
 
 test('the palette finds pages, links and actions; keys choose ranges and what to compare with', async () => {
-  await on.open('/?range=today');
+  await on.open('/?range=24h');
   await page.keyboard.press('Control+k');
   const find = page.getByRole('combobox', { name: 'Find a page' });
   await find.fill('seg');
@@ -262,6 +264,8 @@ test('the palette finds pages, links and actions; keys choose ranges and what to
   await page.keyboard.press('x');
   await page.waitForURL(/compare=year/);
   await page.keyboard.press('c');
+  // The menu opens with the days that are shown.
+  await eventually(() => page.getByLabel('From').inputValue(), 'the menu has no dates');
   await page.getByLabel('From').fill('2026-11-01');
   await page.getByLabel('To', { exact: true }).fill('2026-11-07');
   await page.getByRole('button', { name: 'Show these days' }).click();
@@ -275,14 +279,10 @@ test('the navigation shows where one is, also in a low window', async () => {
   await page.setViewportSize({ width: 1280, height: 420 });
   await on.open('/settings');
   const lit = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Settings' });
-  await eventually(
-    async () => {
-      const box = await lit.boundingBox();
-      return box && box.y >= 52 && box.y + box.height <= 420;
-    },
-    'the lit entry is out of sight',
-    5_000,
-  );
+  await eventually(async () => {
+    const box = await lit.boundingBox();
+    return box && box.y >= 52 && box.y + box.height <= 420;
+  }, 'the lit entry is out of sight');
   await page.setViewportSize({ width: 1280, height: 900 });
 });
 

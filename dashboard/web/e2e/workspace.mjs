@@ -2,7 +2,7 @@
 // every page is asked.
 
 import assert from 'node:assert/strict';
-import { accessibility, openPage, startBrowser } from './browser.mjs';
+import { accessibility, openPage, settled, startBrowser, tooWide } from './browser.mjs';
 import { Engine } from './engine.mjs';
 
 export const DESKTOP =
@@ -76,8 +76,7 @@ async function signedIn(engine, browser) {
 
   /** Fits narrow and wide windows, has no violation in either theme. */
   async function holds(name) {
-    // What is being asked for anew is dimmed until it is there.
-    await page.waitForFunction(() => document.querySelector('main .stale') === null);
+    await settled(page);
     for (const [width, colorScheme] of [
       [360, 'light'],
       [1280, 'dark'],
@@ -85,7 +84,7 @@ async function signedIn(engine, browser) {
     ]) {
       await page.setViewportSize({ width, height: 900 });
       await page.emulateMedia({ colorScheme });
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const over = await tooWide(page);
       assert.ok(over <= 0, `${name} at ${width} px is ${over} px too wide`);
       assert.deepEqual(await accessibility(page), [], `${name} at ${width} px, ${colorScheme}`);
     }

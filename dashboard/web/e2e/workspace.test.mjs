@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { after, before, test } from 'node:test';
-import { accessibility, openPage } from './browser.mjs';
+import { accessibility, eventually, openPage, tooWide } from './browser.mjs';
 import { openWorkspace } from './workspace.mjs';
 
 const VISITS = 5;
@@ -24,7 +24,7 @@ after(async () => {
 });
 
 test('a report is saved, found again, and edited as the API takes it', async () => {
-  await on.open('/reports/funnels?range=today');
+  await on.open('/reports/funnels?range=24h');
   await page.getByText('1. click').waitFor();
   await page.getByRole('button', { name: 'Save or share' }).click();
   const dialog = page.getByRole('dialog', { name: 'Save or share' });
@@ -45,7 +45,7 @@ test('a report is saved, found again, and edited as the API takes it', async () 
   await page.getByRole('button', { name: 'Save changes' }).click();
   await page.getByRole('alert').getByText('query', { exact: false }).first().waitFor();
   assert.equal(await query.getAttribute('aria-invalid'), 'true');
-  await query.fill('{"steps": ["click", "lead"], "date_range": "today"}');
+  await query.fill('{"steps": ["click", "lead"], "date_range": "24h"}');
   await page.getByRole('button', { name: 'Save changes' }).click();
   await page.getByRole('cell', { name: 'lead', exact: true }).waitFor();
   const { data } = await on.api('GET', '/v1/saved-queries');
@@ -70,7 +70,7 @@ test('a saved overview opens with its own range and filters', async () => {
 });
 
 test('a share link shows its answer without a key, and nothing once revoked', async () => {
-  await on.open('/?range=today');
+  await on.open('/?range=24h');
   await page.getByRole('button', { name: 'Save or share' }).click();
   const dialog = page.getByRole('dialog', { name: 'Save or share' });
   await dialog.getByLabel('Name').fill('For the board');
@@ -87,7 +87,7 @@ test('a share link shows its answer without a key, and nothing once revoked', as
   assert.equal(await opened.page.getByRole('navigation', { name: 'Main' }).count(), 0);
   assert.deepEqual(await accessibility(opened.page), []);
   await opened.page.setViewportSize({ width: 360, height: 800 });
-  assert.ok((await opened.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
+  assert.ok((await tooWide(opened.page)) <= 0);
 
   await on.open('/saved');
   await region('Share links').getByRole('button', { name: 'Revoke For the board' }).click();
@@ -119,7 +119,7 @@ test('an alert is refused where it does not fit, fires on the live stream, and i
   const row = region('Alerts').getByRole('row', { name: /Too many clicks/ });
   await row.getByText('fine').waitFor();
   for (let at = 0; at < 2; at++) await on.visit('watched');
-  await row.getByText('firing').waitFor({ timeout: 60_000 });
+  await row.getByText('firing').waitFor();
   await row.getByRole('button', { name: 'Edit' }).click();
   await dialog.getByRole('textbox', { name: 'Threshold' }).fill('1000');
   await dialog.getByRole('button', { name: 'Save changes' }).click();
@@ -186,7 +186,7 @@ test('health adds up, and says what was refused and why', async () => {
     return Number((await told.locator('dd').last().textContent()).replace(/\D/g, ''));
   };
   await region('Followers').getByText('storing').waitFor();
-  assert.equal(await figure('answered'), VISITS + 2);
+  await eventually(async () => (await figure('answered')) === VISITS + 2, 'not every visit was answered');
   await region('Dead letters').getByText('None.').waitFor();
   await on.holds('health');
 });
@@ -212,7 +212,9 @@ test('an incident is told of, stands on the status page, and is resolved there',
   await dialog.getByRole('combobox', { name: 'How far it is' }).selectOption('resolved');
   await dialog.getByRole('button', { name: 'Publish' }).click();
   await list.getByRole('row', { name: /Queries are slow.*resolved/ }).waitFor();
-  assert.match(await status(), /Everything works.*A disk was full\..*We look at it\./s);
+  // The engine's own parts are looked at, too: on a busy machine one may be away for a moment.
+  const told = /Everything works.*A disk was full\..*We look at it\./s;
+  await eventually(async () => told.test(await status()), 'the status page does not say that it is over');
   await list.getByRole('button', { name: 'Details' }).click();
   await list.getByText('We look at it.').waitFor();
 });
@@ -352,7 +354,7 @@ test('the public status page is readable, small, and asks nobody', async () => {
   await status.page.getByRole('heading', { name: 'Everything works' }).waitFor();
   assert.equal(await status.page.locator('.bars').count(), 3);
   assert.equal(await status.page.locator('.bars').first().locator('i').count(), 30);
-  assert.ok((await status.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
+  assert.ok((await tooWide(status.page)) <= 0);
   // Reading itself anew without a script is what this page is asked to do, and what this rule forbids.
   const found = (await accessibility(status.page)).filter((line) => !line.startsWith('meta-refresh'));
   assert.deepEqual(found, []);
