@@ -122,6 +122,7 @@ mod tests {
         }
         let cookie = ("cookie", "a=b; weir_session=s1");
         assert_eq!(ask(&[cookie]), Err(true), "a foreign page could have sent this");
+        assert_eq!(ask(&[cookie, ("x-weir-session", "0")]), Err(true));
         assert_eq!(ask(&[cookie, ("x-weir-session", "1")]), Ok(8));
         assert_eq!(ask(&[("cookie", "weir_session=s2"), ("x-weir-session", "1")]), Err(true));
         assert_eq!(ask(&[cookie, ("authorization", "Bearer weir_bad")]), Err(true), "the key goes first");

@@ -324,6 +324,8 @@ mod tests {
         assert_eq!(field(r#"{"id":"a","lines":[{"amount":1.5}]}"#), "lines[0].amount");
         assert_eq!(field(r#"{"id":"a","id":"b"}"#), "id");
         assert_eq!(field("[]"), "body");
+        let listed = from_value::<Order>(serde_json::json!(["a", []])).unwrap_err();
+        assert_eq!((listed.status, &*listed.errors[0].field), (422, "body"), "no list of members in order");
         assert_eq!(field("7"), "body");
     }
 

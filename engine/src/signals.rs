@@ -149,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn a_network_may_send_so_many_visitors_a_minute_and_one_more_is_labelled() {
+        let mut detector = Detector::default();
+        let (place, home) = (Place::default(), Network { number: 3_320, name: "Deutsche Telekom AG".into() });
+        let mut judge = |visitor| detector.judge(&Suspect { visitor, ..suspect(&place, &home) }).1.to_owned();
+        let most = u64::from(NETWORK_RATE_MAX);
+        assert!((1..=most).all(|visitor| judge(visitor).is_empty()));
+        let more = format!("network_rate: click {} of this network within a minute", most + 1);
+        assert_eq!(judge(most + 1), more);
+    }
+
+    #[test]
     fn what_does_not_count_and_what_is_no_link_is_not_judged() {
         let mut detector = Detector::default();
         let (place, cloud) = (Place::default(), Network { number: 16_509, name: "x".into() });

@@ -31,6 +31,7 @@ mod properties;
 mod reading;
 mod referrals;
 mod refunds;
+mod touches;
 mod twin;
 
 const NOON: i64 = 1_793_534_400_000;

@@ -132,6 +132,22 @@ fn a_visit_that_one_cap_refuses_takes_nothing_from_the_other() {
     assert_eq!(taken, [true, true, false, false, true, false, false], "two of the day, three in all");
 }
 
+#[test]
+fn a_day_of_25_hours_is_one_day_and_its_clicks_are_its_own() {
+    let of =
+        |daily: u64| link(serde_json::json!({"daily_click_cap": daily, "cap_timezone": "Europe/Berlin"}));
+    let begin = Timestamp::parse("2026-10-24T22:00:00Z").unwrap().0;
+    let end = begin + 25 * 3_600_000;
+    let taken = |daily: u64, times: &[i64]| -> Vec<bool> {
+        let (link, places) = (of(daily), Places::default());
+        let take = |at: &i64| places.take(link.cap.as_ref().unwrap(), Timestamp(*at)).is_some();
+        times.iter().map(take).collect()
+    };
+    assert_eq!(taken(2, &[begin, end - 1, end - 1, end]), [true, true, false, true]);
+    // A thread whose clock was read before midnight takes of the day before, however full the new one is.
+    assert_eq!(taken(2, &[end - 1, end, end, end - 1, end - 1, end]), [true, true, true, true, false, false]);
+}
+
 #[tokio::test]
 async fn clicks_from_before_the_cap_count_and_raising_it_opens_the_link_again() {
     let dir = tempfile::tempdir().unwrap();

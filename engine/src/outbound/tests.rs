@@ -106,28 +106,83 @@ fn books(dir: &Path, keyring: &Arc<Keyring>) -> (Recorder, Books) {
     (recorder, books)
 }
 
-#[tokio::test]
-async fn an_endpoint_that_takes_nothing_is_turned_off_after_its_last_try_and_goes_on_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let keyring = Arc::new(Keyring::open(&dir.path().join("keyring.db")).unwrap());
-    let (recorder, books) = books(dir.path(), &keyring);
-    let record = async |fact: Fact| {
-        let (at, workspace) = (Timestamp::now(), WorkspaceId(1));
-        let recorded = Recorded { at, workspace, actor: Actor::System, request: None, fact };
-        assert!(books.submit(recorded).await.unwrap().status < 300);
-    };
+async fn record(books: &Books, fact: Fact) {
+    let (at, workspace) = (Timestamp::now(), WorkspaceId(1));
+    let recorded = Recorded { at, workspace, actor: Actor::System, request: None, fact };
+    assert!(books.submit(recorded).await.unwrap().status < 300);
+}
+
+/// A workspace that these endpoints listen to, each at `https://ID.example/`, and two sales of it.
+async fn with_two_sales(dir: &Path, endpoints: &[u64]) -> (Recorder, Books, Arc<Keyring>) {
+    let keyring = Arc::new(Keyring::open(&dir.join("keyring.db")).unwrap());
+    let (recorder, books) = books(dir, &keyring);
     let (name, timezone) = ("shop".to_owned(), "UTC".to_owned());
-    record(Fact::WorkspaceCreated { name, currency: Currency::EUR, timezone, key: None }).await;
-    let id = OutboundEndpointId(7);
-    let spec = OutboundSpec { events: vec![], ..target(7).spec };
-    let secret = keyring.seal(OUTBOUND_CONTEXT, b"key");
-    record(Fact::OutboundCreated { id, spec, secret }).await;
+    record(&books, Fact::WorkspaceCreated { name, currency: Currency::EUR, timezone, key: None }).await;
+    for id in endpoints {
+        let spec = OutboundSpec { url: format!("https://{id}.example/"), events: vec![], ..target(*id).spec };
+        let (id, secret) = (OutboundEndpointId(*id), keyring.seal(OUTBOUND_CONTEXT, b"key"));
+        record(&books, Fact::OutboundCreated { id, spec, secret }).await;
+    }
     for n in 0..2 {
         let sale = json!({"event": "sale", "order_id": format!("A-{n}"), "amount": {"amount": 7, "currency": "EUR"}});
         let (id, conversion) = (ConversionId(100 + n), serde_json::from_value(sale).unwrap());
-        record(Fact::plain_conversion(id, conversion, ClickClaim::None)).await;
+        record(&books, Fact::plain_conversion(id, conversion, ClickClaim::None)).await;
     }
+    (recorder, books, keyring)
+}
 
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_a_message_is_on_its_way_its_endpoint_gets_no_other_and_others_wait_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recorder, books, keyring) = with_two_sales(dir.path(), &[7, 8]).await;
+    let (tries, answering) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let post: Post = {
+        let (tries, answering) = (Arc::clone(&tries), Arc::clone(&answering));
+        Arc::new(move |url, headers, _| {
+            tries.lock().unwrap().push((url.clone(), headers[0].1.clone()));
+            let answering = Arc::clone(&answering);
+            Box::pin(async move {
+                until("it may answer", || !url.contains("7.example") || answering.load(Ordering::Acquire))
+                    .await;
+                Tried { status: Some(200), error: None, excerpt: String::new() }
+            })
+        })
+    };
+    let path = dir.path().join("outbound.db");
+    let config = OutboundConfig { path, public_url: "https://go.example".into(), post, haste: 1 };
+    let outbound = Outbound::start(config, books.clone(), keyring).unwrap();
+    let of = |endpoint: &str| -> Vec<String> {
+        let tries = tries.lock().unwrap();
+        tries.iter().filter(|(url, _)| url.contains(endpoint)).map(|(_, message)| message.clone()).collect()
+    };
+    let delivered = |id: u64| {
+        let messages = outbound.handle().messages(OutboundEndpointId(id), i64::MAX, 10).unwrap();
+        messages.iter().filter(|(_, message)| message.state == MessageState::Delivered).count()
+    };
+    // The other endpoint's second message shows that there were further rounds.
+    until("the other endpoint has both", || delivered(8) == 2).await;
+    assert_eq!((of("7.example").len(), delivered(7)), (1, 0), "the first is on its way");
+    answering.store(true, Ordering::Release);
+    until("both are delivered", || delivered(7) == 2).await;
+    assert_eq!(of("7.example").len(), 2, "each went once");
+    outbound.stop();
+    recorder.stop();
+    books.stop();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_is_turned_off_after_its_last_try_and_goes_on_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recorder, books, keyring) = with_two_sales(dir.path(), &[7]).await;
+    let id = OutboundEndpointId(7);
     let (tries, well) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
     let post: Post = {
         let (tries, well) = (Arc::clone(&tries), Arc::clone(&well));
@@ -140,16 +195,9 @@ async fn an_endpoint_that_takes_nothing_is_turned_off_after_its_last_try_and_goe
     };
     let path = dir.path().join("outbound.db");
     let config = OutboundConfig { path, public_url: "https://go.example".into(), post, haste: 1_000_000_000 };
-    let outbound = Outbound::start(config, books.clone(), Arc::clone(&keyring)).unwrap();
-    let until = async |what: &str, holds: &dyn Fn() -> bool| {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !holds() {
-            assert!(Instant::now() < end, "waited in vain until {what}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
+    let outbound = Outbound::start(config, books.clone(), keyring).unwrap();
     let endpoint = || books.reads().outbound(WorkspaceId(1)).unwrap().remove(0).spec;
-    until("it is turned off", &|| !endpoint().enabled).await;
+    until("it is turned off", || !endpoint().enabled).await;
     let told = tries.lock().unwrap().clone();
     assert_eq!(told.len(), 11, "the first try and one after each of ten pauses");
     assert!(told.iter().all(|message| *message == told[0]), "those behind it wait: {told:?}");
@@ -157,12 +205,12 @@ async fn an_endpoint_that_takes_nothing_is_turned_off_after_its_last_try_and_goe
 
     well.store(true, Ordering::Release);
     let patch = json!({"enabled": true}).as_object().cloned().unwrap();
-    record(Fact::OutboundUpdated { id, patch, secret: None }).await;
+    record(&books, Fact::OutboundUpdated { id, patch, secret: None }).await;
     let delivered = || {
         let messages = outbound.handle().messages(id, i64::MAX, 10).unwrap();
         messages.iter().filter(|(_, message)| message.state == MessageState::Delivered).count()
     };
-    until("both are delivered", &|| delivered() == 2).await;
+    until("both are delivered", || delivered() == 2).await;
     let told = tries.lock().unwrap()[11..].to_vec();
     assert_eq!((told.len(), &told[0]), (2, &tries.lock().unwrap()[0]), "it goes on where it stopped");
     outbound.stop();

@@ -134,6 +134,8 @@ mod tests {
             "/\\evil.example",
             "https:\\\\evil.example",
             "https:/evil.example",
+            "https:///\\evil.example",
+            "https://shop.example\\@evil.example/",
             "javascript:alert(1)",
             "data:text/html,x",
             "ftp://a.example/",

@@ -170,3 +170,27 @@ pub(super) fn refuse(status: StatusCode, why: &'static str) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_schemas::ids::{LinkId, WorkspaceId};
+
+    use super::*;
+
+    #[test]
+    fn a_schedule_begins_with_its_first_millisecond_and_ends_before_its_last() {
+        let (from, until) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+        let [first, end] = [from, until].map(|text| Timestamp::parse(text).unwrap().0);
+        let open = |starts_at: Option<&str>, expires_at: Option<&str>| {
+            let spec = serde_json::json!({"destination": "https://a.example/", "starts_at": starts_at,
+                "expires_at": expires_at});
+            let spec = serde_json::from_value(spec).unwrap();
+            let link = TrackedLink::new(LinkId(1), WorkspaceId(1), Timestamp(0), spec);
+            [first - 1, first, end - 1, end].map(|at| scheduled(&link, Timestamp(at)))
+        };
+        assert_eq!(open(Some(from), Some(until)), [false, true, true, false]);
+        assert_eq!(open(Some(from), None), [false, true, true, true]);
+        assert_eq!(open(None, Some(until)), [true, true, true, false]);
+        assert_eq!(open(None, None), [true; 4]);
+    }
+}

@@ -252,6 +252,26 @@ fn statuses_and_caching_follow_the_link() {
         let response = edge.get(&format!("/{slug}"));
         assert_eq!((response.status().as_u16(), named(&response, "cache-control")), (status, caching));
     }
+    // Where each visit is judged anew, a permanent answer is kept by nobody.
+    let elsewhere = |more: serde_json::Value| {
+        let mut one = serde_json::json!({"destination": "https://b.example/"});
+        one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::json!([one])
+    };
+    for (slug, member, value) in [
+        ("r", "rules", elsewhere(serde_json::json!({"if": {"bot": true}}))),
+        ("v", "variants", elsewhere(serde_json::json!({"name": "one", "weight": 1}))),
+        ("d", "dedupe_window_seconds", serde_json::json!(60)),
+    ] {
+        edge.link(serde_json::json!({"slug": slug, "destination": "https://a.example/", "status_code": 301,
+            member: value}));
+        let response = edge.get(&format!("/{slug}"));
+        assert_eq!(
+            (response.status().as_u16(), named(&response, "cache-control")),
+            (301, "no-store"),
+            "{member}"
+        );
+    }
 }
 
 #[test]

@@ -242,8 +242,12 @@ fn a_host_has_its_own_root_and_its_own_answer_to_what_is_no_link() {
     // A host with links of its own has its own two, or none.
     public.link(json!({"slug": "x", "domain": "go.example.org", "destination": "https://x.example/"}));
     assert_eq!(public.get("http://go.example.org/", &[]).status, 404);
+    // One that is switched off leads nowhere.
+    let off = json!({"slug": "_404", "domain": "off.example", "destination": "https://lost.example/", "enabled": false});
+    public.link(off);
+    assert_eq!(public.get("http://off.example/nope", &[]).status, 404);
     let statuses: Vec<u16> = public.hits().into_iter().map(|(_, _, status)| status).collect();
-    assert_eq!(statuses, [404, 404, 302, 302, 302, 404], "each is a hit");
+    assert_eq!(statuses, [404, 404, 302, 302, 302, 404, 404], "each is a hit");
 }
 
 #[test]

@@ -47,6 +47,12 @@ fn each_delivery_counts_once() {
     assert_eq!(other.body["outcome"], "conflict");
     let test = bench.deliver_as("e2", "b", false, vec![paid(&["pi_3"], 100)]);
     assert_eq!(test.body["outcome"], "mode_mismatch");
+    let id = test.body["id"].as_str().unwrap().parse().unwrap();
+    let replayed = bench.apply(What::DeliveryReplayed { id, endpoint: ENDPOINT });
+    assert_eq!(
+        replayed.body["outcome"], "mode_mismatch",
+        "test and live money do not mix by a replay either"
+    );
     assert_eq!(bench.deliver("e3", Vec::new()).body["outcome"], "ignored");
     assert_eq!((bench.total().revenue, bench.total().orders), (100, 1));
     bench.verify();

@@ -1,5 +1,5 @@
 use weir_schemas::fact::Role;
-use weir_schemas::ids::KeyId;
+use weir_schemas::ids::{FulfilmentId, KeyId};
 
 use super::*;
 
@@ -104,4 +104,32 @@ fn a_batch_given_again_and_a_broken_entry_change_nothing() {
     assert_eq!(bench.store.apply_batch(&[(1_000, Err("not JSON".into()))]).unwrap(), [None]);
     assert_eq!(bench.store.applied_seq().unwrap(), 1_000);
     assert_eq!(bench.store.check().unwrap().len(), 1);
+}
+
+#[test]
+fn a_sale_mints_a_link_where_a_fulfilment_fits_it() {
+    let mut bench = bench();
+    let spec = json!({"destination": "https://files.example/book.pdf", "product": "book", "expires_days": 7,
+        "max_uses": 5});
+    let spec = serde_json::from_value(spec).unwrap();
+    bench.apply(What::FulfilmentCreated { id: FulfilmentId(3), spec, key: "key".into() });
+    let mut minted = |order: &str, event: &str, product: &str| {
+        let mut body = sale(order, 100);
+        (body["event"], body["properties"]) = (json!(event), json!({"product": product}));
+        let at = Timestamp(NOON + bench.later + bench.facts.len() as i64 * 3 + 1);
+        assert_eq!(bench.convert(body, ClickClaim::None).status, 201);
+        let mut statement = bench
+            .store
+            .connection()
+            .prepare("SELECT spec ->> '$.max_clicks', spec ->> '$.expires_at' FROM links ORDER BY id")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let links: Vec<(i64, String)> = rows.map(Result::unwrap).collect();
+        (links, Timestamp(at.0 + 7 * DAY_MS).to_string())
+    };
+    assert_eq!(minted("A-1", "sale", "mug").0, []);
+    assert_eq!(minted("A-2", "renewal", "book").0, []);
+    let (links, until) = minted("A-3", "sale", "book");
+    assert_eq!(links, [(5, until)]);
+    bench.verify();
 }

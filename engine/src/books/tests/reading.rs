@@ -1,8 +1,8 @@
 use super::*;
 
-const ONE: WorkspaceId = WorkspaceId(1);
+pub(super) const ONE: WorkspaceId = WorkspaceId(1);
 
-fn reads(bench: &Bench) -> Reads {
+pub(super) fn reads(bench: &Bench) -> Reads {
     Reads::new(bench._dir.path().join("books.db"))
 }
 
