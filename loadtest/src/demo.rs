@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use http::Method;
 use rand::prelude::*;
 use serde_json::json;
@@ -48,6 +49,8 @@ const REFERRERS: &[&str] = &[
     "https://www.reddit.com/r/deals/",
 ];
 const SWELL_S: f64 = 90.0;
+/// Connections by which visitors come.
+const DOORS: u32 = 4;
 /// Visits that should have come meanwhile are not made up for beyond this.
 const LATE_MAX: Duration = Duration::from_secs(1);
 /// Visitors who want to buy while the shop is busy with others; with so many, visits wait.
@@ -70,16 +73,29 @@ async fn links(target: &Target) -> Result<Vec<TestLink>, LoadError> {
 pub async fn run(demo: &Demo) -> Result<u64, LoadError> {
     let links = links(&demo.target).await?;
     make_endpoint(&demo.target).await?;
-    let mut random = StdRng::from_rng(&mut rand::rng());
-    let mut public = Connection::new(demo.target.public);
     let (buyers, waiting) = mpsc::channel(BUYERS_WAITING_MAX);
     let shop = tokio::spawn(sell(demo.target.clone(), waiting));
     let start = Instant::now();
+    let visits = try_join_all((0..DOORS).map(|_| visits(demo, &links, start, buyers.clone()))).await?;
+    drop(buyers);
+    shop.await.expect("selling does not panic")?;
+    Ok(visits.iter().sum())
+}
+
+/// Those who come through one of the [`DOORS`]; whoever wants to buy goes on to `buyers`.
+async fn visits(
+    demo: &Demo,
+    links: &[TestLink],
+    start: Instant,
+    buyers: mpsc::Sender<String>,
+) -> Result<u64, LoadError> {
+    let mut random = StdRng::from_rng(&mut rand::rng());
+    let mut public = Connection::new(demo.target.public);
     let mut due = start;
     let mut visits = 0_u64;
     while start.elapsed() < demo.duration {
         let swell = 1.0 + 0.6 * (start.elapsed().as_secs_f64() * std::f64::consts::TAU / SWELL_S).sin();
-        let gap = -(1.0 - random.random::<f64>()).ln() / (demo.rate * swell);
+        let gap = -(1.0 - random.random::<f64>()).ln() / (demo.rate / f64::from(DOORS) * swell);
         // From when the visit before was meant to come: a clock of milliseconds cannot pace more than a few hundred in
         // a second by waiting after each.
         due = (due + Duration::from_secs_f64(gap.min(1.0))).max(Instant::now() - LATE_MAX);
@@ -103,8 +119,6 @@ pub async fn run(demo: &Demo) -> Result<u64, LoadError> {
             break;
         }
     }
-    drop(buyers);
-    shop.await.expect("selling does not panic")?;
     Ok(visits)
 }
 
