@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{fresh, own};
+use super::{fresh, own, within_a_day};
 
 const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
 #[test]
 fn each_hit_is_counted_as_what_it_is() {
+    within_a_day();
     let shared = own(|settings| settings);
     let (slug, id) = shared.link(json!({}));
     let path = format!("/{slug}");

@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use weir_schemas::time::{DAY_MS, Timestamp};
 
 #[path = "../harness/engine.rs"]
 mod engine;
@@ -57,7 +59,7 @@ mod visitors;
 mod wallets;
 
 use engine::http::{Answer, Http};
-use engine::{ADMIN_KEY, BROWSER, Engine, Settings, text_of};
+use engine::{ADMIN_KEY, BROWSER, Engine, PATIENCE, Settings, text_of};
 
 /// An engine for tests that share it, and its folder. It ends with the last of them.
 pub(crate) struct Shared {
@@ -85,6 +87,13 @@ pub(crate) fn own(set: impl FnOnce(Settings) -> Settings) -> Shared {
     // On a busy machine ClickHouse takes longer to start than a question waits.
     engine.query(&serde_json::json!({"metrics": ["hits"], "date_range": "7d"}));
     Shared { engine, _data: data }
+}
+
+/// Waits until midnight has passed where it is near (UTC): for tests of what happens on one day, or in one month.
+pub(crate) fn within_a_day() {
+    while Timestamp::now().0.rem_euclid(DAY_MS) > DAY_MS - 2 * PATIENCE.as_millis() as i64 {
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// A name that no other test has.

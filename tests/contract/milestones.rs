@@ -1,19 +1,18 @@
 //! Milestones: their progress, told once by webhook and live, and the bonus that they bring. Caps.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::conversions::sale;
-use super::engine::text_of;
+use super::engine::{PATIENCE, text_of};
 use super::live::Watching;
 use super::programs::{partner, program};
-use super::{fresh, names, shared};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{fresh, names, shared, within_a_day};
 
 #[test]
 fn a_milestone_is_told_once_and_live_and_brings_its_bonus() {
+    within_a_day();
     let shared = shared();
     let milestones = json!([
         {"name": "Two", "target": {"orders": 2}, "bonus": {"amount": 700, "currency": "EUR"}},
@@ -77,6 +76,7 @@ fn a_milestone_is_told_once_and_live_and_brings_its_bonus() {
 
 #[test]
 fn a_cap_is_told_on_the_commission() {
+    within_a_day();
     let shared = shared();
     let caps = json!([{"per": "day", "amount": {"amount": 150, "currency": "EUR"}}]);
     let program = program(&shared, json!({"commission": {"base": {"bp": 1000}, "caps": caps}}));

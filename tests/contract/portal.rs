@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::conversions::sale;
 use super::engine::text_of;
 use super::programs::{partner, program};
-use super::{Shared, ask, fresh, names, own, refused};
+use super::{Shared, ask, fresh, names, own, refused, within_a_day};
 
 /// A partner with a link, sales, a payout and a milestone, and every id and name that belongs to it.
 struct Partner {
@@ -182,6 +182,7 @@ fn a_partner_sees_its_own_everywhere() {
 
 #[test]
 fn a_statement_adds_up_in_every_form() {
+    within_a_day();
     let shared = own(|settings| settings);
     let mine = somebody(&shared);
     let path = format!("/v1/partners/{}/statements/{}", mine.id, &today()[..7]);

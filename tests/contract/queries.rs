@@ -7,7 +7,7 @@ use weir_schemas::time::{DAY_MS, Timestamp};
 
 use super::conversions::sale;
 use super::engine::{token_of, wait_for};
-use super::{Shared, fresh, names, own, shared};
+use super::{Shared, fresh, names, own, shared, within_a_day};
 
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
     Version/17.5 Mobile/15E148 Safari/604.1";
@@ -141,6 +141,7 @@ fn every_operator_of_a_filter() {
 
 #[test]
 fn columns_totals_order_limit_and_what_the_answer_says_of_itself() {
+    within_a_day();
     let shared = shared();
     let (link, tokens) = three_clicks(&shared);
     sale(&shared, &fresh("order"), 1_000, json!({"wclid": tokens[2]}));
@@ -190,6 +191,7 @@ fn columns_totals_order_limit_and_what_the_answer_says_of_itself() {
 
 #[test]
 fn every_range_and_every_metric_is_understood() {
+    within_a_day();
     let shared = shared();
     let (link, tokens) = three_clicks(&shared);
     sale(&shared, &fresh("order"), 900, json!({"wclid": tokens[0]}));

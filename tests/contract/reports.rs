@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::conversions::sale;
 use super::engine::token_of;
-use super::{Shared, fresh, names, own, refused, shared};
+use super::{Shared, fresh, names, own, refused, shared, within_a_day};
 
 /// A person of its own address opens the link; gives the click's token.
 fn person_clicks(shared: &Shared, slug: &str, address: &str) -> String {
@@ -61,6 +61,7 @@ fn a_funnel_from_click_to_sale() {
 
 #[test]
 fn retention_of_the_first_day() {
+    within_a_day();
     let shared = shared();
     let (slug, link) = shared.link(json!({}));
     (1..=3).for_each(|n| drop(person_clicks(&shared, &slug, &format!("198.51.100.{n}"))));
@@ -72,6 +73,7 @@ fn retention_of_the_first_day() {
 
 #[test]
 fn customers_and_their_money() {
+    within_a_day();
     let shared = shared();
     let (slug, link) = shared.link(json!({}));
     let (one, other) = (fresh("customer"), fresh("customer"));
