@@ -275,6 +275,23 @@ test('the palette finds pages, links and actions; keys choose ranges and what to
   await on.holds('keys');
 });
 
+test('a currency and a timezone are chosen, and kept in the address', async () => {
+  const amount = { amount: 2_500, currency: 'EUR' };
+  await on.api('POST', '/v1/conversions', { event: 'sale', order_id: 'R-euro', amount });
+  await on.open('/?range=24h');
+  const [currency, zone] = ['Currency', 'Timezone'].map((name) => page.getByLabel(name, { exact: true }));
+  await currency.selectOption('EUR');
+  await page.waitForURL(/currency=EUR/);
+  // Whoever looks for theirs is offered every timezone.
+  await zone.focus();
+  await zone.selectOption('Asia/Tokyo');
+  await page.waitForURL(/tz=Asia%2FTokyo/);
+  await page.reload();
+  const revenue = async () => (await page.textContent('[data-kpi=revenue]'))?.trim();
+  await eventually(async () => (await revenue()) === '€25.00', 'the revenue is not what was sold in euros');
+  assert.deepEqual([await currency.inputValue(), await zone.inputValue()], ['EUR', 'Asia/Tokyo']);
+});
+
 test('the navigation shows where one is, also in a low window', async () => {
   await page.setViewportSize({ width: 1280, height: 420 });
   await on.open('/settings');
