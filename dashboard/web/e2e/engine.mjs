@@ -51,8 +51,24 @@ export class Engine {
   static async start(settings = {}) {
     const engine = new Engine();
     engine.#settings = settings;
-    await engine.#run('127.0.0.1:0', '127.0.0.1:0');
+    try {
+      await engine.#run('127.0.0.1:0', '127.0.0.1:0');
+      await eventually(() => engine.#answers(), 'the engine answers no query');
+    } catch (error) {
+      await engine.remove();
+      throw error;
+    }
     return engine;
+  }
+
+  /** The engine is ready before its database is, and until then a page is told to try again (503). */
+  async #answers() {
+    const { status } = await fetch(`${this.admin}/v1/query`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${this.key}`, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ metrics: ['clicks'], date_range: '24h' }),
+    });
+    return status === 200;
   }
 
   /** The file that tells programs on this machine where the engine is. */
