@@ -478,10 +478,12 @@ fn describe(operation: &Operation) -> Value {
         json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
     }));
     let is_public = operation.tag == "Public listener";
-    // Questions, previews, tickets and links to sign in by record nothing that a repeat could double.
+    // Questions, previews, tickets and links to sign in by record nothing that a repeat could double; whoever asks for
+    // a message once more gets it once more.
     let asks = ["Query", "Reports", "Live", "Session", "Keys"].contains(&operation.tag)
         && operation.path != "/v1/keys"
-        || operation.path.ends_with("/preview");
+        || operation.path.ends_with("/preview")
+        || operation.path.starts_with("/v1/outbound-endpoints/") && operation.path.ends_with("/replay");
     let idempotent =
         operation.method == "post" && !asks && !operation.path.starts_with("/v1/admin/") && !is_public;
     if idempotent {
