@@ -65,7 +65,7 @@ enum Scenario {
         #[arg(long, default_value_t = 64)]
         connections: u64,
     },
-    /// How long after its webhook a sale is seen on a live subscription.
+    /// How long after it a click, and after its webhook a sale, is seen on a live subscription.
     PaymentToScreen {
         /// Sales, one after another.
         #[arg(long, default_value_t = 200)]
@@ -135,6 +135,7 @@ async fn run(args: Args) -> Result<bool, LoadError> {
         Scenario::PaymentToScreen { sales } => {
             let plan = payment_to_screen::Plan { target, sales: sales.clamp(1, SALES_MAX) };
             let outcome = payment_to_screen::run(&plan).await?;
+            println!("click to screen    {}", outcome.clicked.summary());
             println!("webhook to 200     {}", outcome.answered.summary());
             println!("webhook to screen  {}", outcome.shown.summary());
             Ok(true)

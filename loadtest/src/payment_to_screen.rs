@@ -1,6 +1,6 @@
-//! Scenario `payment-to-screen`: how long after a provider sends its webhook a dashboard shows the money. One sale at a
-//! time, each of a fresh click, at moments that have nothing to do with the engine's tick; the clock runs from the
-//! first byte of the delivery to the frame of the live subscription that counts it.
+//! Scenario `payment-to-screen`: how long after a visitor clicks a dashboard shows the click, and after a provider sends
+//! its webhook the sale. One click and its sale at a time, at moments that have nothing to do with the engine's tick;
+//! the clock runs from the first byte of the request to the frame of the live subscription that counts it.
 
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct Plan {
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Outcome {
+    /// From sending a click to the frame that counts it.
+    pub clicked: Latencies,
     /// From sending a webhook to its 200.
     pub answered: Latencies,
     /// From sending a webhook to the frame that counts it.
@@ -47,11 +49,14 @@ const PAUSE_MAX_MS: u64 = 250;
 const BROWSER: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36";
 
-/// A live subscription with its one row, whole.
+/// A live subscription with its one row, whole: clicks and conversions.
 struct Screen {
     socket: WebSocketStream<TcpStream>,
-    conversions: i64,
+    row: [i64; 2],
 }
+
+const CLICKS: usize = 0;
+const CONVERSIONS: usize = 1;
 
 /// Runs the scenario.
 pub async fn run(plan: &Plan) -> Result<Outcome, LoadError> {
@@ -71,16 +76,20 @@ pub async fn run(plan: &Plan) -> Result<Outcome, LoadError> {
     for n in 0..plan.sales {
         let pause = rand::rng().random_range(0..PAUSE_MAX_MS);
         sleep(Duration::from_millis(pause)).await;
+        let (start, wanted) = (Instant::now(), screen.row[CLICKS] + 1);
         let click = visits.send(Method::GET, &format!("/{slug}"), &[("user-agent", BROWSER)], "").await?;
         let location = click.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or("");
         let token = location.split("wclid=").nth(1).unwrap_or("").to_owned();
+        screen.counts(CLICKS, wanted).await?;
+        outcome.clicked.record(start);
+        let pause = rand::rng().random_range(0..PAUSE_MAX_MS);
+        sleep(Duration::from_millis(pause)).await;
         let body = stripe::checkout(&format!("{run}-{n}"), CENTS, "eur", &token);
         let signature = stripe::signature(SECRET, &body);
         let headers = [("stripe-signature", signature.as_str()), ("content-type", "application/json")];
-        let wanted = screen.conversions + 1;
-        let start = Instant::now();
+        let (start, wanted) = (Instant::now(), screen.row[CONVERSIONS] + 1);
         // The screen is watched while the answer is under way: it may be the faster one.
-        let Outcome { answered, shown: seen } = &mut outcome;
+        let Outcome { answered, shown: seen, .. } = &mut outcome;
         let sent = async {
             let answer = provider.send(Method::POST, &hook, &headers, body.clone()).await?;
             answered.record(start);
@@ -91,7 +100,7 @@ pub async fn run(plan: &Plan) -> Result<Outcome, LoadError> {
             }
         };
         let shown = async {
-            screen.counts(wanted).await?;
+            screen.counts(CONVERSIONS, wanted).await?;
             seen.record(start);
             Ok::<(), LoadError>(())
         };
@@ -110,15 +119,14 @@ impl Screen {
         let stream = TcpStream::connect(target.admin).await.map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         let (socket, _) = client_async(request, stream).await.map_err(|error| failed(&error))?;
-        let mut screen = Self { socket, conversions: 0 };
+        let mut screen = Self { socket, row: [0; 2] };
         screen.say(json!({"type": "connect", "key": target.key})).await?;
-        let query = json!({"metrics": ["conversions", "revenue"], "date_range": "7d",
-            "filters": ["and", [["is", "link", [link]], ["is", "currency", ["EUR"]]]]});
+        let query = json!({"metrics": ["clicks", "conversions"], "date_range": "7d", "filters": ["is", "link", [link]]});
         screen.say(json!({"type": "subscribe", "id": "q1", "query": query})).await?;
         loop {
             let frame = screen.frame().await?;
             if frame["type"] == "snapshot" {
-                screen.conversions = frame["rows"][0][0].as_i64().unwrap_or(0);
+                screen.see(&frame);
                 return Ok(screen);
             }
         }
@@ -148,15 +156,22 @@ impl Screen {
         }
     }
 
-    /// Reads frames until the row counts this many conversions.
-    async fn counts(&mut self, wanted: i64) -> Result<(), LoadError> {
-        while self.conversions < wanted {
+    /// Reads frames until a column of the row is what is wanted.
+    async fn counts(&mut self, column: usize, wanted: i64) -> Result<(), LoadError> {
+        while self.row[column] < wanted {
             let frame = self.frame().await?;
-            if let Some(count) = frame["rows"][0][0].as_i64() {
-                self.conversions = count;
-            }
+            self.see(&frame);
         }
         Ok(())
+    }
+
+    /// Takes the row of a frame that has one.
+    fn see(&mut self, frame: &Value) {
+        for (column, shown) in self.row.iter_mut().enumerate() {
+            if let Some(count) = frame["rows"][0][column].as_i64() {
+                *shown = count;
+            }
+        }
     }
 }
 
