@@ -1,6 +1,6 @@
-//! Scenario `payment-to-screen`: how long after a visitor clicks a dashboard shows the click, and after a provider sends
-//! its webhook the sale. One click and its sale at a time, at moments that have nothing to do with the engine's tick;
-//! the clock runs from the first byte of the request to the frame of the live subscription that counts it.
+//! Scenario `payment-to-screen`: how long after a visitor clicks a dashboard shows the click, and after a provider
+//! sends its webhook the sale. One click and its sale at a time, at moments that have nothing to do with the engine's
+//! tick; the clock runs from the first byte of the request to the frame of the live subscription that counts it.
 
 use std::time::Duration;
 
