@@ -24,6 +24,10 @@ const BURST_PER_MS: u32 = 4;
 /// loops of 64 connections at 10,000 facts a second are all there after 6 ms, and their sync takes one more.
 const LINGER: Duration = Duration::from_millis(10);
 const LINGER_LOOK: Duration = Duration::from_micros(300);
+/// The same behind a batch of more than so many: hundreds of senders are on their way, and the processors are theirs
+/// meanwhile.
+const CROWD_FACTS: u32 = 64;
+const CROWD_LOOK: Duration = Duration::from_millis(1);
 /// Facts after which a batch waits no more.
 const LINGER_FACTS: usize = 256;
 /// How long a full disk is left alone before it is tried again.
@@ -183,7 +187,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn run(&mut self) {
-        let (mut last_commit, mut burst) = (Instant::now(), false);
+        let (mut last_commit, mut burst, mut look) = (Instant::now(), false, LINGER_LOOK);
         loop {
             // Read before draining: whatever was sent before the stop is drained below.
             let stopping = self.shared.stop.load(Ordering::Acquire);
@@ -193,7 +197,7 @@ impl Worker {
                 Ok(first) => {
                     self.take_facts(first);
                     if burst && !stopping {
-                        self.linger();
+                        self.linger(look);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -203,6 +207,7 @@ impl Worker {
             let more = self.drain_and_commit();
             let ms = last_commit.elapsed().as_millis() as u32;
             burst = facts >= BURST_FACTS && facts >= ms.saturating_mul(BURST_PER_MS);
+            look = if facts > CROWD_FACTS { CROWD_LOOK } else { LINGER_LOOK };
             last_commit = Instant::now();
             if stopping && !more && self.queue.is_empty() {
                 return;
@@ -236,13 +241,13 @@ impl Worker {
 
     /// In a burst, waits for the facts that are on their way. It looks now and then instead of waiting for each of
     /// them: a sender that has nobody to wake pays for no system call.
-    fn linger(&mut self) {
+    fn linger(&mut self, look: Duration) {
         let until = Instant::now() + LINGER;
         while self.facts.len() < LINGER_FACTS
             && self.journal.batch_bytes() < BATCH_BYTES_MAX
             && Instant::now() < until
         {
-            std::thread::sleep(LINGER_LOOK);
+            std::thread::sleep(look);
             let Ok(next) = self.queue.try_recv() else { break };
             self.take_facts(next);
         }
