@@ -180,13 +180,18 @@ impl Warehouse {
             give_up_at: Mutex::new(None),
             threads: Mutex::new(Vec::new()),
         });
+        let reader = sources.journal.behind(stored);
+        let sources = Arc::new(sources);
         let follower = follower::Follower {
-            connection: shared.connection.separate(),
-            reader: sources.journal.behind(stored),
-            sources,
-            progress,
+            reading: follower::Reading { sources: Arc::clone(&sources), reader, shared: Arc::clone(&shared) },
+            storing: follower::Storing {
+                sources,
+                progress,
+                shared: Arc::clone(&shared),
+                connection: shared.connection.separate(),
+                runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+            },
             shared: Arc::clone(&shared),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         };
         let folding =
             folding::Folding { shared: Arc::clone(&shared), connection: shared.connection.separate() };

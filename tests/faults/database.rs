@@ -108,3 +108,30 @@ fn an_insert_of_which_only_the_token_is_left_is_done_again() {
     wait_for("the click is stored", || (clickhouse.run("SELECT count() FROM clicks") == "1").then_some(()));
     assert!(engine.log().contains("has not its rows"), "{}", engine.log());
 }
+
+/// Whose progress is lost knows nothing of its rows, nor of the inserts that ClickHouse has noted.
+#[test]
+fn without_its_progress_the_warehouse_has_every_click_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let settings = with_clickhouse(Settings::new(&data), clickhouse.address);
+    let engine = settings.start();
+    let shop = Shop::open(&engine);
+    let slug = shop.links.keys().next().expect("a link");
+    assert_eq!(engine.click(slug).status, 302);
+    assert!(exited_with(engine.stop().0, 0));
+    assert_eq!(clickhouse.run("SELECT count() FROM clicks"), "1");
+
+    let lose_the_progress = || std::fs::remove_file(data.join("warehouse.json")).unwrap();
+    lose_the_progress();
+    clickhouse.run("ALTER TABLE clicks DELETE WHERE true SETTINGS mutations_sync = 2");
+    assert!(exited_with(settings.start().stop().0, 0));
+    assert_eq!(clickhouse.run("SELECT count() FROM clicks"), "1", "its insert was noted");
+
+    lose_the_progress();
+    let engine = settings.start();
+    assert_eq!(engine.click(slug).status, 302);
+    assert!(exited_with(engine.stop().0, 0));
+    assert_eq!(clickhouse.run("SELECT count(), uniqExact(seq) FROM clicks"), "2\t2");
+}

@@ -194,7 +194,7 @@ pub(super) struct Writer {
 }
 
 /// How many rows of the range the tables have.
-pub(super) async fn count(client: &Client, node: u16, range: Range) -> Result<Counts, ClickHouseError> {
+pub(super) async fn count(client: Client, node: u16, range: Range) -> Result<Counts, ClickHouseError> {
     let count = |table: &str| {
         let sql = format!("SELECT count() FROM {table} WHERE {BETWEEN}");
         let query = client.query(&sql).param("node", node);
@@ -205,6 +205,16 @@ pub(super) async fn count(client: &Client, node: u16, range: Range) -> Result<Co
         events: count("events").await?,
         effects: count("effects").await?,
     })
+}
+
+/// Up to where there are rows of the node, in whatever table.
+pub(super) async fn last(client: Client, node: u16) -> Result<Sequence, ClickHouseError> {
+    let mut last = 0;
+    for table in ["clicks", "events", "effects", "dead_letter"] {
+        let sql = format!("SELECT max(seq) FROM {table} WHERE node = {{node:UInt16}}");
+        last = last.max(client.query(&sql).param("node", node).fetch_one::<u64>().await?);
+    }
+    Ok(last)
 }
 
 const BETWEEN: &str = "node = {node:UInt16} AND seq > {after:UInt64} AND seq <= {upto:UInt64}";

@@ -12,6 +12,7 @@
 //! `LowCardinality(String)` is one in the table (`schemas/sql/0001_clicks.sql`); a test inserts a block into it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use clickhouse::Client;
@@ -23,7 +24,7 @@ use weir_schemas::ids::Sequence;
 const KEYS_VERSION: u64 = 1;
 /// The block brings its own keys, and they replace whatever dictionary there was.
 const OWN_KEYS: u64 = 1 << 9 | 1 << 10;
-/// Bytes handed to the connection at once: while it compresses and sends one, nothing else of the block waits.
+/// Bytes handed to the connection at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Clicks, by column.
@@ -103,11 +104,13 @@ impl ClickBlock {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         self.write(&mut bytes);
-        for chunk in bytes.chunks(CHUNK_BYTES) {
-            insert.send(Bytes::copy_from_slice(chunk)).await?;
+        let bytes = Bytes::from(bytes);
+        for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
+            insert.send(bytes.slice(start..bytes.len().min(start + CHUNK_BYTES))).await?;
         }
-        self.bytes = bytes;
-        insert.end().await
+        let done = insert.end().await;
+        self.bytes = bytes.into();
+        done
     }
 
     /// Adds the click at `seq` of `node`'s journal.
@@ -201,6 +204,8 @@ struct Keyed {
     index: HashMap<Box<str>, u32, ahash::RandomState>,
     /// The distinct values as strings of the format.
     keys: Vec<u8>,
+    /// Where in `keys` the text of each is.
+    texts: Vec<Range<usize>>,
     rows: Vec<u32>,
 }
 
@@ -208,15 +213,24 @@ impl Keyed {
     fn clear(&mut self) {
         self.index.clear();
         self.keys.clear();
+        self.texts.clear();
         self.rows.clear();
     }
 
     fn push(&mut self, text: &str) {
+        // Neighbours are mostly alike, and comparing costs less than hashing.
+        if let Some(last) = self.rows.last()
+            && self.keys[self.texts[*last as usize].clone()] == *text.as_bytes()
+        {
+            self.rows.push(*last);
+            return;
+        }
         let at = match self.index.get(text) {
             Some(at) => *at,
             None => {
                 let at = self.index.len() as u32;
                 put_text(&mut self.keys, text);
+                self.texts.push(self.keys.len() - text.len()..self.keys.len());
                 self.index.insert(text.into(), at);
                 at
             }

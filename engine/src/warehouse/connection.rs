@@ -1,10 +1,11 @@
 //! Where the warehouse is. The embedded one moves to another port when it is restarted, so whoever needs a
 //! client asks for it each time; it is made anew only when the place has changed.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 
 /// A ClickHouse and who we are there.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +23,17 @@ pub struct Endpoint {
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Compressing for a way that leads nowhere costs more than what is saved.
+    fn compression(&self) -> Compression {
+        let authority = self.url.split("//").nth(1).and_then(|rest| rest.split('/').next());
+        match authority.map(str::parse::<SocketAddr>) {
+            Some(Ok(address)) if address.ip().is_loopback() => Compression::None,
+            _ => Compression::Lz4,
+        }
     }
 }
 
@@ -73,6 +85,7 @@ impl Connection {
             .with_user(&endpoint.user)
             .with_password(&endpoint.password)
             .with_database(&endpoint.database)
+            .with_compression(endpoint.compression())
             .with_product_info("weir", env!("CARGO_PKG_VERSION"));
         *made = Some((endpoint, client.clone()));
         Ok(client)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use weir_schemas::ids::Sequence;
+use weir_schemas::time::Timestamp;
 
 /// Stretches of the past that are counted again at a start. Together they go farther back than an operating system
 /// leaves what was written unsynced (Linux: 30 s, and 5 s until it looks).
@@ -108,6 +109,13 @@ impl ProgressFile {
     /// Rows that ClickHouse once had are to be stored again.
     pub(super) fn next_generation(&mut self) -> std::io::Result<()> {
         self.now.generation += 1;
+        self.save()
+    }
+
+    /// Nothing is there behind `last`, whatever inserts ClickHouse has noted: those that come are none of them.
+    pub(super) fn ask_until(&mut self, last: Sequence) -> std::io::Result<()> {
+        self.now.ask_until = last;
+        self.now.generation = self.now.generation.max(Timestamp::now().0.unsigned_abs());
         self.save()
     }
 
