@@ -163,6 +163,7 @@ test('the clicks of a robot do not count', async () => {
 test('a sale moves the money, and its attribution can be read', async () => {
   const before = await count('conversions');
   const wclid = (await visit()).searchParams.get('wclid');
+  const occurred_at = new Date().toISOString();
   assert.ok(wclid, 'the destination carries no wclid');
   const order = `A-${slug}`;
   const currency = await page.evaluate(async () => {
@@ -174,6 +175,7 @@ test('a sale moves the money, and its attribution can be read', async () => {
     event: 'sale',
     order_id: order,
     wclid,
+    occurred_at,
     amount: { amount: 4999, currency },
   });
   await eventually(async () => (await count('conversions')) === before + 1, 'the sale did not count');

@@ -243,7 +243,7 @@ test('a page heat map says what would fill it, then shows where people click', a
   });
   assert.equal(answer.status, 202, await answer.text());
   await page.getByRole('button', { name: 'Run again' }).click();
-  await page.getByText('/pricing · 1 clicks').waitFor();
+  await page.getByText('/pricing · 1 click', { exact: true }).waitFor();
   await on.holds('page heat map');
 });
 

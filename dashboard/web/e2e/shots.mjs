@@ -84,7 +84,8 @@ async function shoot(page, name) {
         const found = (await accessibility(page)).filter((line) => !line.startsWith('meta-refresh'));
         wrong.push(...found.map((line) => `${name} at ${width} px, ${theme}: ${line}`));
       }
-      await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`), timeout: 120_000 });
+      const path = join(folder, `${name}-${theme}-${width}.png`);
+      await page.screenshot({ path, fullPage: true, timeout: 120_000 });
       shots += 1;
     }
   }
@@ -106,7 +107,8 @@ async function sheets() {
         });
         const columns = width < 500 ? 6 : 4;
         const style = `body{margin:8px;display:grid;grid-template-columns:repeat(${columns},1fr);gap:8px;
-          font:13px sans-serif;background:#888}figure{margin:0}img{width:100%;display:block}`;
+          font:13px sans-serif;background:#888}figure{margin:0}
+          img{width:100%;display:block;aspect-ratio:${width}/${width < 500 ? 1_700 : 1_100};object-fit:cover;object-position:top}`;
         const html = join(folder, 'sheet.html');
         writeFileSync(html, `<style>${style}</style>${cells.join('')}`);
         await page.goto(`file://${html}`);

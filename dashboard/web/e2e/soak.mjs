@@ -1,6 +1,6 @@
 // The overview, open for minutes under a thousand clicks a second: does the heap stay flat, does a frame take long?
 // `node e2e/soak.mjs [minutes] [clicks per second]` (make soak-web). One line per sample; the last says what
-// grew. Exit 1 where the heap after collection grew by more than GROWTH_MAX between the second sample and the
+// grew, and by how much in an hour. Exit 1 where the heap after collection grew by more than GROWTH_MAX between the second sample and the
 // last, or the page fell behind the engine.
 //
 // Before each sample the browser's own trace of TRACED_MS tells how much processor time the longest task of the
@@ -18,7 +18,9 @@ assert.ok(
   minutes > 0 && minutes <= 480 && rate > 0 && rate <= 5_000,
   'usage: soak.mjs [minutes] [clicks per second]',
 );
-const SAMPLES = 12;
+/** One every two minutes, and never fewer than twelve. */
+const SAMPLES = Math.max(12, Math.ceil(minutes / 2));
+const BETWEEN_MS = (minutes * 60_000) / SAMPLES;
 /** Buckets fill and strings of more digits come; beyond this something is kept that should not be. */
 const GROWTH_MAX = 0.25;
 /** A frame that comes this late was missed (20 a second). */
@@ -51,7 +53,9 @@ try {
   const options = ['--engine', on.engine.file, 'demo', '--rate', String(rate), '--seconds', String(seconds)];
   load = spawn(loadtest, options, { cwd: repository, stdio: 'ignore' });
   ended = new Promise((settle) => load.once('exit', settle));
-  await page.goto(`${on.engine.admin}/?range=1h`);
+  let received = 0;
+  page.on('websocket', (socket) => socket.on('framereceived', () => (received += 1)));
+  await page.goto(`${on.engine.admin}/?range=24h`);
   await page.waitForSelector('[data-live=live]');
 
   const tools = await on.context.newCDPSession(page);
@@ -62,11 +66,12 @@ try {
     return metrics.find(({ name }) => name === 'TaskDuration').value;
   };
   console.log(
-    '| minute | heap, MB | DOM nodes | listeners | clicks shown | processor, % | tasks > 50 ms | longest, ms | frames > 50 ms | longest task, ms of processor |',
+    '| minute | heap, MB | DOM nodes | listeners | clicks shown | messages | processor, % | tasks > 50 ms | longest, ms | frames > 50 ms | longest task, ms of processor |',
   );
-  console.log('|---|---|---|---|---|---|---|---|---|---|');
+  console.log('|---|---|---|---|---|---|---|---|---|---|---|');
   const heaps = [];
   let spent = await busy();
+  const began = Date.now();
   for (let sample = 0; sample <= SAMPLES; sample++) {
     const longestBusy = await traced(on.browser, page);
     await tools.send('HeapProfiler.collectGarbage');
@@ -80,15 +85,18 @@ try {
     });
     heaps.push(usedSize);
     const now = await busy();
-    const share = sample === 0 ? '–' : ((100 * (now - spent)) / ((minutes * 60) / SAMPLES)).toFixed(0);
+    const share = sample === 0 ? '–' : ((100_000 * (now - spent)) / BETWEEN_MS).toFixed(0);
     spent = now;
     const longest = tasks.length === 0 ? '–' : Math.round(Math.max(...tasks));
-    const at = ((sample * minutes) / SAMPLES).toFixed(1);
+    const at = ((Date.now() - began) / 60_000).toFixed(1);
     console.log(
-      `| ${at} | ${(usedSize / 2 ** 20).toFixed(1)} | ${nodes} | ${jsEventListeners} | ${clicks} | ${share} | ${tasks.length} | ${longest} | ${frames.length} | ${longestBusy} |`,
+      `| ${at} | ${(usedSize / 2 ** 20).toFixed(1)} | ${nodes} | ${jsEventListeners} | ${clicks} | ${received} | ${share} | ${tasks.length} | ${longest} | ${frames.length} | ${longestBusy} |`,
     );
     await page.evaluate(() => Object.assign(globalThis.seen, { tasks: [], frames: [] }));
-    if (sample < SAMPLES) await page.waitForTimeout(Math.max(0, (minutes * 60_000) / SAMPLES - TRACED_MS));
+    if (sample < SAMPLES) {
+      const next = began + (sample + 1) * BETWEEN_MS - TRACED_MS;
+      await page.waitForTimeout(Math.max(0, next - Date.now()));
+    }
   }
   load.kill('SIGTERM');
   await ended;
@@ -102,13 +110,27 @@ try {
   assert.equal(await shown(), await exact(), 'the page does not show what the engine counted');
   const growth = heaps.at(-1) / heaps[1] - 1;
   console.log(
-    `\n${await exact()} clicks, all shown; heap ${(growth * 100).toFixed(1)} % larger at the end than at the second sample.`,
+    `\n${await exact()} clicks, all shown; ${received} messages. The heap is ${(growth * 100).toFixed(1)} % larger at ` +
+      `the end than at the second sample; by least squares it grows by ${hourly(heaps.slice(1)).toFixed(2)} MB an hour.`,
   );
   assert.ok(growth <= GROWTH_MAX, 'the heap grows');
   assert.deepEqual(on.complaints, []);
 } finally {
   load?.kill('SIGKILL');
   await on.close();
+}
+
+/** Megabytes an hour: the slope of the line that is nearest to the samples. */
+function hourly(samples) {
+  const middle = (samples.length - 1) / 2;
+  const mean = samples.reduce((sum, bytes) => sum + bytes, 0) / samples.length;
+  let along = 0;
+  let square = 0;
+  for (const [at, bytes] of samples.entries()) {
+    along += (at - middle) * (bytes - mean);
+    square += (at - middle) ** 2;
+  }
+  return (along / square / 2 ** 20) * (3_600_000 / BETWEEN_MS);
 }
 
 /** Processor time of the main thread's longest task within TRACED_MS, in milliseconds. */

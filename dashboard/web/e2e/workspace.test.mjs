@@ -167,7 +167,7 @@ test('money and meters are watched in the units that people write', async () => 
     [meter.metric, meter.value_of, meter.threshold, meter.comparison],
     ['value_last', 'property:price', 9.5, 'gt'],
   );
-  await region('Alerts').getByText('Last of price of 1 h above 9.5').waitFor();
+  await region('Alerts').getByText('Last of price in 1 h above 9.5').waitFor();
   // A change of another kind leaves what it does not name: filters, and what it was over again at.
   await page.getByRole('button', { name: 'Edit Poor day' }).click();
   await dialog.getByRole('textbox', { name: 'Threshold' }).fill('15');

@@ -13,6 +13,11 @@ export function formatCount(count: number): string {
   return whole.format(count);
 }
 
+/** A count and what is counted: "1 click", "2,000 clicks". */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${whole.format(count)} ${count === 1 ? one : many}`;
+}
+
 /** with what is behind the point, to six digits */
 export function formatDecimal(value: number): string {
   return exact.format(value);

@@ -34,6 +34,12 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
+/** "2026-11-21" → "Nov 21, 2026" */
+export function formatDate(date: string): string {
+  const at = new Date(`${date}T12:00:00Z`);
+  return Number.isNaN(at.getTime()) ? date : zoned('UTC', { dateStyle: 'medium' }).format(at);
+}
+
 /** "2026-11" → "November 2026" */
 export function formatMonth(month: string): string {
   const at = new Date(`${month}-15T12:00:00Z`);

@@ -5,6 +5,7 @@ import type { Link } from '../api/types';
 import { fromLocal, toLocal } from '../range/local';
 import { build, nextId, parse, splitList, type Condition, type Json, type Row } from './condition';
 import type { Fault } from './faults';
+import { counted, formatCount } from '../format/number';
 
 export const utmNames = ['source', 'medium', 'campaign', 'term', 'content'] as const;
 export type UtmName = (typeof utmNames)[number];
@@ -315,17 +316,17 @@ export function rowPaths(rule: RuleForm, path: string): string[][] {
 export function notesOf(
   form: LinkForm,
 ): Record<'rules' | 'variants' | 'limits' | 'utm' | 'conversions' | 'redirect', string> {
-  const counted = (n: number, one: string) => (n === 0 ? '' : n === 1 ? `1 ${one}` : `${n} ${one}s`);
+  const some = (n: number, one: string) => (n === 0 ? '' : counted(n, one));
   const listed = (...parts: (string | false)[]) => parts.filter(Boolean).join(', ');
   const bandit = form.variants.length > 0 && form.allocation === 'bandit';
   return {
-    rules: counted(form.rules.length, 'rule'),
-    variants: listed(counted(form.variants.length, 'variant'), bandit && 'by results'),
+    rules: some(form.rules.length, 'rule'),
+    variants: listed(some(form.variants.length, 'variant'), bandit && 'by results'),
     limits: listed(
       form.startsAt !== '' && 'starts later',
       form.expiresAt !== '' && 'expires',
-      form.maxClicks !== '' && `at most ${form.maxClicks} clicks`,
-      form.dailyCap !== '' && `at most ${form.dailyCap} a day`,
+      form.maxClicks !== '' && `at most ${counted(Number(form.maxClicks), 'click')}`,
+      form.dailyCap !== '' && `at most ${formatCount(Number(form.dailyCap))} a day`,
       form.dedupe !== '' && 'repeats not counted',
       (form.password !== '' || (form.hasPassword && !form.dropPassword)) && 'password',
       form.fallback !== '' && 'fallback',

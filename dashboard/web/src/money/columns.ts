@@ -20,6 +20,7 @@ export const commissionColumns = (own: boolean): Column<Commission>[] => [
     cell: (row): Shown => ({
       text: row.order_id ?? row.kind,
       mono: row.order_id !== null,
+      whole: row.order_id !== null && row.order_id.length < 24,
       href: own ? undefined : view.href(`/conversions/${row.conversion_id}`),
       sub: row.kind === 'commission' || row.order_id === null ? undefined : row.kind,
     }),

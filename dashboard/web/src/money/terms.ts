@@ -3,6 +3,7 @@
 import type { Program, ProgramVersion, Rate, Target, Tier } from '../api/money';
 import { formatMoney, type Money } from '../format/money';
 import { MONEY, RATE, percentOf, type FieldSpec, type Unit } from '../form/fields';
+import { counted } from '../format/number';
 
 const FROM: readonly Unit[] = [
   { id: 'orders', title: 'orders', kind: 'integer' },
@@ -215,7 +216,7 @@ export function rateWords(rate: Rate | null | undefined, each = ''): string {
 export const fromWords = ({ from }: Tier): string =>
   from.revenue
     ? `from ${formatMoney(from.revenue.amount, from.revenue.currency)} of revenue`
-    : `from ${from.orders ?? 0} orders`;
+    : `from ${counted(from.orders ?? 0, 'order')}`;
 
 const text = (money: Money) => formatMoney(money.amount, money.currency);
 const forWhom = (scope: string) => (scope === 'program' ? ' for all together' : ' for each partner');
@@ -224,15 +225,15 @@ export const targetWords = ({ orders, revenue, signups }: Target): string =>
   revenue
     ? `${text(revenue)} of revenue`
     : orders !== undefined
-      ? `${orders} orders`
-      : `${signups ?? 0} signups`;
+      ? counted(orders, 'order')
+      : counted(signups ?? 0, 'signup');
 
-const days = (count: number) => `${count} ${count === 1 ? 'day' : 'days'}`;
+const days = (count: number) => counted(count, 'day');
 
 /** For how long a click earns. */
 export function windowOf({ window_days, window_minutes }: Program | ProgramVersion): string {
   if (!window_minutes) return days(window_days);
-  return `${window_minutes} ${window_minutes === 1 ? 'minute' : 'minutes'}`;
+  return counted(window_minutes, 'minute');
 }
 
 /** Its terms, each with its name. Two versions are compared by this. */

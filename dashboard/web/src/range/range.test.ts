@@ -9,6 +9,7 @@ import {
   intervalOf,
   isRange,
   rangeOf,
+  rangeWords,
 } from './range';
 import { offsetAt, startOf } from './zone';
 
@@ -119,4 +120,14 @@ describe('zones', () => {
     expect(offsetAt(at('2026-10-25T00:59:59Z'), BERLIN)).toBe(2 * HOUR);
     expect(offsetAt(at('2026-10-25T01:00:00Z'), BERLIN)).toBe(HOUR);
   });
+});
+
+it('a kept query’s range in words', () => {
+  const week = ['2026-11-01T00:00:00Z', '2026-11-08T00:00:00Z'];
+  expect(['7d', 'qtd', week, undefined].map((range) => rangeWords(range, 'UTC'))).toEqual([
+    'Last 7 days',
+    'Quarter to date',
+    '2026-11-01 to 2026-11-07',
+    '',
+  ]);
 });

@@ -84,6 +84,14 @@ export function rangeTitle(range: string): string {
   return presets.find(({ id }) => id === range)?.title ?? range.replace('..', ' to ');
 }
 
+/** A kept query's range in words; '' where it has none. */
+export function rangeWords(range: unknown, zone: string): string {
+  // The one name that queries know and no key chooses.
+  if (range === 'qtd') return 'Quarter to date';
+  if (typeof range === 'string') return rangeTitle(range);
+  return Array.isArray(range) ? rangeTitle(rangeOf(range, zone)) : '';
+}
+
 export function boundsOf(range: string, zone: string, now: number): Bounds {
   const today = localDate(now, zone);
   const tomorrow = startOf(shift(today, 1), zone);

@@ -22,8 +22,6 @@ const titles: Record<string, string> = {
   average_ms: 'Average time',
   p_value: 'p',
   always_valid_p_value: 'p, any time',
-  visitors: 'People',
-  conversion_rate: 'Of the first',
   step_conversion_rate: 'Of the step before',
   name: 'Does',
   monetary: 'Spent',

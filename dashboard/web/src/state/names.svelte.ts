@@ -12,6 +12,7 @@ interface Named {
   id: string;
   name?: string;
   slug?: string;
+  domain?: string | null;
 }
 
 const names = new SvelteMap<string, string>();
@@ -23,12 +24,17 @@ const MOST_STRAGGLERS = 200;
 const first = new Map<string, Promise<void>>();
 
 function remember(named: Named): void {
-  const name = named.slug === undefined ? named.name : `/${named.slug}`;
-  if (name !== undefined && names.get(named.id) !== name) names.set(named.id, name);
+  const { id, slug, domain = null } = named;
+  const name = slug === undefined ? named.name : pathOfLink({ slug, domain });
+  if (name !== undefined && names.get(id) !== name) names.set(id, name);
 }
 
-export function rememberLink(link: Pick<Link, 'id' | 'slug'>): void {
-  remember({ id: link.id, slug: link.slug });
+/** What a link is called: its path, behind its host where that is not the engine's own. */
+export const pathOfLink = ({ slug, domain }: Pick<Link, 'slug' | 'domain'>): string =>
+  `${domain ?? ''}/${slug === '_root' ? '' : slug}`;
+
+export function rememberLink({ id, slug, domain }: Pick<Link, 'id' | 'slug' | 'domain'>): void {
+  remember({ id, slug, domain });
 }
 
 /** What people call it; the id itself until that is known, and for what has no name. */

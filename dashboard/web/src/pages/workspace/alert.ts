@@ -51,7 +51,7 @@ const home = (): string => session.now?.workspace.currency ?? 'USD';
 
 /** A metric's name, and of a meter what it measures. */
 function titleOf(metric: string, valueOf?: string | null): string {
-  if (!isMeter(metric)) return metric === 'visitors' ? 'Visitors' : columnTitle(metric);
+  if (!isMeter(metric)) return columnTitle(metric);
   const what = { avg: 'mean', min: 'least', max: 'most' }[metric.slice(6)] ?? metric.slice(6);
   return `${what.charAt(0).toUpperCase()}${what.slice(1)} of ${valueOf?.replace(/^property:/, '') ?? 'the events’ numbers'}`;
 }
@@ -70,9 +70,9 @@ export function words(alert: Alert): string {
   const what = titleOf(alert.metric, alert.value_of);
   switch (alert.kind) {
     case 'threshold':
-      return `${what} of ${window} ${alert.comparison === 'lt' ? 'below' : 'above'} ${figure(alert, alert.threshold)}`;
+      return `${what} in ${window} ${alert.comparison === 'lt' ? 'below' : 'above'} ${figure(alert, alert.threshold)}`;
     case 'drop':
-      return `${what} of ${window} ${alert.percent} % less than of the ${window} before`;
+      return `${what} in ${window} ${alert.percent} % less than in the ${window} before`;
     case 'no_data':
       return `No ${what.toLowerCase()} for ${window}`;
     case 'anomaly':
