@@ -15,6 +15,8 @@ const BASIS_POINTS = /(^|_)(rate|share)$/;
 const titles: Record<string, string> = {
   mrr: 'MRR',
   arpu: 'ARPU',
+  logo_churn_rate: 'Customer churn',
+  revenue_churn_rate: 'Revenue churn',
   ltv: 'LTV',
   aov: 'Average order',
   median_ltv: 'Median LTV',
