@@ -24,6 +24,8 @@ use weir_schemas::ids::Sequence;
 const KEYS_VERSION: u64 = 1;
 /// The block brings its own keys, and they replace whatever dictionary there was.
 const OWN_KEYS: u64 = 1 << 9 | 1 << 10;
+/// Bytes of a column's name, type and, where it has keys, their counts.
+const COLUMN_HEAD_MAX: usize = 96;
 /// Bytes handed to the connection at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -103,7 +105,10 @@ impl ClickBlock {
         let mut insert = client.insert_formatted_with(format!("INSERT INTO clicks ({names}) FORMAT Native"));
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
+        // At once: what grows is moved again and again, into pages that the kernel must clear.
+        bytes.reserve(self.bytes_max());
         self.write(&mut bytes);
+        debug_assert!(bytes.len() <= self.bytes_max());
         let bytes = Bytes::from(bytes);
         for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
             insert.send(bytes.slice(start..bytes.len().min(start + CHUNK_BYTES))).await?;
@@ -174,6 +179,13 @@ impl ClickBlock {
         for (column, text) in self.keyed.iter_mut().zip(keyed) {
             column.push(text);
         }
+    }
+
+    /// The block has no more bytes than this.
+    fn bytes_max(&self) -> usize {
+        let columns = self.fixed.iter().chain(&self.texts).map(Vec::len).sum::<usize>();
+        let keyed = self.keyed.iter().map(|column| column.keys.len() + 4 * column.rows.len()).sum::<usize>();
+        columns + keyed + COLUMN_HEAD_MAX * (1 + FIXED.len() + TEXTS.len() + KEYED.len())
     }
 
     /// Appends the block's bytes.

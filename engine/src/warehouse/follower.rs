@@ -101,7 +101,9 @@ impl Follower {
             let old = now.since.is_some_and(|since| since.elapsed() >= self.shared.batch_age);
             let asked = wanted && last_store.elapsed() >= FLUSH_PACE;
             if now.range.upto > now.range.after && (full || old || asked || stopping) {
-                let stored = if full { self.catch_up(&mut now) } else { self.storing.store(&mut now) };
+                let behind = upto - now.range.upto >= self.shared.batch_rows as u64;
+                let stored =
+                    if full && behind { self.catch_up(&mut now) } else { self.storing.store(&mut now) };
                 if !stored {
                     return;
                 }
