@@ -24,6 +24,9 @@ pub struct Place {
     /// Where a folder is made that is gone with the bench.
     #[arg(long, default_value = "target")]
     folder: PathBuf,
+    /// A folder that stays instead, for another run.
+    #[arg(long)]
+    keep: Option<PathBuf>,
 }
 
 /// The database child: what the supervisor starts.
@@ -48,19 +51,36 @@ impl Child {
     }
 }
 
-/// A database that runs, with the engine's tables, empty.
+/// A database that runs, with the engine's tables; empty unless its folder was kept.
 pub struct Database {
     /// How it is reached.
     pub connection: Connection,
     supervisor: Supervisor,
-    folder: TempDir,
+    folder: Folder,
+}
+
+enum Folder {
+    Gone(TempDir),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Gone(folder) => folder.path(),
+            Self::Kept(folder) => folder,
+        }
+    }
 }
 
 impl Database {
     /// Starts it and makes its tables.
     pub async fn start(place: Place) -> Result<Self, Box<dyn Error>> {
         let libchdb = weir_embedded::locate(place.libchdb.as_deref())?;
-        let folder = tempfile::tempdir_in(std::path::absolute(place.folder)?)?;
+        let folder = match place.keep {
+            Some(folder) => Folder::Kept(std::path::absolute(folder)?),
+            None => Folder::Gone(tempfile::tempdir_in(std::path::absolute(place.folder)?)?),
+        };
         let supervisor = Supervisor::start(SupervisorOptions {
             program: std::env::current_exe()?,
             libchdb: std::path::absolute(libchdb)?,
@@ -90,7 +110,19 @@ impl Database {
         self.supervisor.pid()
     }
 
-    /// Ends it and removes the folder.
+    /// Processor time that the database has taken since it was started, to a hundredth of a second.
+    pub fn processor_time(&self) -> Result<Duration, Box<dyn Error>> {
+        const TICK: Duration = Duration::from_millis(10);
+        let pid = self.pid().ok_or("the database does not run")?;
+        let told = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // Behind the program's name in parentheses the 12th and 13th are ticks in user and system mode.
+        let (_, fields) = told.rsplit_once(')').ok_or("no process's figures")?;
+        let ticks: Vec<u32> =
+            fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(TICK * ticks.iter().sum())
+    }
+
+    /// Ends it, and removes the folder unless it is kept.
     pub async fn stop(self) {
         self.supervisor.stop().await;
     }

@@ -39,6 +39,11 @@ pub const ALL: &[Migration] = &[
         sql: include_str!("../sql/0010_click_cells_of_any_length.sql"),
     },
     Migration { number: 11, name: "verdict_in_force", sql: include_str!("../sql/0011_verdict_in_force.sql") },
+    Migration {
+        number: 12,
+        name: "click_cells_read_sparingly",
+        sql: include_str!("../sql/0012_click_cells_read_sparingly.sql"),
+    },
 ];
 
 impl Migration {

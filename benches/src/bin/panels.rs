@@ -3,11 +3,14 @@
 //! does, asks every panel over 30 days and over all time again and again, and prints as JSON the times, how
 //! many times longer the same question takes of single clicks, and the bytes that a click takes.
 //!
-//! `make bench-panels` (ten million clicks) or `make bench-panels CLICKS=100000000`.
+//! `make bench-panels` (ten million clicks) or `make bench-panels CLICKS=100000000`. With `--keep FOLDER` the clicks
+//! stay and another run asks them again, from where one that broke off got to: what changed between two programs is
+//! seen in turns of them.
 
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::ops::Range;
 use std::time::Instant;
 
 use clap::Parser;
@@ -40,9 +43,12 @@ enum Command {
         /// How often every panel is asked.
         #[arg(long, default_value_t = 20)]
         rounds: usize,
-        /// How often every panel is asked of single clicks.
+        /// How often every panel is asked of single clicks; 0: neither that nor reports.
         #[arg(long, default_value_t = 2)]
         raw_rounds: usize,
+        /// Only panels with this in their names.
+        #[arg(long, default_value = "")]
+        only: String,
         #[command(flatten)]
         place: Place,
     },
@@ -53,8 +59,8 @@ enum Command {
 fn main() -> Result<(), Box<dyn Error>> {
     match Command::parse() {
         Command::Clickhouse(child) => child.serve(),
-        Command::Run { clicks, rounds, raw_rounds, place } => {
-            measure(clicks, (rounds.max(1), raw_rounds.max(1)), place)
+        Command::Run { clicks, rounds, raw_rounds, only, place } => {
+            measure(clicks, (rounds.max(1), raw_rounds), &only, place)
         }
     }
 }
@@ -105,85 +111,116 @@ fn panels_of_a_link() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn measure(clicks: u64, (rounds, raw_rounds): (usize, usize), place: Place) -> Result<(), Box<dyn Error>> {
+fn measure(
+    clicks: u64,
+    (rounds, raw_rounds): (usize, usize),
+    only: &str,
+    place: Place,
+) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let database = Database::start(place).await?;
         let client = database.connection.client()?;
-        let started = Instant::now();
-        generate(&client, clicks).await?;
-        let generated_s = started.elapsed().as_secs_f64();
-        let started = Instant::now();
-        let (steps, merged) = fold(&client, clicks + clicks / CLICKS_PER_CONVERSION).await?;
-        let folded_s = started.elapsed().as_secs_f64();
-        let bytes = bytes_of(&client, "clicks").await?;
-        let bytes_by_link = client
-            .query("SELECT sum(data_compressed_bytes) FROM system.projection_parts WHERE table = 'clicks' AND active")
-            .fetch_one::<u64>()
-            .await?;
-        let bytes_of_cells = bytes_of(&client, "click_cells").await?;
-        let stored: u64 = client.query("SELECT count() FROM clicks").fetch_one().await?;
-        if stored != clicks {
-            return Err(format!("{stored} clicks are stored, of {clicks}").into());
-        }
-        let mut figures = json!({
-            "clicks": clicks,
-            "conversions": clicks / CLICKS_PER_CONVERSION,
-            "generated_s": generated_s,
-            "folded_s": folded_s,
-            "steps": steps,
-            "steps_merged_into": merged,
-            "bytes_per_click": bytes as f64 / clicks as f64,
-            "bytes_by_link_per_click": bytes_by_link as f64 / clicks as f64,
-            "bytes_of_cells_per_click": bytes_of_cells as f64 / clicks as f64,
-        });
+        let mut figures = prepare(&client, clicks).await?;
         for range in ["30d", "all"] {
             for (group, panels) in [("overview", panels()), ("link", panels_of_a_link())] {
                 let mut worst = 0.0_f64;
-                for (name, mut query) in panels {
+                for (name, mut query) in panels.into_iter().filter(|(name, _)| name.contains(only)) {
                     query["date_range"] = json!(range);
                     let query: Query = serde_json::from_value(query)?;
                     let plan =
                         Plan::build(&query, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
+                    let before = database.processor_time()?;
                     let (mut times, answered) = ask(&client, &plan, rounds).await?;
+                    let processor = (database.processor_time()? - before).as_secs_f64() * 1e3 / rounds as f64;
                     if answered.rows.is_empty() {
                         return Err(format!("{name} has no rows").into());
                     }
-                    let (mut raw, same) = ask(&client, &plan.click_by_click(), raw_rounds).await?;
-                    if (answered.rows, answered.totals) != (same.rows, same.totals) {
-                        return Err(format!("{name}: cells and clicks disagree").into());
-                    }
                     let (p50, p95) = (percentile(&mut times, 50), percentile(&mut times, 95));
-                    let raw = percentile(&mut raw, 50);
                     worst = worst.max(p95);
-                    eprintln!("{range} {name}: p50 {p50} ms, p95 {p95} ms, of single clicks {raw} ms");
-                    let ratio = (raw / p50 * 10.0).round() / 10.0;
+                    eprint!("{range} {name}: p50 {p50} ms, p95 {p95} ms, of the processor {processor:.0} ms");
                     figures[range][group][name] =
-                        json!({"p50_ms": p50, "p95_ms": p95, "raw_ms": raw, "ratio": ratio});
+                        json!({"p50_ms": p50, "p95_ms": p95, "processor_ms": processor});
+                    if raw_rounds > 0 {
+                        let (mut raw, same) = ask(&client, &plan.click_by_click(), raw_rounds).await?;
+                        if (answered.rows, answered.totals) != (same.rows, same.totals) {
+                            return Err(format!("{name}: cells and clicks disagree").into());
+                        }
+                        let raw = percentile(&mut raw, 50);
+                        eprint!(", of single clicks {raw} ms");
+                        figures[range][group][name]["raw_ms"] = json!(raw);
+                        figures[range][group][name]["ratio"] = json!((raw / p50 * 10.0).round() / 10.0);
+                    }
+                    eprintln!();
                 }
                 figures[range][group]["worst_p95_ms"] = json!(worst);
             }
-            let asked: Asked = serde_json::from_value(json!({"date_range": range}))?;
-            let scope = Scope::build(&asked, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
-            // A report that takes longer than a statement may is told as such.
-            let told = |started: Instant, answered: Result<_, QueryError>| match answered {
-                Ok(_) => json!(started.elapsed().as_secs_f64() * 1e3),
-                Err(error) => json!(error.problem().detail),
-            };
-            let started = Instant::now();
-            let spec = serde_json::from_value(json!({"steps": ["click", "sale"], "window": "7d"}))?;
-            let answered = funnel::report(&client, &scope, &spec, u64::MAX >> 1).await;
-            figures[range]["funnel_ms"] = told(started, answered);
-            let spec =
-                serde_json::from_value(json!({"dimension": "referrer", "models": ["last", "shapley"]}))?;
-            let started = Instant::now();
-            let answered = attribution::report(&client, &scope, &spec, u64::MAX >> 1).await;
-            figures[range]["attribution_ms"] = told(started, answered);
+            if raw_rounds > 0 {
+                reports(&client, range, &mut figures[range]).await?;
+            }
         }
         println!("{figures:#}");
         database.stop().await;
         Ok(())
     })
+}
+
+/// Has so many clicks generated and folded, unless they are there already; gives what that took, and their sizes.
+async fn prepare(client: &Client, clicks: u64) -> Result<Value, Box<dyn Error>> {
+    let count = async |table: &str| {
+        client.query("SELECT count() FROM {table:Identifier}").param("table", table).fetch_one::<u64>().await
+    };
+    let started = Instant::now();
+    let held = count("clicks").await?;
+    if count("effects").await? == 0 {
+        // A run that broke off has whole chunks.
+        generate(client, held..clicks).await?;
+    }
+    let generated_s = started.elapsed().as_secs_f64();
+    let stored = count("clicks").await?;
+    if stored != clicks {
+        return Err(format!("{stored} clicks are stored, of {clicks}").into());
+    }
+    let started = Instant::now();
+    let (steps, merged) = fold(client, clicks + clicks / CLICKS_PER_CONVERSION).await?;
+    let folded_s = started.elapsed().as_secs_f64();
+    let bytes = bytes_of(client, "clicks").await?;
+    let bytes_by_link = client
+        .query("SELECT sum(data_compressed_bytes) FROM system.projection_parts WHERE table = 'clicks' AND active")
+        .fetch_one::<u64>()
+        .await?;
+    let bytes_of_cells = bytes_of(client, "click_cells").await?;
+    Ok(json!({
+        "clicks": clicks,
+        "conversions": clicks / CLICKS_PER_CONVERSION,
+        "generated_s": generated_s,
+        "folded_s": folded_s,
+        "steps": steps,
+        "steps_merged_into": merged,
+        "bytes_per_click": bytes as f64 / clicks as f64,
+        "bytes_by_link_per_click": bytes_by_link as f64 / clicks as f64,
+        "bytes_of_cells_per_click": bytes_of_cells as f64 / clicks as f64,
+    }))
+}
+
+/// How long the reports take that read every click.
+async fn reports(client: &Client, range: &str, figures: &mut Value) -> Result<(), Box<dyn Error>> {
+    let asked: Asked = serde_json::from_value(json!({"date_range": range}))?;
+    let scope = Scope::build(&asked, WORKSPACE, now(), None).map_err(|problem| problem.detail)?;
+    // A report that takes longer than a statement may is told as such.
+    let told = |started: Instant, answered: Result<_, QueryError>| match answered {
+        Ok(_) => json!(started.elapsed().as_secs_f64() * 1e3),
+        Err(error) => json!(error.problem().detail),
+    };
+    let started = Instant::now();
+    let spec = serde_json::from_value(json!({"steps": ["click", "sale"], "window": "7d"}))?;
+    let answered = funnel::report(client, &scope, &spec, u64::MAX >> 1).await;
+    figures["funnel_ms"] = told(started, answered);
+    let spec = serde_json::from_value(json!({"dimension": "referrer", "models": ["last", "shapley"]}))?;
+    let started = Instant::now();
+    let answered = attribution::report(client, &scope, &spec, u64::MAX >> 1).await;
+    figures["attribution_ms"] = told(started, answered);
+    Ok(())
 }
 
 /// Asks a plan so many times; the times in milliseconds and the answer.
@@ -197,26 +234,27 @@ async fn ask(client: &Client, plan: &Plan, rounds: usize) -> Result<(Vec<f64>, A
     Ok((times, answered))
 }
 
-/// Folds and merges as many whole steps as there are; the rest is read click by click, as always. Gives how many were
-/// folded, and how many they have become.
+/// Folds and merges as many whole steps as there are; the rest is read click by click, as always. Gives of how many
+/// steps they are, and how many they have become.
 async fn fold(client: &Client, stored: Sequence) -> Result<(usize, usize), Box<dyn Error>> {
-    let (mut folded, mut name) = (0, 0);
+    // As the engine does when it starts, and nobody reads what was merged any more.
+    cells::settle(client, stored).await?;
+    let mut chain = cells::steps(client, stored).await?;
+    let mut name = chain.iter().map(|step| step.step).max().unwrap_or(0);
     let mut next = || {
         name += 1;
         name
     };
-    let mut chain = Vec::new();
-    while (folded + 1) * STEP_LENGTH <= stored {
-        chain.push(cells::fold(client, next(), folded * STEP_LENGTH, (folded + 1) * STEP_LENGTH).await?);
-        folded += 1;
+    while cells::end(&chain) + STEP_LENGTH <= stored {
+        let folded = cells::end(&chain);
+        chain.push(cells::fold(client, next(), folded, folded + STEP_LENGTH).await?);
         while let Some(run) = cells::mergeable(&chain) {
             let merged = cells::merge(client, next(), &chain[run.clone()]).await?;
             chain.splice(run, [merged]);
         }
     }
-    // As the engine does when nobody reads them any more.
     cells::settle(client, stored).await?;
-    Ok((folded as usize, chain.len()))
+    Ok(((cells::end(&chain) / STEP_LENGTH) as usize, chain.len()))
 }
 
 async fn bytes_of(client: &Client, table: &str) -> Result<u64, Box<dyn Error>> {
@@ -237,7 +275,8 @@ fn percentile(times: &mut [f64], percent: usize) -> f64 {
 
 /// Rows that ClickHouse makes of their numbers: 2,000 links, 200 campaigns, 50 countries, a visitor for every fifth
 /// click, the common ones more often than the others. The same in every run.
-async fn generate(client: &Client, clicks: u64) -> Result<(), Box<dyn Error>> {
+async fn generate(client: &Client, missing: Range<u64>) -> Result<(), Box<dyn Error>> {
+    let clicks = missing.end;
     let list = |texts: &[&str]| format!("['{}']", texts.join("', '"));
     let countries = list(&COUNTRIES);
     let year = 365 * DAY_MS;
@@ -273,7 +312,7 @@ async fn generate(client: &Client, clicks: u64) -> Result<(), Box<dyn Error>> {
         source = pick(10, "3"),
     );
     let (link, visitor) = (pick(11, "2000"), format!("sipHash64(sipHash64(n, 12) % {}) + 1", clicks / 5 + 1));
-    for from in (0..clicks).step_by(CHUNK as usize) {
+    for from in missing.step_by(CHUNK as usize) {
         let count = CHUNK.min(clicks - from);
         let rows = format!(
             "INSERT INTO clicks (node, seq, id, at, verdict, bot, flags, status, latency_us, workspace, link, visitor, \

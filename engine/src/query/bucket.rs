@@ -131,6 +131,12 @@ impl Buckets {
             }
     }
 
+    /// Moments at which buckets of days or more may begin: of those that come every day, one.
+    pub(super) fn cuts(&self) -> impl Iterator<Item = i64> {
+        let skipping = self.since[1..].iter().copied().filter(|at| self.key(at - 1) != self.key(*at));
+        self.offsets.iter().map(|offset| -offset).chain(skipping)
+    }
+
     /// The keys of all buckets from `first` to `last`, at most `most` of them.
     pub(super) fn between(&self, first: i64, last: i64, most: usize) -> Vec<i64> {
         let mut keys = Vec::new();

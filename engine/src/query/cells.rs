@@ -15,7 +15,7 @@
 use clickhouse::Client;
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Field};
-use weir_schemas::time::DAY_MS;
+use weir_schemas::time::{DAY_MS, HOUR_MS};
 
 use super::bucket::Buckets;
 use super::condition::{FieldKind, kind};
@@ -74,6 +74,39 @@ struct Level {
     range: (i64, i64),
     /// Each lies in one bucket.
     in_buckets: bool,
+    /// The hours of the day (of UTC, a bit each) of cells in which a day of the zone may begin: those are not read.
+    cut: u32,
+}
+
+impl Level {
+    /// In which hours of the day (of UTC) there are cells of `shorter` that none of these holds, where it is in few:
+    /// those of cells in which the range or a bucket begins or ends. Of the others nothing is read.
+    fn hours_left_to(&self, shorter: &Self) -> Option<String> {
+        let length = self.grain.length();
+        if length >= DAY_MS || !self.in_buckets && self.cut == 0 {
+            return None;
+        }
+        let mut left = self.cut;
+        if shorter.range.0 < self.range.0 {
+            left |= hours_around(shorter.range.0, length);
+        }
+        if self.range.1 < shorter.range.1 {
+            left |= hours_around(self.range.1, length);
+        }
+        (left != 0).then(|| hours(left))
+    }
+}
+
+/// The hours of the day, a bit each, of the cell in which a moment lies.
+fn hours_around(at: i64, length: i64) -> u32 {
+    let first = at.rem_euclid(DAY_MS).div_euclid(length) * length;
+    (first..first + length).step_by(HOUR_MS as usize).fold(0, |hours, at| hours | 1 << (at / HOUR_MS))
+}
+
+fn hours(bits: u32) -> String {
+    let texts: Vec<String> =
+        (0..24).filter(|hour| bits >> hour & 1 == 1).map(|hour| hour.to_string()).collect();
+    texts.join(", ")
 }
 
 /// The cover of a plan as of `upto`; `None` where it is read click by click.
@@ -129,7 +162,11 @@ impl Cover {
             let range = (-(-from).div_euclid(length) * length, to.div_euclid(length) * length);
             let in_buckets = buckets.is_none_or(|buckets| buckets.are_made_of(length));
             let some = in_buckets || buckets.is_some_and(|buckets| buckets.may_hold(length));
-            (some && range.0 < range.1).then_some(Level { grain, range, in_buckets })
+            // Only where no cell of a day or more is read: within one, each shorter cell must be held, too.
+            let daily = buckets.filter(|buckets| !in_buckets && length < DAY_MS && !buckets.may_hold(DAY_MS));
+            let cut =
+                daily.map_or(0, |buckets| buckets.cuts().fold(0, |cut, at| cut | hours_around(at, length)));
+            (some && range.0 < range.1).then_some(Level { grain, range, in_buckets, cut })
         };
         let grains = Grain::ALL.into_iter().filter(|grain| *grain >= kept.finest);
         let levels: Vec<Level> = grains.rev().filter_map(level).collect();
@@ -157,7 +194,10 @@ impl Cover {
     /// Whether the cell of a level in which `at` lies is one of the answer's, unless a longer one is.
     fn holds(&self, level: &Level, at: &str, buckets: Option<&Buckets>) -> String {
         let mut terms = vec![between(at, level.range)];
-        if let Some(buckets) = buckets.filter(|_| !level.in_buckets) {
+        if level.cut != 0 {
+            // Whether a bucket begins there on that day is not asked: offsets of a hundred years are much to read.
+            terms.push(format!("toHour({at}) NOT IN ({})", hours(level.cut)));
+        } else if let Some(buckets) = buckets.filter(|_| !level.in_buckets) {
             let first = level.grain.start_sql(at);
             let last = format!("addMilliseconds({first}, {})", level.grain.length() - 1);
             terms.push(format!("{} = {}", buckets.sql(&first), buckets.sql(&last)));
@@ -166,17 +206,28 @@ impl Cover {
         format!("({})", terms.join(" AND "))
     }
 
+    /// The longer cells hold all that the shorter ones do.
+    fn leaves_nothing(&self, longer: &Level, shorter: &Level) -> bool {
+        let restated_alike = self.restated.is_empty() || longer.grain <= Grain::Day;
+        longer.in_buckets && longer.range == shorter.range && restated_alike
+    }
+
     /// The source that is cells.
     pub(super) fn cells(&self, plan: &Plan, dimensions: &[Dimension], statement: &mut Statement) -> String {
         let buckets = plan.buckets.as_ref().filter(|_| !dimensions.is_empty());
         let mut terms: Vec<String> = Vec::new();
         let mut longer: Option<&Level> = None;
         for level in self.levels() {
-            let grain = level.grain.as_str();
-            let mut term = format!("grain = '{grain}' AND {}", self.holds(level, "at", buckets));
+            if longer.is_some_and(|longer| self.leaves_nothing(longer, level)) {
+                continue;
+            }
+            let mut term =
+                format!("grain = '{}' AND {}", level.grain.as_str(), self.holds(level, "at", buckets));
             if let Some(longer) = longer {
                 // What a longer cell holds, every shorter one within it would, too.
                 term.push_str(&format!(" AND NOT {}", self.holds(longer, "at", buckets)));
+                let hours = longer.hours_left_to(level);
+                term.extend(hours.map(|hours| format!(" AND toHour(at) IN ({hours})")));
             }
             terms.push(format!("({term})"));
             longer = Some(level);
@@ -297,7 +348,8 @@ pub(super) fn outer() -> Vec<String> {
         "if(visitors_many = 0 AND visitors_largest = 0, CAST([], 'Array(UInt32)'), groupUniqArrayArray(r)) \
          AS visitors_registers"
             .to_owned(),
-        "maxForEach(g) AS visitors_dense".to_owned(),
+        // Of one source only, and in one row of it: joined rather than compared value by value.
+        "groupArrayArray(g) AS visitors_dense".to_owned(),
     ]
 }
 
@@ -328,5 +380,57 @@ fn only_field(plan: &Plan, dimensions: &[Dimension]) -> Option<Option<Field>> {
         [] => Some(None),
         [field] => Some(Some(*field)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use weir_schemas::ids::WorkspaceId;
+    use weir_schemas::time::Timestamp;
+
+    use super::*;
+
+    /// The lengths of cells that visitors by day of a zone are read from, and the terms that say so.
+    fn read(zone: &str, range: serde_json::Value) -> (Vec<&'static str>, String) {
+        let query = json!({"metrics": ["visitors"], "dimensions": ["time:day"], "timezone": zone,
+            "date_range": range});
+        let query = serde_json::from_value(query).unwrap();
+        let now = Timestamp::parse("2026-06-15T12:00:00Z").unwrap();
+        let plan = Plan::build(&query, WorkspaceId(1), now, None).unwrap();
+        let steps = [Step { step: 1, after: 0, upto: 10, cells: 1 }];
+        let cover = Cover::of(&plan, Mode::Values, &steps).unwrap();
+        let sql = cover.cells(&plan, &plan.dimensions, &mut Statement::default());
+        let named =
+            Grain::ALL.map(Grain::as_str).into_iter().filter(|name| sql.contains(&format!("'{name}'")));
+        (named.collect(), sql)
+    }
+
+    #[test]
+    fn no_cells_are_read_that_longer_ones_hold() {
+        assert_eq!(read("UTC", json!("30d")).0, ["1d"]);
+        let (lengths, sql) = read("Europe/Berlin", json!("all"));
+        assert_eq!(lengths, ["1h", "4h"]);
+        // A day begins at 22 or at 23; both lie in the same four hours.
+        assert!(
+            sql.contains("toHour(at) IN (20, 21, 22, 23)")
+                && sql.contains("toHour(at) NOT IN (20, 21, 22, 23)")
+        );
+        // Half an hour is in no cell of an hour.
+        let (lengths, sql) = read("Asia/Kolkata", json!("30d"));
+        assert_eq!(lengths, ["15m", "1h", "4h"]);
+        assert!(
+            sql.contains("toHour(at) IN (16, 17, 18, 19)") && sql.contains("toHour(at) IN (18)"),
+            "{sql}"
+        );
+    }
+
+    #[test]
+    fn the_edges_of_a_range_are_read_from_short_cells() {
+        let (lengths, sql) = read("UTC", json!(["2026-03-02T05:00:00Z", "2026-03-20T22:15:00Z"]));
+        assert_eq!(lengths, ["15m", "1h", "4h", "1d"]);
+        let hours: Vec<&str> =
+            sql.split("toHour(at) IN (").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert_eq!(hours, ["4, 5, 6, 7, 20, 21, 22, 23", "22"]);
     }
 }

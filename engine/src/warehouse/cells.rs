@@ -1,5 +1,5 @@
-//! Clicks added up beforehand: tables `click_cells` and `click_steps` (schemas/sql/0010). A question over months reads
-//! a few long cells of each value instead of every click.
+//! Clicks added up beforehand: tables `click_cells` and `click_steps` (schemas/sql/0012, 0010). A question over months
+//! reads a few long cells of each value instead of every click.
 //!
 //! Clicks are folded in **steps**, ranges of [`STEP_LENGTH`] sequences, each once, in order. An answer as of a sequence
 //! takes the cells of every step that ends at or before it and reads what is behind from `clicks`: cells never make an
