@@ -159,6 +159,7 @@ mod tests {
         let (asked, before) = (Arc::clone(admission), admission.places.available_permits());
         let task = tokio::spawn(async move { asked.turn(of).await });
         while admission.places.available_permits() == before {
+            assert!(!task.is_finished(), "it got its turn without waiting");
             tokio::task::yield_now().await;
         }
         task
