@@ -112,3 +112,22 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_leaves_the_machine_is_compressed() {
+        let by = |url: &str| {
+            let [user, password, database] = [const { String::new() }; 3];
+            Endpoint { url: url.to_owned(), user, password, database }.compression()
+        };
+        for here in ["http://127.0.0.1:8123", "http://[::1]:8123/"] {
+            assert_eq!(by(here), Compression::None, "{here}");
+        }
+        for away in ["http://10.0.0.7:8123", "https://db.example.com:8443", "http://db.example.com", ""] {
+            assert_eq!(by(away), Compression::Lz4, "{away}");
+        }
+    }
+}

@@ -32,8 +32,8 @@ impl Storing {
         // What is journaled from now on was never offered to ClickHouse.
         let durable = self.sources.durable.get();
         self.progress.now.ask_until = self.progress.now.ask_until.min(durable);
-        if self.progress.now.ask_until > self.progress.now.stored {
-            // Nor is anything there behind the last row.
+        // Nor is anything there behind the last row, unless an insert is still at work: only its token tells it then.
+        if self.progress.now.ask_until > self.progress.now.stored && self.progress.now.intent.is_none() {
             let Some(last) = self.ask_until_answered(batch::last) else { return };
             if last < self.progress.now.ask_until
                 && let Err(error) = self.progress.ask_until(last)
