@@ -2,6 +2,7 @@
 
 import type { Candidate, Trace } from '../api/money';
 import type { Conversion } from '../api/types';
+import { counted } from '../format/number';
 
 export interface Step {
   rule: string;
@@ -38,7 +39,7 @@ export function apart(clicked: string, occurred: string, event: string): string 
   const [milliseconds, unit] = UNITS.find(([each]) => Math.abs(gap) >= each) ?? [1, ''];
   if (unit === '') return `right before the ${event}`;
   const count = Math.floor(Math.abs(gap) / milliseconds);
-  return `${count} ${unit}${count === 1 ? '' : 's'} ${gap < 0 ? 'after' : 'before'} the ${event}`;
+  return `${counted(count, unit)} ${gap < 0 ? 'after' : 'before'} the ${event}`;
 }
 
 export function stepsOf(trace: Trace, conversion: Conversion): Step[] {
