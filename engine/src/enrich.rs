@@ -209,7 +209,9 @@ fn address(bytes: [u8; 16]) -> IpAddr {
 
 /// The first language of `Accept-Language`, without region, in lower case.
 fn language(header: &str) -> Cow<'_, str> {
-    let first = header.split([',', ';', '-', '_']).next().unwrap_or_default().trim();
+    let end =
+        header.bytes().position(|byte| matches!(byte, b',' | b';' | b'-' | b'_')).unwrap_or(header.len());
+    let first = header[..end].trim();
     if !(2..=3).contains(&first.len()) || !first.bytes().all(|b| b.is_ascii_alphabetic()) {
         return Cow::Borrowed("");
     }

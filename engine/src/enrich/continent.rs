@@ -1,5 +1,7 @@
 //! Continents of countries (ISO 3166-1 alpha-2; United Nations M49, with Asia's side for countries on two).
 
+use std::sync::LazyLock;
+
 const BY_CONTINENT: &[(&str, &str)] = &[
     (
         "AF",
@@ -28,12 +30,27 @@ const BY_CONTINENT: &[(&str, &str)] = &[
 
 /// The continent's two letters; empty where the country is unknown.
 pub(crate) fn of(country: &str) -> &'static str {
-    if country.len() != 2 {
-        return "";
+    <[u8; 2]>::try_from(country.as_bytes()).ok().and_then(place).map_or("", |at| BY_COUNTRY[at])
+}
+
+/// The continent at the [`place`] of each country: every visit asks.
+static BY_COUNTRY: LazyLock<[&'static str; LETTERS * LETTERS]> = LazyLock::new(|| {
+    let mut continents = [""; LETTERS * LETTERS];
+    for (continent, codes) in BY_CONTINENT {
+        for code in codes.split(' ') {
+            let at =
+                <[u8; 2]>::try_from(code.as_bytes()).ok().and_then(place).expect("a code has two letters");
+            continents[at] = continent;
+        }
     }
-    // Codes are two letters with a space between, so a match at a multiple of three is a whole code.
-    let holds = |codes: &str| codes.as_bytes().chunks(3).any(|code| &code[..2] == country.as_bytes());
-    BY_CONTINENT.iter().find(|(_, codes)| holds(codes)).map_or("", |(continent, _)| continent)
+    continents
+});
+
+const LETTERS: usize = 26;
+
+fn place(code: [u8; 2]) -> Option<usize> {
+    let [first, second] = code.map(|letter| usize::from(letter.wrapping_sub(b'A')));
+    (first < LETTERS && second < LETTERS).then_some(first * LETTERS + second)
 }
 
 #[cfg(test)]
