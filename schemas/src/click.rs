@@ -15,6 +15,10 @@ use crate::signal::EVIDENCE_MAX;
 use crate::time::Timestamp;
 use crate::wire::{Reader, WireError, Writer};
 
+mod dims;
+
+pub use dims::{DIMS, Dims};
+
 /// The version that [`Click::write`] writes.
 pub const CLICK_VERSION: u8 = 2;
 const BEFORE_SIGNALS: u8 = 1;
@@ -100,145 +104,6 @@ names! {
     }
 }
 
-/// The dimensions of a click that a conversion inherits. Unknown texts are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Dims<'a> {
-    /// The host asked, without port.
-    pub domain: Cow<'a, str>,
-    /// The variant chosen.
-    pub variant: Cow<'a, str>,
-    /// ISO 3166-1 alpha-2.
-    pub country: Cow<'a, str>,
-    /// Region's name.
-    pub region: Cow<'a, str>,
-    /// City's name.
-    pub city: Cow<'a, str>,
-    /// Two letters: AF AN AS EU NA OC SA.
-    pub continent: Cow<'a, str>,
-    /// [`Device::as_str`].
-    pub device: Cow<'a, str>,
-    /// Browser family.
-    pub browser: Cow<'a, str>,
-    /// Operating system family.
-    pub os: Cow<'a, str>,
-    /// Host of the referrer without `www.`.
-    pub referrer: Cow<'a, str>,
-    /// How the visit came: direct, search, social, email, referral, …
-    pub medium: Cow<'a, str>,
-    /// utm_source.
-    pub utm_source: Cow<'a, str>,
-    /// utm_medium.
-    pub utm_medium: Cow<'a, str>,
-    /// utm_campaign.
-    pub utm_campaign: Cow<'a, str>,
-    /// utm_term.
-    pub utm_term: Cow<'a, str>,
-    /// utm_content.
-    pub utm_content: Cow<'a, str>,
-    /// First language asked for (`de`).
-    pub language: Cow<'a, str>,
-    /// The gravest [`Signal`](crate::signal::Signal).
-    pub signal: Cow<'a, str>,
-}
-
-/// How many texts [`Dims`] has.
-pub const DIMS: usize = 18;
-
-impl<'a> Dims<'a> {
-    /// Every text in its order.
-    pub fn texts(&self) -> [&str; DIMS] {
-        [
-            &self.domain,
-            &self.variant,
-            &self.country,
-            &self.region,
-            &self.city,
-            &self.continent,
-            &self.device,
-            &self.browser,
-            &self.os,
-            &self.referrer,
-            &self.medium,
-            &self.utm_source,
-            &self.utm_medium,
-            &self.utm_campaign,
-            &self.utm_term,
-            &self.utm_content,
-            &self.language,
-            &self.signal,
-        ]
-    }
-
-    pub(crate) fn from_texts(texts: [&'a str; DIMS]) -> Self {
-        let [
-            domain,
-            variant,
-            country,
-            region,
-            city,
-            continent,
-            device,
-            browser,
-            os,
-            referrer,
-            medium,
-            utm_source,
-            utm_medium,
-            utm_campaign,
-            utm_term,
-            utm_content,
-            language,
-            signal,
-        ] = texts.map(Cow::Borrowed);
-        Self {
-            domain,
-            variant,
-            country,
-            region,
-            city,
-            continent,
-            device,
-            browser,
-            os,
-            referrer,
-            medium,
-            utm_source,
-            utm_medium,
-            utm_campaign,
-            utm_term,
-            utm_content,
-            language,
-            signal,
-        }
-    }
-
-    /// A copy that borrows nothing.
-    pub fn into_owned(self) -> Dims<'static> {
-        let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
-        Dims {
-            domain: own(self.domain),
-            variant: own(self.variant),
-            country: own(self.country),
-            region: own(self.region),
-            city: own(self.city),
-            continent: own(self.continent),
-            device: own(self.device),
-            browser: own(self.browser),
-            os: own(self.os),
-            referrer: own(self.referrer),
-            medium: own(self.medium),
-            utm_source: own(self.utm_source),
-            utm_medium: own(self.utm_medium),
-            utm_campaign: own(self.utm_campaign),
-            utm_term: own(self.utm_term),
-            utm_content: own(self.utm_content),
-            language: own(self.language),
-            signal: own(self.signal),
-        }
-    }
-}
-
 /// One refined hit. Texts are borrowed from the journal's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Click<'a> {
@@ -306,17 +171,7 @@ impl<'a> Click<'a> {
 
     /// Reads a click back; its texts borrow from `bytes`.
     pub fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
-        let mut r = Reader::new(bytes);
-        let head = ClickHead::read_from(&mut r)?;
-        let signals = bytes.first() != Some(&BEFORE_SIGNALS);
-        let mut texts = [""; DIMS];
-        let known = if signals { DIMS } else { DIMS - 1 };
-        for text in &mut texts[..known] {
-            *text = r.text()?;
-        }
-        let dims = Dims::from_texts(texts);
-        let slug = Cow::Borrowed(r.text()?);
-        let evidence = Cow::Borrowed(if signals { r.text()? } else { "" });
+        let ClickParts { head, dims, slug, evidence } = ClickParts::read(bytes)?;
         let ClickHead {
             id,
             at,
@@ -348,10 +203,63 @@ impl<'a> Click<'a> {
             visitor,
             network,
             asn,
-            dims,
-            slug,
-            evidence,
+            dims: Dims::from_texts(dims),
+            slug: slug.into(),
+            evidence: evidence.into(),
         })
+    }
+
+    /// The same in parts.
+    pub fn parts(&self) -> ClickParts<'_> {
+        ClickParts {
+            head: ClickHead {
+                id: self.id,
+                at: self.at,
+                verdict: self.verdict,
+                bot: self.bot,
+                flags: self.flags,
+                status: self.status,
+                latency_us: self.latency_us,
+                workspace: self.workspace,
+                link: self.link,
+                program: self.program,
+                partner: self.partner,
+                visitor: self.visitor,
+                network: self.network,
+                asn: self.asn,
+            },
+            dims: self.dims.texts(),
+            slug: &self.slug,
+            evidence: &self.evidence,
+        }
+    }
+}
+
+/// A click with its texts in a row, for who only copies them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClickParts<'a> {
+    /// All but the texts.
+    pub head: ClickHead,
+    /// Those of [`Dims::texts`].
+    pub dims: [&'a str; DIMS],
+    /// [`Click::slug`].
+    pub slug: &'a str,
+    /// [`Click::evidence`].
+    pub evidence: &'a str,
+}
+
+impl<'a> ClickParts<'a> {
+    /// Reads a click back; its texts borrow from `bytes`.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new(bytes);
+        let head = ClickHead::read_from(&mut r)?;
+        if bytes.first() == Some(&BEFORE_SIGNALS) {
+            let mut dims = [""; DIMS];
+            dims[..DIMS - 1].copy_from_slice(&r.texts::<{ DIMS - 1 }>()?);
+            return Ok(Self { head, dims, slug: r.text()?, evidence: "" });
+        }
+        let [dims @ .., slug, evidence] = r.texts::<{ DIMS + 2 }>()?;
+        Ok(Self { head, dims, slug, evidence })
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> RawHit<'a> {
             return Err(WireError::Unknown("hit version"));
         }
         let verdict = Verdict::from_u8(r.u8()?).ok_or(WireError::Unknown("verdict"))?;
-        Ok(Self {
+        let without_texts = Self {
             verdict,
             flags: r.u8()?,
             status: r.u16()?,
@@ -128,15 +128,17 @@ impl<'a> RawHit<'a> {
             partner: PartnerId(r.u64()?),
             visitor: r.u64()?,
             address: r.raw(16)?.try_into().expect("raw gives exactly what was asked for"),
-            domain: r.text()?,
-            slug: r.text()?,
-            variant: r.text()?,
-            user_agent: r.text()?,
-            referrer: r.text()?,
-            language: r.text()?,
-            query: r.text()?,
-            link_utm: r.text()?,
-        })
+            domain: "",
+            slug: "",
+            variant: "",
+            user_agent: "",
+            referrer: "",
+            language: "",
+            query: "",
+            link_utm: "",
+        };
+        let [domain, slug, variant, user_agent, referrer, language, query, link_utm] = r.texts()?;
+        Ok(Self { domain, slug, variant, user_agent, referrer, language, query, link_utm, ..without_texts })
     }
 }
 

@@ -61,7 +61,10 @@ impl<'a> Writer<'a> {
     pub fn text(&mut self, text: &str, max: usize) {
         let text = truncate(text, max.min(u16::MAX as usize));
         self.u16(text.len() as u16);
-        self.buffer.extend_from_slice(text.as_bytes());
+        // Most texts of a click are empty, and a copy of nothing is a call all the same.
+        if !text.is_empty() {
+            self.buffer.extend_from_slice(text.as_bytes());
+        }
     }
 }
 
@@ -131,6 +134,28 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.raw(length)?).map_err(|_| WireError::NotUtf8)
     }
 
+    /// `N` texts. Where all that is left is UTF-8 with the lengths in it, as it is with short texts, it is checked at
+    /// once; else each for itself.
+    pub fn texts<const N: usize>(&mut self) -> Result<[&'a str; N], WireError> {
+        let all = self.bytes;
+        let Ok(whole) = std::str::from_utf8(all) else {
+            let mut texts = [""; N];
+            for text in &mut texts {
+                *text = self.text()?;
+            }
+            return Ok(texts);
+        };
+        let mut texts = [""; N];
+        for text in &mut texts {
+            let length = self.u16()? as usize;
+            let start = all.len() - self.bytes.len();
+            self.raw(length)?;
+            // Where a length is part of a character, a text may begin within one.
+            *text = whole.get(start..start + length).ok_or(WireError::NotUtf8)?;
+        }
+        Ok(texts)
+    }
+
     /// Whether everything has been read.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -139,6 +164,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,6 +173,27 @@ mod tests {
         assert_eq!(truncate("añb", 2), "a");
         assert_eq!(truncate("añb", 3), "añ");
         assert_eq!(truncate("añb", 9), "añb");
+    }
+
+    proptest! {
+        #[test]
+        fn many_texts_are_read_as_one_by_one(
+            texts in prop::array::uniform4(prop_oneof!["[ -~]{0,20}", "\\PC{0,12}", "[a-c]{120,140}"]),
+            (at, byte) in (0..600_usize, any::<u8>()),
+            end in 0..600_usize,
+        ) {
+            let mut bytes = Vec::new();
+            let mut writer = Writer::new(&mut bytes);
+            texts.iter().for_each(|text| writer.text(text, 999));
+            if let Some(damaged) = bytes.get_mut(at) {
+                *damaged = byte;
+            }
+            bytes.truncate(end);
+            let mut reader = Reader::new(&bytes);
+            let naive: Result<Vec<&str>, _> = (0..4).map(|_| reader.text()).collect();
+            let all = Reader::new(&bytes).texts::<4>();
+            prop_assert_eq!(all.map(Vec::from), naive);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use clickhouse::Client;
 use clickhouse::error::Error as ClickHouseError;
 use siphasher::sip::SipHasher13;
-use weir_schemas::click::Click;
+use weir_schemas::click::ClickParts;
 use weir_schemas::effect::Effect;
 use weir_schemas::event::Event;
 use weir_schemas::fact::kind;
@@ -94,7 +94,7 @@ impl Batch {
             return;
         }
         // What is of no known kind was written by a later version; as a click it cannot be read.
-        match Click::read(entry.payload) {
+        match ClickParts::read(entry.payload) {
             Ok(click) => {
                 self.clicks.push(node, entry.seq, &click);
                 self.clicks_token.add(entry.seq, 0);
@@ -405,7 +405,7 @@ async fn insert_clicks(
     block.clear();
     for item in items {
         let Item::Click(seq, bytes) = item else { unreachable!("only clicks go to clicks") };
-        let click = Click::read(bytes)
+        let click = ClickParts::read(bytes)
             .map_err(|error| ClickHouseError::BadResponse(format!("{UNREADABLE}: {error}")))?;
         block.push(writer.node, *seq, &click);
     }

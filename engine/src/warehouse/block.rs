@@ -17,7 +17,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::error::Error as ClickHouseError;
-use weir_schemas::click::Click;
+use weir_schemas::click::ClickParts;
 use weir_schemas::ids::Sequence;
 
 /// The only version of the dictionary's serialization: keys beside their indices, in each block.
@@ -119,9 +119,29 @@ impl ClickBlock {
     }
 
     /// Adds the click at `seq` of `node`'s journal.
-    pub fn push(&mut self, node: u16, seq: Sequence, click: &Click<'_>) {
+    pub fn push(&mut self, node: u16, seq: Sequence, click: &ClickParts<'_>) {
         self.rows += 1;
-        let dims = &click.dims;
+        let ClickParts { head, dims, slug, evidence } = click;
+        let [
+            domain,
+            variant,
+            country,
+            region,
+            city,
+            continent,
+            device,
+            browser,
+            os,
+            referrer,
+            medium,
+            utm_source,
+            utm_medium,
+            utm_campaign,
+            utm_term,
+            utm_content,
+            language,
+            signal,
+        ] = dims;
         let [
             n,
             s,
@@ -141,40 +161,39 @@ impl ClickBlock {
         ] = &mut self.fixed;
         n.extend_from_slice(&node.to_le_bytes());
         s.extend_from_slice(&seq.to_le_bytes());
-        id.extend_from_slice(&click.id.0.to_le_bytes());
-        at.extend_from_slice(&click.at.0.to_le_bytes());
-        bot.push(u8::from(click.bot));
-        flags.push(click.flags);
-        status.extend_from_slice(&click.status.to_le_bytes());
-        latency.extend_from_slice(&click.latency_us.to_le_bytes());
-        workspace.extend_from_slice(&click.workspace.0.to_le_bytes());
-        link.extend_from_slice(&click.link.0.to_le_bytes());
-        program.extend_from_slice(&click.program.0.to_le_bytes());
-        partner.extend_from_slice(&click.partner.0.to_le_bytes());
-        visitor.extend_from_slice(&click.visitor.to_le_bytes());
-        network.extend_from_slice(&click.network.to_le_bytes());
-        asn.extend_from_slice(&click.asn.to_le_bytes());
-        let texts: [&str; TEXTS.len()] =
-            [&dims.city, &dims.referrer, &dims.utm_term, &dims.utm_content, &click.slug, &click.evidence];
+        id.extend_from_slice(&head.id.0.to_le_bytes());
+        at.extend_from_slice(&head.at.0.to_le_bytes());
+        bot.push(u8::from(head.bot));
+        flags.push(head.flags);
+        status.extend_from_slice(&head.status.to_le_bytes());
+        latency.extend_from_slice(&head.latency_us.to_le_bytes());
+        workspace.extend_from_slice(&head.workspace.0.to_le_bytes());
+        link.extend_from_slice(&head.link.0.to_le_bytes());
+        program.extend_from_slice(&head.program.0.to_le_bytes());
+        partner.extend_from_slice(&head.partner.0.to_le_bytes());
+        visitor.extend_from_slice(&head.visitor.to_le_bytes());
+        network.extend_from_slice(&head.network.to_le_bytes());
+        asn.extend_from_slice(&head.asn.to_le_bytes());
+        let texts: [&str; TEXTS.len()] = [city, referrer, utm_term, utm_content, slug, evidence];
         for (column, text) in self.texts.iter_mut().zip(texts) {
             put_text(column, text);
         }
         let keyed: [&str; KEYED.len()] = [
-            click.verdict.as_str(),
-            &dims.domain,
-            &dims.variant,
-            &dims.country,
-            &dims.region,
-            &dims.continent,
-            &dims.device,
-            &dims.browser,
-            &dims.os,
-            &dims.medium,
-            &dims.utm_source,
-            &dims.utm_medium,
-            &dims.utm_campaign,
-            &dims.language,
-            &dims.signal,
+            head.verdict.as_str(),
+            domain,
+            variant,
+            country,
+            region,
+            continent,
+            device,
+            browser,
+            os,
+            medium,
+            utm_source,
+            utm_medium,
+            utm_campaign,
+            language,
+            signal,
         ];
         for (column, text) in self.keyed.iter_mut().zip(keyed) {
             column.push(text);
@@ -184,7 +203,7 @@ impl ClickBlock {
     /// The block has no more bytes than this.
     fn bytes_max(&self) -> usize {
         let columns = self.fixed.iter().chain(&self.texts).map(Vec::len).sum::<usize>();
-        let keyed = self.keyed.iter().map(|column| column.keys.len() + 4 * column.rows.len()).sum::<usize>();
+        let keyed = self.keyed.iter().map(Keyed::bytes_max).sum::<usize>();
         columns + keyed + COLUMN_HEAD_MAX * (1 + FIXED.len() + TEXTS.len() + KEYED.len())
     }
 
@@ -213,41 +232,89 @@ impl ClickBlock {
 /// A text column of few values: each once, and which of them every row has.
 #[derive(Debug, Default)]
 struct Keyed {
-    index: HashMap<Box<str>, u32, ahash::RandomState>,
+    /// Each with its number, and where in `keys` its text is.
+    index: HashMap<Box<str>, (u32, Range<usize>), ahash::RandomState>,
     /// The distinct values as strings of the format.
     keys: Vec<u8>,
-    /// Where in `keys` the text of each is.
-    texts: Vec<Range<usize>>,
-    rows: Vec<u32>,
+    /// The last row's value, and where in `keys` its text is.
+    last: Option<(u32, Range<usize>)>,
+    rows: Rows,
+}
+
+/// Which value each row has, as wide as the number of values asks for: mostly a byte.
+#[derive(Debug)]
+enum Rows {
+    Bytes(Vec<u8>),
+    Words(Vec<u32>),
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(rows) => rows.len(),
+            Self::Words(rows) => rows.len(),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Bytes(rows) => rows.clear(),
+            Self::Words(_) => *self = Self::default(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, value: u32) {
+        match (&mut *self, u8::try_from(value)) {
+            (Self::Bytes(rows), Ok(value)) => rows.push(value),
+            (Self::Words(rows), _) => rows.push(value),
+            (Self::Bytes(rows), Err(_)) => {
+                *self = Self::Words(rows.iter().map(|value| u32::from(*value)).chain([value]).collect());
+            }
+        }
+    }
 }
 
 impl Keyed {
     fn clear(&mut self) {
         self.index.clear();
         self.keys.clear();
-        self.texts.clear();
+        self.last = None;
         self.rows.clear();
     }
 
     fn push(&mut self, text: &str) {
         // Neighbours are mostly alike, and comparing costs less than hashing.
-        if let Some(last) = self.rows.last()
-            && self.keys[self.texts[*last as usize].clone()] == *text.as_bytes()
+        if let Some((last, range)) = &self.last
+            && range.len() == text.len()
+            && (text.is_empty() || self.keys[range.clone()] == *text.as_bytes())
         {
             self.rows.push(*last);
             return;
         }
-        let at = match self.index.get(text) {
-            Some(at) => *at,
+        let (at, range) = match self.index.get(text) {
+            Some((at, range)) => (*at, range.clone()),
             None => {
                 let at = self.index.len() as u32;
                 put_text(&mut self.keys, text);
-                self.texts.push(self.keys.len() - text.len()..self.keys.len());
-                self.index.insert(text.into(), at);
-                at
+                let range = self.keys.len() - text.len()..self.keys.len();
+                self.index.insert(text.into(), (at, range.clone()));
+                (at, range)
             }
         };
+        self.last = Some((at, range));
         self.rows.push(at);
+    }
+
+    /// It has no more bytes than this beside the column's head.
+    fn bytes_max(&self) -> usize {
+        self.keys.len() + size_of::<u32>() * self.rows.len()
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -262,17 +329,21 @@ impl Keyed {
         }
         out.extend_from_slice(&self.keys);
         out.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
-        match width {
-            0 => out.extend(self.rows.iter().map(|at| *at as u8)),
-            1 => self.rows.iter().for_each(|at| out.extend_from_slice(&(*at as u16).to_le_bytes())),
-            _ => self.rows.iter().for_each(|at| out.extend_from_slice(&at.to_le_bytes())),
+        match (&self.rows, width) {
+            (Rows::Bytes(rows), _) => out.extend_from_slice(rows),
+            (Rows::Words(rows), 1) => {
+                rows.iter().for_each(|at| out.extend_from_slice(&(*at as u16).to_le_bytes()));
+            }
+            (Rows::Words(rows), _) => rows.iter().for_each(|at| out.extend_from_slice(&at.to_le_bytes())),
         }
     }
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len());
-    out.extend_from_slice(text.as_bytes());
+    if !text.is_empty() {
+        out.extend_from_slice(text.as_bytes());
+    }
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: usize) {

@@ -50,7 +50,7 @@ pub(crate) async fn store(client: &Client, entries: &[Entry]) {
     let mut events = client.insert::<EventRow<'_>>("events").await.unwrap();
     for (index, entry) in entries.iter().enumerate() {
         match entry {
-            Entry::Click(click) => clicks.push(NODE, index as u64 + 1, click),
+            Entry::Click(click) => clicks.push(NODE, index as u64 + 1, &click.parts()),
             Entry::Event(event) => events.write(&EventRow::new(NODE, index as u64 + 1, event)).await.unwrap(),
             Entry::Effect(effect) => effects.write(&EffectRow::new(NODE, effect)).await.unwrap(),
         }
@@ -453,7 +453,7 @@ async fn a_block_of_clicks_arrives_as_it_was() {
     };
     let mut block = ClickBlock::default();
     for number in 1..=CLICKS {
-        block.push(NODE, number, &click(number));
+        block.push(NODE, number, &click(number).parts());
     }
     block.insert(&client).await.unwrap();
 

@@ -244,9 +244,9 @@ pub(crate) async fn store(client: &Client, workspace: WorkspaceId, deeds: &[Deed
     let mut events = client.insert::<EventRow<'_>>("events").await.unwrap();
     for deed in deeds {
         match deed.what {
-            What::Click | What::Robot => clicks.push(1, deed.number, &click(workspace, deed)),
+            What::Click | What::Robot => clicks.push(1, deed.number, &click(workspace, deed).parts()),
             What::Judged => {
-                clicks.push(1, deed.number, &click(workspace, deed));
+                clicks.push(1, deed.number, &click(workspace, deed).parts());
                 for (sub, (verdict, hits)) in
                     [(Verdict::Counted, -1), (Verdict::Blocked, 1)].iter().enumerate()
                 {
