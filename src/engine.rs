@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weir_engine::books::{BacklogLimits, Books, BooksConfig};
 use weir_engine::caps::{Caps, CapsConfig};
-use weir_engine::clicks::{RECENT_BYTES, RecentClicks, recent_clicks};
+use weir_engine::clicks::RecentClicks;
 use weir_engine::data_dir::DataDir;
 use weir_engine::enrich::{Enricher, Geo, Networks, SaltOfTheDay};
 use weir_engine::journal::JournalConfig;
@@ -76,7 +76,6 @@ impl Engine {
                 })
             })
         };
-        let (mut remember, recent) = recent_clicks(RECENT_BYTES);
         let mut enricher = Enricher::new(config.node, geo.clone(), open_networks(config)?, Arc::clone(&salt));
         let redirects = RedirectStats::default();
         let count = redirects.clone();
@@ -84,10 +83,8 @@ impl Engine {
             let start = out.len();
             let kind = enricher.refine(lane, counter, raw, out).map_err(|error| error.to_string())?;
             if kind == kind::CLICK {
-                let bytes = &out[start..];
-                let click = ClickHead::read(bytes).map_err(|error| error.to_string())?;
+                let click = ClickHead::read(&out[start..]).map_err(|error| error.to_string())?;
                 count.record(click.at, click.latency_us);
-                remember.remember(click.id, bytes);
             }
             Ok(kind)
         });
@@ -129,6 +126,7 @@ impl Engine {
             }
             tracing::info!(applied = books.applied().get(), durable, "the books catch up with the journal");
         }
+        let recent = RecentClicks::of(recorder.traffic());
         let caps = CapsConfig { file: data.join("caps.json"), journal: recorder.traffic() };
         let caps = Caps::start(&caps, recorder.clone(), books.links())?;
         Ok(Self { data, keyring, recorder, lanes, recent, books, caps, geo, salt, redirects })

@@ -315,11 +315,16 @@ fn mail(config: &Config, engine: &Engine) -> Result<Option<Mail>, Failure> {
 fn sources(engine: &Engine) -> Sources {
     let books = engine.books.clone();
     let reached = books.clone();
+    let recorder = engine.recorder.clone();
     Sources {
         journal: engine.recorder.traffic(),
         durable: engine.recorder.durable().clone(),
         applied: engine.books.applied().clone(),
         effects: Box::new(move |after, upto, limit| {
+            // Without a fact there is no effect: the books are not asked after every commit of clicks.
+            if recorder.last_fact() <= after {
+                return Ok(Vec::new());
+            }
             books.reads().effects(after, upto, limit).map_err(|error| error.to_string())
         }),
         milestones: Box::new(move |after, upto| {

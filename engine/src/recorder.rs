@@ -42,7 +42,7 @@ pub struct RecorderConfig {
 }
 
 /// Turns the record that was `counter`-th on `lane` (a hit, a browser event) into what is journaled;
-/// appends it to the buffer and gives the `kind` of its entry.
+/// appends it to the buffer, which holds other entries before it, and gives the `kind` of its entry.
 pub type Refine = Box<dyn FnMut(u16, u64, &[u8], &mut Vec<u8>) -> Result<u8, String> + Send>;
 
 /// Why a fact was not recorded.
@@ -116,6 +116,7 @@ impl std::fmt::Debug for Recorder {
 struct Shared {
     facts: Sender<Waiting>,
     durable: Watermark,
+    last_fact: AtomicU64,
     traffic: Traffic,
     /// Where the journal ended when it was opened.
     journal_end: Sequence,
@@ -158,6 +159,7 @@ impl Recorder {
         let shared = Arc::new(Shared {
             facts: sender,
             durable: Watermark::new(prepared.durable()),
+            last_fact: AtomicU64::new(prepared.last_fact()),
             traffic: Traffic::of_writer(&config.journal.folder, prepared.tail()),
             journal_end,
             lane_durable: prepared.lane_watermarks(),
@@ -215,6 +217,12 @@ impl Recorder {
     /// Up to where the journal is durable. Followers read no further.
     pub fn durable(&self) -> &Watermark {
         &self.shared.durable
+    }
+
+    /// Behind this and up to what was durable before the call there is no fact, so that who follows the facts need not
+    /// look for one.
+    pub fn last_fact(&self) -> Sequence {
+        self.shared.last_fact.load(Ordering::Acquire)
     }
 
     /// The journal's traffic, for who follows it.

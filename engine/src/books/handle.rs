@@ -152,11 +152,13 @@ impl Books {
             thread: Mutex::new(None),
             recorder,
         });
+        let of_facts = shared.recorder.clone();
         let follower = Follower {
             journal: config.journal,
             store,
             tables,
             durable: shared.recorder.durable().clone(),
+            last_fact: Box::new(move || of_facts.last_fact()),
             applied: shared.applied.clone(),
             backlog: Arc::clone(&shared.backlog),
             old: durable,

@@ -31,18 +31,32 @@ impl Frame<'_> {
 
     /// Appends the frame to `out`.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let length = (BODY_HEAD + self.payload.len()) as u32;
-        let start = out.len();
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&self.seq.to_le_bytes());
-        out.push(self.kind);
-        out.extend_from_slice(&self.lane.to_le_bytes());
-        out.extend_from_slice(&self.counter.to_le_bytes());
+        let start = begin(out);
         out.extend_from_slice(self.payload);
-        let crc = checksum(length, &out[start + 8..]);
-        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+        self.end(out, start);
     }
+
+    /// Ends the frame that was begun at `start`. Its payload is what stands in `out` behind its head, not the one of
+    /// `self`.
+    pub(super) fn end(&self, out: &mut [u8], start: usize) {
+        let frame = &mut out[start..];
+        let length = (frame.len() - (FRAME_BYTES - BODY_HEAD)) as u32;
+        let (head, _) = frame.split_first_chunk_mut::<FRAME_BYTES>().expect("its head was begun");
+        head[..4].copy_from_slice(&length.to_le_bytes());
+        head[8..16].copy_from_slice(&self.seq.to_le_bytes());
+        head[16] = self.kind;
+        head[17..19].copy_from_slice(&self.lane.to_le_bytes());
+        head[19..].copy_from_slice(&self.counter.to_le_bytes());
+        let crc = checksum(length, &frame[8..]);
+        frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// Begins a frame at the end of `out`, where its payload is to be appended, and tells where.
+pub(super) fn begin(out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_BYTES]);
+    start
 }
 
 fn checksum(length: u32, body: &[u8]) -> u32 {
@@ -93,6 +107,17 @@ pub(super) fn whole(bytes: &[u8]) -> Frame<'_> {
 pub(super) fn first(bytes: &[u8]) -> Frame<'_> {
     let length = u32::from_le_bytes(bytes[..4].try_into().expect("a frame has its head")) as usize;
     whole(&bytes[..8 + length])
+}
+
+/// The frames that were written here, one behind the other, each with where it begins.
+pub(super) fn all(bytes: &[u8]) -> impl Iterator<Item = (usize, Frame<'_>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        let frame = (start < bytes.len()).then(|| first(&bytes[start..]))?;
+        at += frame.size();
+        Some((start, frame))
+    })
 }
 
 /// Where the next good frame begins at or after `from`, with a sequence above `after`; `None` where there is none.

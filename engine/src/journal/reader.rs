@@ -35,6 +35,18 @@ impl Traffic {
         Self { folder: folder.to_owned(), tail: Some(tail.clone()) }
     }
 
+    /// What `read` says of the entry that was `counter`-th on `lane`, where the writer still has it in memory.
+    pub(crate) fn recent<T>(
+        &self,
+        lane: u16,
+        counter: u64,
+        read: impl FnOnce(Entry<&[u8]>) -> T,
+    ) -> Option<T> {
+        let (batch, start) = self.tail.as_ref()?.entry(lane, counter)?;
+        let Frame { seq, kind, payload, .. } = frame::first(&batch.frames[start..]);
+        Some(read(Entry { seq, family: Family::Traffic, kind, payload }))
+    }
+
     /// A reader that begins behind `after`. It reads from the tail wherever that reaches back far enough, and else from
     /// the files.
     pub fn behind(&self, after: Sequence) -> JournalReader {
@@ -91,6 +103,14 @@ impl JournalReader {
     /// Everything up to here has been read.
     pub fn passed(&self) -> Sequence {
         self.passed
+    }
+
+    /// Passes what is up to `upto`, where there is nothing to read.
+    pub(crate) fn pass(&mut self, upto: Sequence) {
+        self.passed = self.passed.max(upto);
+        for cursor in &mut self.cursors {
+            cursor.exhausted = cursor.exhausted.max(upto);
+        }
     }
 
     /// Appends the next entries to `out`, as [`Self::read`] gives them.

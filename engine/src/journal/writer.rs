@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use weir_schemas::ids::Sequence;
 
-use super::frame::{CHECKPOINT, ENTRY_BYTES_MAX, Frame, NO_LANE};
+use super::frame::{self, CHECKPOINT, ENTRY_BYTES_MAX, FRAME_BYTES, Frame, NO_LANE};
 use super::output::Output;
 use super::recovery::{self, Recovered};
 use super::segment::{self, Family, HEADER_BYTES};
@@ -39,6 +39,7 @@ pub struct Journal {
     /// The last counter journaled of each lane, by lane number; committed and with the batch.
     counters: Vec<u64>,
     batch_counters: Vec<u64>,
+    last_fact: Sequence,
     tail: Tail,
     failed: bool,
 }
@@ -64,6 +65,8 @@ impl Journal {
             batch_first: last + 1,
             batch_counters: counters.clone(),
             counters,
+            // What recovery found last may be one.
+            last_fact: last,
             tail: Tail::new(TAIL_BYTES, last),
             failed: false,
             config,
@@ -115,6 +118,7 @@ impl Journal {
         let behind = seen > self.last();
         if behind {
             (self.batch_first, self.next) = (seen + 1, seen + 1);
+            self.last_fact = seen;
         }
         behind
     }
@@ -126,7 +130,17 @@ impl Journal {
 
     /// Puts a fact into the batch.
     pub fn put_fact(&mut self, kind: u8, payload: &[u8]) -> Result<Sequence, JournalError> {
-        self.put(Family::Facts, kind, NO_LANE, 0, payload)
+        let seq = self.put(Family::Facts, NO_LANE, 0, |out| -> Result<u8, JournalError> {
+            out.extend_from_slice(payload);
+            Ok(kind)
+        })?;
+        self.last_fact = seq;
+        Ok(seq)
+    }
+
+    /// The last fact's sequence, or a later one: behind it there is none, not in the batch either.
+    pub fn last_fact(&self) -> Sequence {
+        self.last_fact
     }
 
     /// Puts the hit that was `counter`-th on `lane` into the batch.
@@ -137,7 +151,21 @@ impl Journal {
         counter: u64,
         payload: &[u8],
     ) -> Result<Sequence, JournalError> {
-        let seq = self.put(Family::Traffic, kind, lane, counter, payload)?;
+        self.write_traffic(lane, counter, |out| {
+            out.extend_from_slice(payload);
+            Ok(kind)
+        })
+    }
+
+    /// As [`Self::put_traffic`] of the bytes that `write` appends, of the kind that it gives. Where it gives an error,
+    /// nothing is put.
+    pub fn write_traffic<E: From<JournalError>>(
+        &mut self,
+        lane: u16,
+        counter: u64,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<u8, E>,
+    ) -> Result<Sequence, E> {
+        let seq = self.put(Family::Traffic, lane, counter, write)?;
         let at = usize::from(lane);
         if self.batch_counters.len() <= at {
             self.batch_counters.resize(at + 1, 0);
@@ -146,20 +174,28 @@ impl Journal {
         Ok(seq)
     }
 
-    fn put(
+    fn put<E: From<JournalError>>(
         &mut self,
         family: Family,
-        kind: u8,
         lane: u16,
         counter: u64,
-        payload: &[u8],
-    ) -> Result<Sequence, JournalError> {
-        if payload.len() > ENTRY_BYTES_MAX {
-            return Err(JournalError::TooLarge(payload.len()));
-        }
+        write: impl FnOnce(&mut Vec<u8>) -> Result<u8, E>,
+    ) -> Result<Sequence, E> {
         let seq = self.next;
+        let batch = &mut self.side(family).batch;
+        let start = frame::begin(batch);
+        let written = write(batch).and_then(|kind| match batch.len() - start - FRAME_BYTES {
+            ..=ENTRY_BYTES_MAX => Ok(kind),
+            bytes => Err(JournalError::TooLarge(bytes).into()),
+        });
+        match written {
+            Ok(kind) => Frame { seq, kind, lane, counter, payload: &[] }.end(batch, start),
+            Err(error) => {
+                batch.truncate(start);
+                return Err(error);
+            }
+        }
         self.next += 1;
-        Frame { seq, kind, lane, counter, payload }.write(&mut self.side(family).batch);
         Ok(seq)
     }
 

@@ -61,13 +61,11 @@ pub(super) struct LaneReader {
     last_read: u64,
 }
 
-/// A record as the consumer reads it.
+/// A record as the consumer reads it: where it stands in the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct Record<'a> {
     pub counter: u64,
-    /// Its bytes' place in the buffer that was read into.
-    pub start: usize,
-    pub end: usize,
+    pub bytes: &'a [u8],
 }
 
 fn crc(counter: u64, bytes: &[u8]) -> u32 {
@@ -159,8 +157,8 @@ impl LaneReader {
         self.shared.index
     }
 
-    /// Reads the next record into `buffer`. `None`: there is none yet, or what stands there is not whole.
-    pub(super) fn next(&mut self, buffer: &mut Vec<u8>) -> Option<Record> {
+    /// Reads the next record. `None`: there is none yet, or what stands there is not whole.
+    pub(super) fn next(&mut self) -> Option<Record<'_>> {
         let map = &self.shared.map;
         let capacity = map.capacity();
         loop {
@@ -175,17 +173,15 @@ impl LaneReader {
             if word == 0 || offset + size + WORD > capacity {
                 return None;
             }
-            let start = buffer.len();
-            map.read(offset + WORD, WORD + length as usize, buffer);
-            let counter = buffer[start..start + WORD].try_into().expect("a word has 8 bytes");
-            let counter = u64::from_le_bytes(counter);
-            if crc(counter, &buffer[start + WORD..]) != (word >> 32) as u32 {
-                buffer.truncate(start);
+            let record = map.record(offset + WORD, WORD + length as usize);
+            let (counter, bytes) = record.split_first_chunk::<WORD>()?;
+            let counter = u64::from_le_bytes(*counter);
+            if crc(counter, bytes) != (word >> 32) as u32 {
                 return None;
             }
             self.read += size as u64;
             self.last_read = counter;
-            return Some(Record { counter, start: start + WORD, end: buffer.len() });
+            return Some(Record { counter, bytes });
         }
     }
 

@@ -38,6 +38,7 @@ async fn hits_and_facts_get_one_order_and_facts_are_told_when_they_are_durable()
     let (recorder, mut lanes) = start(dir.path(), 2);
     let counter = lanes[1].append(b"hit").unwrap();
     recorder.click_durable(1, counter).await;
+    assert_eq!((recorder.durable().get(), recorder.last_fact()), (1, 0));
     let seen = Arc::new(AtomicU64::new(0));
     let hook: OnSequenced = Box::new({
         let (seen, durable) = (Arc::clone(&seen), recorder.durable().clone());
@@ -49,6 +50,7 @@ async fn hits_and_facts_get_one_order_and_facts_are_told_when_they_are_durable()
     let seq = recorder.record_with_hook(16, b"fact".to_vec(), hook).await.unwrap();
     assert_eq!((seq, seen.load(Ordering::Acquire)), (2, 2));
     assert!(recorder.durable().get() >= 2);
+    assert_eq!(recorder.last_fact(), 2);
     assert_eq!(entries(dir.path(), 2), ["1/1/hit", "fact"]);
     let counts = recorder.conservation();
     assert_eq!((counts.accepted, counts.journaled, counts.dropped), (1, 1, 0));

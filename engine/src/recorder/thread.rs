@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use weir_schemas::fact::kind;
 use weir_schemas::ids::Sequence;
 
-use super::lane::{self, Lane, LaneCounts, LaneReader};
+use super::lane::{self, Lane, LaneCounts, LaneReader, Record};
 use super::{RecordError, RecorderConfig, Refine, Shared, Waiting};
 use crate::journal::{Journal, JournalError, Tail};
 use crate::watermark::Watermark;
@@ -83,37 +83,20 @@ pub(super) fn prepare(
             journal
         },
     };
-    let (mut buffer, mut refined) = (Vec::new(), Vec::new());
     for index in left {
         let path = folder.join(format!("lane-{index}.ring"));
         let open =
             || lane::open(&path, index, config.lane_bytes).map_err(|e| failed("open the lane", &path, e));
         let mut reader = open()?;
         let mut last = prepared.journal.counter(index);
-        loop {
-            buffer.clear();
-            let Some(record) = reader.next(&mut buffer) else { break };
+        while let Some(record) = reader.next() {
             // Journaled by the last run, which died before it gave the record back.
             if record.counter <= last {
                 continue;
             }
             last = record.counter;
             prepared.recovered += 1;
-            refined.clear();
-            match refine(index, record.counter, &buffer[record.start..record.end], &mut refined) {
-                Ok(kind) => {
-                    prepared.journal.put_traffic(kind, index, record.counter, &refined)?;
-                }
-                Err(why) => {
-                    tracing::error!(
-                        lane = index,
-                        counter = record.counter,
-                        why,
-                        "a recorded hit cannot be read"
-                    );
-                    prepared.refused += 1;
-                }
-            }
+            prepared.refused += u64::from(!put(&mut prepared.journal, &mut refine, index, record));
             if prepared.journal.batch_bytes() >= BATCH_BYTES_MAX {
                 prepared.journal.commit()?;
             }
@@ -144,6 +127,10 @@ impl Prepared {
         self.journal.last()
     }
 
+    pub(super) fn last_fact(&self) -> Sequence {
+        self.journal.last_fact()
+    }
+
     pub(super) fn tail(&self) -> &Tail {
         self.journal.tail()
     }
@@ -165,8 +152,6 @@ impl Prepared {
             pace: self.pace,
             shared,
             facts: Vec::new(),
-            buffer: Vec::new(),
-            refined: Vec::new(),
         };
         (worker, self.lanes)
     }
@@ -181,8 +166,25 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     /// Facts of the batch with their sequences.
     facts: Vec<(Sequence, Waiting)>,
-    buffer: Vec<u8>,
-    refined: Vec<u8>,
+}
+
+/// Why a hit is not journaled.
+struct Refused(String);
+
+impl From<JournalError> for Refused {
+    fn from(error: JournalError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Puts what a hit becomes into the batch. `false`: it becomes nothing.
+fn put(journal: &mut Journal, refine: &mut Refine, lane: u16, record: Record<'_>) -> bool {
+    let Record { counter, bytes } = record;
+    let put = journal.write_traffic(lane, counter, |out| refine(lane, counter, bytes, out).map_err(Refused));
+    if let Err(Refused(why)) = &put {
+        tracing::error!(lane, counter, why, "a hit cannot be recorded");
+    }
+    put.is_ok()
 }
 
 impl Worker {
@@ -262,26 +264,11 @@ impl Worker {
             // A busy lane leaves room in the batch for those behind it.
             let room = BATCH_BYTES_MAX / lanes * (place + 1);
             while self.journal.batch_bytes() < room {
-                self.buffer.clear();
-                let Some(record) = reader.next(&mut self.buffer) else { break };
-                self.refined.clear();
-                let raw = &self.buffer[record.start..record.end];
-                let put = (self.refine)(index, record.counter, raw, &mut self.refined).and_then(|kind| {
-                    self.journal
-                        .put_traffic(kind, index, record.counter, &self.refined)
-                        .map_err(|error| error.to_string())
-                });
-                match put {
-                    Ok(_) => hits += 1,
-                    Err(why) => {
-                        tracing::error!(
-                            lane = index,
-                            counter = record.counter,
-                            why,
-                            "a hit cannot be recorded"
-                        );
-                        refused += 1;
-                    }
+                let Some(record) = reader.next() else { break };
+                if put(&mut self.journal, &mut self.refine, index, record) {
+                    hits += 1;
+                } else {
+                    refused += 1;
                 }
             }
         }
@@ -311,6 +298,8 @@ impl Worker {
                 hook(*seq);
             }
         }
+        // Before the watermark: who sees a sequence durable knows whether there is a fact up to it.
+        self.shared.last_fact.store(self.journal.last_fact(), Ordering::Release);
         self.shared.durable.advance(last);
         // After the journal's own watermark: whoever waits for a lane reads that one next ([`Recorder::settled`]).
         for (index, reader) in self.readers.iter_mut().enumerate() {

@@ -127,7 +127,9 @@ fn refused(reason: &'static str, why: String) -> ClickClaim {
 
 #[cfg(test)]
 mod tests {
-    use weir_engine::clicks::recent_clicks;
+    use std::path::Path;
+
+    use weir_engine::journal::Traffic;
     use weir_engine::token::TokenParts;
 
     use super::*;
@@ -151,7 +153,7 @@ mod tests {
     }
 
     fn claims(found: Option<ClickId>) -> Claims {
-        let (_, recent) = recent_clicks(1 << 16);
+        let recent = RecentClicks::of(Traffic::of_files(Path::new("no journal")));
         let find: FindClick = Arc::new(move |workspace, id| {
             let found = (workspace == ONE && found == Some(id)).then(|| facts(id));
             Box::pin(async move { found })

@@ -7,7 +7,7 @@ use weir_schemas::click::{Click, Dims, Verdict};
 use weir_schemas::ids::{ClickId, CustomerId, LinkId, PartnerId, ProgramId, WorkspaceId};
 use weir_schemas::time::Timestamp;
 
-use super::{ADMIN, Edge, INGEST, VIEWER};
+use super::{ADMIN, Edge, INGEST, VIEWER, block_on};
 
 const NOBODY: Value = Value::Null;
 
@@ -167,7 +167,7 @@ fn sale(order: &str, more: Value) -> Value {
 /// A token for a click of `link`, and the click where the engine remembers it.
 fn clicked(edge: &mut Edge, link: &Value, remembered: bool) -> (String, ClickId) {
     let at = Timestamp(Timestamp::now().0 - 60_000);
-    let id = ClickId::new(at.0, 0, 0, 77);
+    let id = ClickId::new(at.0, 0, edge.lane.index(), edge.lane.next_counter());
     let link: LinkId = link["id"].as_str().unwrap().parse().unwrap();
     if remembered {
         let click = Click {
@@ -191,7 +191,8 @@ fn clicked(edge: &mut Edge, link: &Value, remembered: bool) -> (String, ClickId)
         };
         let mut bytes = Vec::new();
         click.write(&mut bytes);
-        edge.clicks.remember(id, &bytes);
+        let counter = edge.lane.append(&bytes).unwrap();
+        block_on(edge.recorder.click_durable(edge.lane.index(), counter));
     }
     let parts = TokenParts { click: id, workspace: WorkspaceId(1), link, variant: 0 };
     let token = TokenKeys::new(&edge.keyring.token_keys()).mint(&parts);

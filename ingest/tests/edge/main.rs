@@ -20,11 +20,11 @@ use weir_edge::peer::TrustedProxies;
 use weir_edge::plain::AllToHyper;
 use weir_edge::service::Service;
 use weir_engine::books::{BacklogLimits, Books, BooksConfig};
-use weir_engine::clicks::{RecentClicksWriter, recent_clicks};
+use weir_engine::clicks::RecentClicks;
 use weir_engine::journal::JournalConfig;
 use weir_engine::keyring::Keyring;
 use weir_engine::recorder::lane::LANE_BYTES_MIN;
-use weir_engine::recorder::{Recorder, RecorderConfig};
+use weir_engine::recorder::{Lane, Recorder, RecorderConfig, Refine};
 use weir_ingest::commands::{Claims, Commands, FindClick, NewIds, keys};
 use weir_ingest::hooks::Hooks;
 use weir_ingest::postback::Postbacks;
@@ -43,7 +43,8 @@ pub struct Edge {
     pub books: Books,
     pub recorder: Recorder,
     pub keyring: Arc<Keyring>,
-    pub clicks: RecentClicksWriter,
+    /// What is appended here is a click already.
+    pub lane: Lane,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     dir: tempfile::TempDir,
@@ -59,7 +60,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn start_recorder(dir: &Path) -> Recorder {
+fn start_recorder(dir: &Path) -> (Recorder, Lane) {
     let config = RecorderConfig {
         journal: JournalConfig { folder: dir.join("journal"), node: 0, segment_bytes: 1 << 20 },
         lanes_folder: dir.join("lanes"),
@@ -67,7 +68,12 @@ fn start_recorder(dir: &Path) -> Recorder {
         lane_bytes: LANE_BYTES_MIN,
         pace: Duration::from_millis(1),
     };
-    Recorder::start(config, Box::new(|_, _, _, _| Ok(weir_schemas::fact::kind::CLICK))).unwrap().0
+    let refine: Refine = Box::new(|_, _, click, out| {
+        out.extend_from_slice(click);
+        Ok(weir_schemas::fact::kind::CLICK)
+    });
+    let (recorder, mut lanes, _) = Recorder::start(config, refine).unwrap();
+    (recorder, lanes.remove(0))
 }
 
 impl Edge {
@@ -83,7 +89,7 @@ impl Edge {
     /// `backlog`: how far the books may be behind before webhooks wait.
     pub fn start_as(per_second: Option<u32>, backlog: BacklogLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let recorder = start_recorder(dir.path());
+        let (recorder, lane) = start_recorder(dir.path());
         let keyring = Arc::new(Keyring::open(&dir.path().join("keyring.db")).unwrap());
         let config =
             BooksConfig { path: dir.path().join("books.db"), journal: dir.path().join("journal"), backlog };
@@ -104,7 +110,7 @@ impl Edge {
         for (secret, role) in [(ADMIN, Role::Admin), (VIEWER, Role::Viewer), (INGEST, Role::Ingest)] {
             record(keys::key_created(KeyId(ids.next(at)), "test", role, None, secret));
         }
-        let (clicks, recent) = recent_clicks(1 << 16);
+        let recent = RecentClicks::of(recorder.traffic());
         let find: FindClick = Arc::new(|_, _| Box::pin(async { None }));
         let claims = Arc::new(Claims::new(&keyring.token_keys(), recent, find));
         let public_url = "https://go.example".to_owned();
@@ -152,7 +158,7 @@ impl Edge {
             let served = serve(listener, Limits::new("test", 1_000), None::<AllToHyper>, answer, stopped);
             tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
         });
-        Self { address, books, recorder, keyring, clicks, stop, thread: Some(thread), dir }
+        Self { address, books, recorder, keyring, lane, stop, thread: Some(thread), dir }
     }
 
     pub fn dir(&self) -> &Path {

@@ -100,13 +100,12 @@ impl Map {
         }
     }
 
-    /// Appends `length` bytes at `offset` to `out`. Only for the consumer, on a committed record.
-    pub(super) fn read(&self, offset: usize, length: usize, out: &mut Vec<u8>) {
+    /// The `length` bytes at `offset`. Only for the consumer, on a committed record, and until it gives that back: the
+    /// reader that hands them out is borrowed as long.
+    pub(super) fn record(&self, offset: usize, length: usize) -> &[u8] {
         assert!(offset + length <= self.capacity);
         // SAFETY: inside the mapping (asserted); committed and not yet consumed, so the producer does not write there.
-        let bytes =
-            unsafe { std::slice::from_raw_parts(self.mmap.as_ptr().add(HEAD_BYTES + offset), length) };
-        out.extend_from_slice(bytes);
+        unsafe { std::slice::from_raw_parts(self.mmap.as_ptr().add(HEAD_BYTES + offset), length) }
     }
 
     /// Zeroes `length` bytes at `offset`. Only for the consumer, on bytes it has not yet given back.

@@ -11,10 +11,9 @@ fn fresh(dir: &Path) -> (Lane, LaneReader) {
 }
 
 fn read_all(reader: &mut LaneReader) -> Vec<(u64, Vec<u8>)> {
-    let mut buffer = Vec::new();
     let mut out = Vec::new();
-    while let Some(record) = reader.next(&mut buffer) {
-        out.push((record.counter, buffer[record.start..record.end].to_vec()));
+    while let Some(record) = reader.next() {
+        out.push((record.counter, record.bytes.to_vec()));
     }
     out
 }
@@ -128,16 +127,13 @@ fn two_threads_lose_and_invent_nothing() {
         }
         dropped
     });
-    let mut buffer = Vec::new();
     let mut last = 0;
     let mut hits = 0;
     while hits < HITS {
-        buffer.clear();
-        while let Some(record) = reader.next(&mut buffer) {
-            let bytes = &buffer[record.start..record.end];
-            assert!(record.counter > last, "in order");
+        while let Some(Record { counter, bytes }) = reader.next() {
+            assert!(counter > last, "in order");
             assert!(bytes.len() == (hits % 300) as usize && bytes.iter().all(|b| *b == hits as u8));
-            last = record.counter;
+            last = counter;
             hits += 1;
         }
         reader.consume();
