@@ -44,6 +44,11 @@ pub const ALL: &[Migration] = &[
         name: "click_cells_read_sparingly",
         sql: include_str!("../sql/0012_click_cells_read_sparingly.sql"),
     },
+    Migration {
+        number: 13,
+        name: "click_cells_in_unary",
+        sql: include_str!("../sql/0013_click_cells_in_unary.sql"),
+    },
 ];
 
 impl Migration {

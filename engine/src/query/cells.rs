@@ -23,7 +23,7 @@ use super::execute::QueryError;
 use super::plan::Plan;
 use super::sql::{Mode, Parameter, Statement, Table, key, predicate, sum_name};
 use super::states::Sum;
-use super::visitors::{REGISTERS, VISITORS_EXACT_MAX, register_sql};
+use super::visitors::{VISITORS_EXACT_MAX, register_sql};
 use crate::warehouse::cells::{self, FEW_MAX, Grain, KEPT, Step};
 
 /// Most days that are read click by click for their late verdicts; with more of them the whole range is.
@@ -39,16 +39,6 @@ pub(crate) fn value_of(field: Option<Field>) -> (String, String) {
         }
         Some(field) => (none.0, format!("toUInt64({})", field.as_str())),
     }
-}
-
-/// The registers that an array of `register * 64 + value` stands for, one byte each.
-pub(crate) fn dense_sql(packed: &str) -> String {
-    // The largest value of each register comes first, and the first one stays.
-    let sorted = format!("arrayReverseSort({packed})");
-    format!(
-        "arrayReduce('groupArrayInsertAt(0, {REGISTERS})', arrayMap(x -> toUInt8(modulo(x, 64)), {sorted}), \
-         arrayMap(x -> toUInt32(intDiv(x, 64)), {sorted}))"
-    )
 }
 
 /// How a statement's clicks are put together from cells and clicks.
@@ -291,7 +281,7 @@ impl Cover {
         if needs.visitors {
             columns.extend(registers);
         }
-        let mut inner = "at, clicks, orphans, bots, hits, visitors, few, several, registers".to_owned();
+        let mut inner = "at, clicks, orphans, bots, hits, visitors, few, several, registers, high".to_owned();
         if let Some(field) = self.field {
             let column = if kind(field) == FieldKind::Text { "text" } else { "number" };
             inner.push_str(&format!(", {column} AS {}", field.as_str()));
@@ -322,10 +312,12 @@ impl Cover {
         [
             [
                 format!("groupUniqArrayArray({most})({sets}) AS v"),
-                format!("groupUniqArrayArray(arrayMap(x -> {register}, few)) AS r"),
+                format!("groupUniqArrayArray(arrayConcat(arrayMap(x -> {register}, few), high)) AS r"),
             ],
             [
-                "maxForEach(registers) AS g".to_owned(),
+                // In unary what has one of the bits has them all: one instruction for 16 registers, where
+                // `maxForEach` has a call for each.
+                "groupBitOrForEach(registers) AS g".to_owned(),
                 format!("max(if(visitors > {held}, visitors, toUInt32(0))) AS m"),
             ],
         ]
@@ -334,11 +326,11 @@ impl Cover {
 
 /// A source that is none of cells, with what those have of visitors.
 pub(super) fn beside(source: &str) -> String {
-    format!("SELECT *, CAST([], 'Array(UInt8)') AS g, toUInt32(0) AS m FROM ({source})")
+    format!("SELECT *, CAST([], 'Array(UInt256)') AS g, toUInt32(0) AS m FROM ({source})")
 }
 
 /// The outer columns of visitors where some sources are cells: whether there are more than fit a set, the set,
-/// registers packed and one by one, and the number of the largest cell whose set was not read.
+/// registers packed and in unary, and the number of the largest cell whose set was not read.
 pub(super) fn outer() -> Vec<String> {
     let set = format!("groupUniqArrayArray({})(v)", VISITORS_EXACT_MAX + 1);
     vec![
@@ -349,7 +341,7 @@ pub(super) fn outer() -> Vec<String> {
          AS visitors_registers"
             .to_owned(),
         // Of one source only, and in one row of it: joined rather than compared value by value.
-        "groupArrayArray(g) AS visitors_dense".to_owned(),
+        "groupArrayArray(g) AS visitors_unary".to_owned(),
     ]
 }
 

@@ -123,9 +123,10 @@ fn states(
         let set = bytes.list(Bytes::u64)?;
         let largest = bytes.u32()?;
         let packed = bytes.list(Bytes::u32)?;
-        let length = bytes.length()?;
-        let dense = bytes.take(length)?;
-        match Visitors::from_cells(many, set, &packed, dense, largest) {
+        let numbers = bytes.length()?;
+        let length = numbers.checked_mul(size_of::<[u64; 4]>()).ok_or(BadAnswer(bytes.at))?;
+        let unary = bytes.take(length)?;
+        match Visitors::from_cells(many, set, &packed, unary, largest) {
             Some(visitors) => states.visitors = visitors,
             None => return Ok(None),
         }

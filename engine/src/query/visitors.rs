@@ -73,6 +73,47 @@ pub(crate) fn register_sql(column: &str) -> String {
     )
 }
 
+/// Values up to here are told in unary, a bit for each, and those beyond beside it: of the visitors whose register
+/// a cell has, one in 65,536 raises it further.
+const UNARY_MAX: usize = 16;
+/// Registers in unary: for each a byte of its value's first eight, as many low bits as there are; then for each one of
+/// the next eight. Bytes that are alike lie together, and the union of visitors is the bitwise or.
+const UNARY_BYTES: usize = REGISTERS * UNARY_MAX / 8;
+
+/// The registers that an array of `register * 64 + value` stands for, in unary as `Array(UInt256)`: the widest numbers
+/// that ClickHouse has, so that there are few of them.
+pub(crate) fn unary_sql(packed: &str) -> String {
+    // The largest value of each register comes first, and the first one stays.
+    let sorted = format!("arrayReverseSort({packed})");
+    let values = format!(
+        "arrayReduce('groupArrayInsertAt(0, {REGISTERS})', arrayMap(x -> toUInt8(modulo(x, 64)), {sorted}), \
+         arrayMap(x -> toUInt32(intDiv(x, 64)), {sorted}))"
+    );
+    let eight = |from: u32| {
+        let some = format!("least(greatest(value, {from}) - {from}, 8)");
+        format!(
+            "reinterpret(arrayMap(value -> toUInt8(bitShiftLeft(toUInt16(1), {some}) - 1), values), 'String')"
+        )
+    };
+    // A lambda, as ClickHouse would work out twice what is written twice.
+    let bytes = format!("arrayMap(values -> concat({}, {}), [{values}])[1]", eight(0), eight(8));
+    format!("reinterpret({bytes}, 'Array(UInt256)')")
+}
+
+/// What [`unary_sql`] makes of `packed` together with the registers `joined`, which are in unary or none at all.
+pub(crate) fn joined_sql(packed: &str, joined: &str) -> String {
+    let [unary, numbers] = [unary_sql(packed), (UNARY_BYTES / size_of::<[u64; 4]>()).to_string()];
+    format!(
+        "if(empty({packed}), {joined}, \
+         arrayMap((a, b) -> bitOr(a, b), arrayResize({joined}, {numbers}, toUInt256(0)), {unary}))"
+    )
+}
+
+/// Those of an array of `register * 64 + value` that [`unary_sql`] does not tell.
+pub(crate) fn high_sql(packed: &str) -> String {
+    format!("arrayFilter(x -> modulo(x, 64) > {UNARY_MAX}, {packed})")
+}
+
 /// From `register * 64 + value`.
 fn unpack(packed: u32) -> (usize, u8) {
     (((packed / 64) as usize) & (REGISTERS - 1), (packed % 64) as u8)
@@ -112,7 +153,7 @@ impl Visitors {
         many: bool,
         set: Vec<u64>,
         packed: &[u32],
-        dense: &[u8],
+        unary: &[u8],
         largest: u32,
     ) -> Option<Self> {
         if !many && largest == 0 {
@@ -120,7 +161,12 @@ impl Visitors {
         }
         let mut registers = Box::new([0_u8; REGISTERS]);
         packed.iter().for_each(|one| raise(&mut registers, unpack(*one)));
-        dense.iter().take(REGISTERS).enumerate().for_each(|one| raise(&mut registers, (one.0, *one.1)));
+        if unary.len() == UNARY_BYTES {
+            let (first, next) = unary.split_at(REGISTERS);
+            for (register, (first, next)) in registers.iter_mut().zip(first.iter().zip(next)) {
+                *register = (*register).max((first.count_ones() + next.count_ones()) as u8);
+            }
+        }
         // A register is raised by a visitor of its own at least.
         let met = registers.iter().filter(|value| **value > 0).count();
         let exceeds = many || largest as usize > VISITORS_EXACT_MAX || met > VISITORS_EXACT_MAX;
@@ -297,5 +343,22 @@ mod tests {
             })
             .collect();
         assert_eq!(Visitors::from_state(Vec::new(), &packed), whole);
+    }
+
+    #[test]
+    fn registers_in_unary_are_the_registers() {
+        let all: Vec<(usize, u8)> =
+            (0..REGISTERS).map(|at| (at, (at % HISTOGRAM_LEN) as u8)).filter(|one| one.1 > 0).collect();
+        let mut unary = vec![0_u8; UNARY_BYTES];
+        for &(at, value) in &all {
+            let ones = |count: u8| ((1_u16 << count.min(8)) - 1) as u8;
+            unary[at] = ones(value);
+            unary[REGISTERS + at] = ones(value.saturating_sub(8));
+        }
+        let pack = |&(at, value): &(usize, u8)| at as u32 * 64 + u32::from(value);
+        let high: Vec<u32> = all.iter().filter(|one| usize::from(one.1) > UNARY_MAX).map(pack).collect();
+        let packed: Vec<u32> = all.iter().map(pack).collect();
+        let expected = Visitors::from_state(Vec::new(), &packed);
+        assert_eq!(Visitors::from_cells(true, Vec::new(), &high, &unary, 0), Some(expected));
     }
 }

@@ -1,4 +1,4 @@
-//! Clicks added up beforehand: tables `click_cells` and `click_steps` (schemas/sql/0012, 0010). A question over months
+//! Clicks added up beforehand: tables `click_cells` and `click_steps` (schemas/sql/0013, 0010). A question over months
 //! reads a few long cells of each value instead of every click.
 //!
 //! Clicks are folded in **steps**, ranges of [`STEP_LENGTH`] sequences, each once, in order. An answer as of a sequence
@@ -32,15 +32,15 @@ pub const STEP_LENGTH: Sequence = 1 << 19;
 const MERGED: usize = 8;
 /// The longest step that is made of others: a hundred million clicks are three of these.
 const MERGED_LENGTH_MAX: Sequence = 64 * STEP_LENGTH;
-/// Up to here the visitors of a cell are stored where every question reads them: as many as take the room of the
-/// registers.
+/// Up to here the visitors of a cell are stored where every question reads them: as many as take half the room of the
+/// registers, and on disk more.
 pub const FEW_MAX: usize = 2_048;
 /// How long the cells of steps that were merged are kept for questions that had begun before: longer than one may take.
 const LET_GO_AFTER: Duration = Duration::from_secs(120);
 /// How much memory ClickHouse may take for folding, in bytes; a quarter of it before it puts groups together on disk.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
-/// Cells are sorted in blocks of so many bytes: sorting takes eight bytes for every item of an array, and a register is
-/// one of a single byte. Of the default 256 MiB, the hours of 33 million clicks took more than there is.
+/// Cells are sorted in blocks of so many bytes. Sorting copies them, and what else it takes grows with them, too: with
+/// the default 256 MiB, the hours of 33 million clicks took more than there is.
 const BLOCK_BYTES_MIN: u64 = 32 << 20;
 /// How long ClickHouse may work on one statement of folding, in seconds.
 const EXECUTION_SECONDS_MAX: u32 = 120;

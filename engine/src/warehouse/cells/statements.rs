@@ -5,8 +5,8 @@ use weir_schemas::query::Field;
 
 use super::{FEW_MAX, Grain, KEPT, Kept};
 use crate::query::VISITORS_EXACT_MAX;
-use crate::query::cells::{dense_sql, value_of};
-use crate::query::visitors::register_sql;
+use crate::query::cells::value_of;
+use crate::query::visitors::{high_sql, joined_sql, register_sql, unary_sql};
 
 /// The shortest cells of what knows its visitors.
 pub(super) fn base_statement(what: Kept, step: u64, after: Sequence, upto: Sequence) -> String {
@@ -26,7 +26,12 @@ pub(super) fn base_statement(what: Kept, step: u64, after: Sequence, upto: Seque
         "SELECT {inner} FROM clicks WHERE seq > {after} AND seq <= {upto} \
          GROUP BY workspace, cell_at, cell_text, cell_number"
     );
-    insert(step, &format!("'{dimension}'"), what.finest, "length(met)", &from)
+    let visitors = Visitors {
+        number: "length(met)".to_owned(),
+        registers: unary_sql("raised"),
+        high: high_sql("raised"),
+    };
+    insert(step, &format!("'{dimension}'"), what.finest, &visitors, &from)
 }
 
 /// The cells of all listed fields from one reading of the clicks: for each field five times cheaper than by itself.
@@ -59,9 +64,8 @@ pub(super) fn gathered_statement(from: &[u64], shorter: Grain, step: u64, grain:
         "workspace, dimension AS cell_dimension, {at} AS cell_at, text AS cell_text, number AS cell_number, \
          sum(clicks) AS counted, sum(orphans) AS orphaned, sum(bots) AS robots, sum(hits) AS all_hits, \
          max(visitors) AS largest, groupUniqArrayArray({most})(arrayConcat(few, several)) AS met, \
-         groupUniqArrayArray(arrayMap(x -> {register}, few)) AS raised_by_few, maxForEach(registers) AS highest, \
-         arrayConcat(raised_by_few, arrayMap((value, place) -> toUInt32((place - 1) * 64 + value), highest, \
-         arrayEnumerate(highest))) AS raised",
+         groupUniqArrayArray(arrayMap(x -> {register}, few)) AS raised, groupBitOrForEach(registers) AS joined, \
+         groupUniqArrayArray(high) AS higher",
         at = grain.start_sql("at"),
         most = VISITORS_EXACT_MAX + 1,
         register = register_sql("x"),
@@ -72,14 +76,28 @@ pub(super) fn gathered_statement(from: &[u64], shorter: Grain, step: u64, grain:
         names = names.join(","),
         shorter = shorter.as_str(),
     );
-    let number = format!("if(largest > {VISITORS_EXACT_MAX}, largest, toUInt32(length(met)))");
-    insert(step, "cell_dimension", grain, &number, &from)
+    let visitors = Visitors {
+        number: format!("if(largest > {VISITORS_EXACT_MAX}, largest, toUInt32(length(met)))"),
+        registers: joined_sql("raised", "joined"),
+        high: format!("arrayConcat(higher, {})", high_sql("raised")),
+    };
+    insert(step, "cell_dimension", grain, &visitors, &from)
 }
 
-/// `from` has the sums, the visitors `met` as far as they fit a set, and the registers that they `raised`; `number` is
-/// how many they are.
-fn insert(step: u64, dimension: &str, grain: Grain, number: &str, from: &str) -> String {
+/// Expressions for what a cell has of its visitors.
+struct Visitors {
+    /// How many they are.
+    number: String,
+    /// In unary.
+    registers: String,
+    /// Of the registers, what is beyond unary.
+    high: String,
+}
+
+/// `from` has the sums, the visitors `met` as far as they fit a set, and what `visitors` speaks of.
+fn insert(step: u64, dimension: &str, grain: Grain, visitors: &Visitors, from: &str) -> String {
     let none = "CAST([], 'Array(UInt64)')";
+    let Visitors { number, registers, high } = visitors;
     let several = match grain.has_sets() {
         true => {
             format!("if(met_number > {FEW_MAX} AND met_number <= {VISITORS_EXACT_MAX}, met, {none})")
@@ -88,11 +106,11 @@ fn insert(step: u64, dimension: &str, grain: Grain, number: &str, from: &str) ->
     };
     format!(
         "INSERT INTO click_cells (step, workspace, dimension, grain, at, text, number, clicks, orphans, bots, hits, \
-         visitors, few, several, registers) \
+         visitors, few, several, registers, high) \
          SELECT {step}, workspace, {dimension}, '{grain}', cell_at, cell_text, cell_number, counted, orphaned, robots, \
          all_hits, {number} AS met_number, if(met_number <= {FEW_MAX}, met, {none}), {several}, \
-         if(met_number > {FEW_MAX}, {dense}, CAST([], 'Array(UInt8)')) FROM ({from})",
+         if(met_number > {FEW_MAX}, {registers}, CAST([], 'Array(UInt256)')), \
+         if(met_number > {FEW_MAX}, {high}, CAST([], 'Array(UInt32)')) FROM ({from})",
         grain = grain.as_str(),
-        dense = dense_sql("raised"),
     )
 }
