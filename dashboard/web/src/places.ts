@@ -350,22 +350,6 @@ export const places: Place[] = [
   ...portal,
 ];
 
-/** Where the thing of an id is shown; null where nothing is. */
-export function pathOf(id: string): string | null {
-  const root = roots[/^([a-z]{3})_\w+$/.exec(id)?.[1] ?? ''];
-  return root ? root + id : null;
-}
-
-const roots: Record<string, string> = {
-  alr: '/alerts/',
-  lnk: '/links/',
-  cnv: '/conversions/',
-  cus: '/customers/',
-  ptn: '/partners/',
-  prg: '/programs/',
-  pay: '/payouts/',
-};
-
 export interface Found {
   place: Place;
   id: string;

@@ -35,6 +35,7 @@ export const commissionColumns = (own: boolean): Column<Commission>[] => [
     title: 'Earned',
     cell: (row): Shown => ({
       text: money(row.amount) ?? '',
+      title: row.platform_fee?.amount ? `after ${money(row.platform_fee)} to the platform` : undefined,
       sub: row.amount.amount === row.original.amount ? undefined : `was ${money(row.original)}`,
     }),
     number: true,
@@ -68,10 +69,8 @@ export const entryColumns = (own: boolean): Column<Entry>[] => [
   { title: 'What', cell: (row) => row.type.replaceAll('_', ' ') },
   {
     title: 'Concerns',
-    cell: (row) => {
-      const id = row.payout_id ?? row.conversion_id ?? row.commission_id;
-      return own ? code(id) : { ...code(id), ...named(id), text: id ?? '' };
-    },
+    // A partner knows an order by what they earned for it, and sees no conversion.
+    cell: (row) => named(row.payout_id ?? (own ? null : row.conversion_id) ?? row.commission_id),
     spare: 2,
   },
   { title: 'Amount', cell: (row) => money(row.amount), number: true },

@@ -51,19 +51,20 @@ export function when(at: string | null | undefined, clock = true): Shown | null 
     month: 'short',
     day: 'numeric',
     ...(thisYear ? {} : { year: 'numeric' }),
-    ...(clock ? { hour: 'numeric', minute: '2-digit' } : {}),
+    ...(clock ? { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' as const } : {}),
   }).format(time);
-  return { text, title: formatInstant(at, view.zone), whole: true };
+  // Where it must stand on two lines, the clock is the second.
+  return { text: text.replace(/(?<!,) /g, '\u00a0'), title: formatInstant(at, view.zone), whole: true };
 }
 
 export const code = (text: string | null | undefined): Shown | null =>
   text ? { text, mono: true, whole: text.length < 24 } : null;
 
-/** A thing by its id: its name, and a link to its page. */
+/** A thing by its id: its name, and a link to its page; the id where it is pointed at, and for what has no name. */
 export function named(id: string | null | undefined): Shown | null {
   if (!id) return null;
-  const place = placeOf(id);
-  return { text: nameOf(id), href: place && view.href(place) };
+  const [text, place] = [nameOf(id), placeOf(id)];
+  return { text, href: place && view.href(place), title: id, mono: text === id };
 }
 
 const tones: Record<string, Tone> = {
