@@ -124,7 +124,7 @@ test('an edit is a new version, which says what it changed', async () => {
   await box('Platform fee').fill('20');
   await button('Save as a new version').click();
   const versions = region('Versions');
-  await versions.getByText('Platform fee: none → 20 %').waitFor();
+  await versions.getByText('Platform fee: none → 20%').waitFor();
   await isFine();
   const { version, platform_fee_bp, commission } = await api('GET', `/v1/programs/${made.program}`);
   assert.deepEqual([version, platform_fee_bp, commission.base], [2, 2000, { bp: 1000 }]);
@@ -203,7 +203,7 @@ test('a sale through the partner’s link appears by itself, is held with a reas
 test('the partner’s page shows tier, links, and a ledger whose balance runs', async () => {
   await open(`/partners/${made.partner}`);
   const standing = region('Standing');
-  await standing.getByText('Silver 12.5 %').waitFor();
+  await standing.getByText('Silver 12.5%').waitFor();
   await isFine();
   await page.getByRole('link', { name: 'Links', exact: true }).last().click();
   await row(/\/anna/).waitFor();
@@ -420,6 +420,9 @@ test('a provider’s deliveries are listed with verdict and hash, and one is rep
   await box('Signing secret', dialog).fill(SECRET);
   await isFine();
   await button('Create endpoint', dialog).click();
+  await dialog.getByRole('heading', { name: 'The address for Another: HMAC' }).waitFor();
+  await dialog.getByText('/hooks/whk_').waitFor();
+  await button('Done', dialog).click();
   await hooks.getByRole('link', { name: 'Another: HMAC' }).click();
   await page.getByText('Nothing has been delivered here yet').waitFor();
   const [endpoint] = (await api('GET', '/v1/webhook-endpoints')).data;

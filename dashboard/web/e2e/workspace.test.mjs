@@ -106,13 +106,13 @@ test('an alert is refused where it does not fit, fires on the live stream, and i
   const dialog = page.getByRole('dialog');
   await page.getByRole('button', { name: 'New alert' }).click();
   await dialog.getByRole('textbox', { name: 'Name' }).fill('Too many clicks');
-  await dialog.getByRole('combobox', { name: 'and fire when' }).selectOption('drop');
+  await dialog.getByRole('combobox', { name: 'Fire when' }).selectOption('drop');
   await dialog.getByRole('textbox', { name: 'By at least, %' }).fill('300');
   await dialog.getByRole('button', { name: 'Create alert' }).click();
   await dialog.locator('input[name=percent][aria-invalid=true]').waitFor();
   await on.holds('alerts, refused');
 
-  await dialog.getByRole('combobox', { name: 'and fire when' }).selectOption('threshold');
+  await dialog.getByRole('combobox', { name: 'Fire when' }).selectOption('threshold');
   await dialog.getByRole('combobox', { name: 'Side' }).selectOption('gt');
   await dialog.getByRole('textbox', { name: 'Threshold' }).fill(String(VISITS + 1));
   await dialog.getByRole('button', { name: 'Create alert' }).click();
@@ -152,7 +152,7 @@ test('money and meters are watched in the units that people write', async () => 
   const money = await made('Poor day', async () => {
     await dialog.getByRole('combobox', { name: 'Watch' }).selectOption('revenue');
     await dialog.getByRole('textbox', { name: 'Threshold' }).fill('12.50');
-    await dialog.getByRole('textbox', { name: 'Over again at' }).fill('20');
+    await dialog.getByRole('textbox', { name: 'Recovers at' }).fill('20');
     await dialog.getByRole('combobox', { name: 'Over', exact: true }).selectOption('86400');
   });
   assert.deepEqual([money.threshold, money.recover, money.window_seconds], [1_250, 2_000, 86_400]);

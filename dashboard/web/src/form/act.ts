@@ -6,12 +6,14 @@ import { save } from '../format/csv';
 import Asking from './Asking.svelte';
 import type { Body, FieldSpec } from './fields';
 
-/** What is shown once and never again. */
+/** What is shown once it is made, mostly once and never again. */
 export interface Secret {
   title: string;
   text: string;
   /** what to do with it, where it is no key to be copied */
   hint?: string;
+  /** it can be read elsewhere later: no secret, but the next step */
+  kept?: boolean;
 }
 
 export interface Action {

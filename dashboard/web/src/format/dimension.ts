@@ -31,7 +31,7 @@ export const dimensionTitles: Record<string, string> = {
 
 const emptyNames: Record<string, string> = {
   referrer: 'Direct or none',
-  medium: 'Direct or none',
+  medium: '(none)',
   link: '(no link)',
   partner: '(no partner)',
   program: '(no program)',

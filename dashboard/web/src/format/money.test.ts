@@ -37,6 +37,7 @@ describe('money', () => {
     expect(formatMoneyColumn(99_999_999, 'USD')).toBe(formatMoney(99_999_999, 'USD'));
     expect(formatMoneyColumn(123_456_789, 'USD')).not.toBe(formatMoney(123_456_789, 'USD'));
     expect(formatMoneyShort(99_999, 'USD')).toBe(formatMoney(99_999, 'USD'));
+    expect(formatMoneyShort(20_000, 'USD')).toBe(formatMoney(20_000, 'USD').replace(/\D00$/, ''));
     expect(formatMoneyShort(123_456, 'USD')).not.toBe(formatMoney(123_456, 'USD'));
   });
 });

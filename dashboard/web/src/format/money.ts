@@ -46,8 +46,11 @@ export function parseDecimal(text: string, currency: string): number | null {
 
 const formats = new Map<string, Intl.NumberFormat>();
 
-function formatOf(currency: string, compact: boolean): Intl.NumberFormat | null {
-  const key = `${currency}${compact ? '~' : ''}`;
+/** `whole`: without the digits of the minor unit where they are all 0 */
+type Style = 'exact' | 'whole' | 'compact';
+
+function formatOf(currency: string, style: Style): Intl.NumberFormat | null {
+  const key = currency + style;
   let format = formats.get(key);
   if (!format) {
     const options: Intl.NumberFormatOptions = {
@@ -55,7 +58,8 @@ function formatOf(currency: string, compact: boolean): Intl.NumberFormat | null 
       currency,
       currencyDisplay: 'narrowSymbol',
     };
-    if (compact) Object.assign(options, { notation: 'compact', maximumFractionDigits: 1 });
+    if (style === 'compact') Object.assign(options, { notation: 'compact', maximumFractionDigits: 1 });
+    else if (style === 'whole') Object.assign(options, { trailingZeroDisplay: 'stripIfInteger' });
     try {
       format = new Intl.NumberFormat(undefined, options);
     } catch {
@@ -68,7 +72,7 @@ function formatOf(currency: string, compact: boolean): Intl.NumberFormat | null 
 
 export function formatMoney(amount: number | bigint, currency: string): string {
   const exact = decimal(amount, currency);
-  return formatOf(currency, false)?.format(exact as `${number}`) ?? `${exact} ${currency}`;
+  return formatOf(currency, 'exact')?.format(exact as `${number}`) ?? `${exact} ${currency}`;
 }
 
 /** For columns of a table: exact to the minor unit below a million, so that rows can be added up by eye. */
@@ -77,9 +81,9 @@ export function formatMoneyColumn(amount: number, currency: string): string {
   return isLong ? formatMoneyShort(amount, currency) : formatMoney(amount, currency);
 }
 
-/** For axes: "$1.2K". From 1,000 major units up it rounds; below it is exact. */
+/** For axes: "$200", "$1.2K". From 1,000 major units up it rounds; below it is exact. */
 export function formatMoneyShort(amount: number, currency: string): string {
-  if (Math.abs(amount) < 10 ** (minorDigits(currency) + 3)) return formatMoney(amount, currency);
   const exact = decimal(amount, currency);
-  return formatOf(currency, true)?.format(exact as `${number}`) ?? `${exact} ${currency}`;
+  const style = Math.abs(amount) < 10 ** (minorDigits(currency) + 3) ? 'whole' : 'compact';
+  return formatOf(currency, style)?.format(exact as `${number}`) ?? `${exact} ${currency}`;
 }

@@ -1,6 +1,12 @@
 const whole = new Intl.NumberFormat();
 const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 2 });
+const percent = new Intl.NumberFormat(undefined, {
+  style: 'percent',
+  // Two digits, so that a column can be read down; "25%" and not "25.00%".
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+  trailingZeroDisplay: 'stripIfInteger',
+} as Intl.NumberFormatOptions);
 const exact = new Intl.NumberFormat(undefined, { maximumFractionDigits: 6 });
 const change = new Intl.NumberFormat(undefined, {
   style: 'percent',
@@ -16,6 +22,11 @@ export function formatCount(count: number): string {
 /** A count and what is counted: "1 click", "2,000 clicks". */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${whole.format(count)} ${count === 1 ? one : many}`;
+}
+
+/** with so many digits behind the point, also where they are 0 */
+export function formatFixed(value: number, digits: number): string {
+  return value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** with what is behind the point, to six digits */

@@ -13,7 +13,7 @@ export function zoned(zone: string, options: Intl.DateTimeFormatOptions): Intl.D
 export function formatInstant(at: string | number, zone: string): string {
   const time = new Date(at);
   if (Number.isNaN(time.getTime())) return String(at);
-  return zoned(zone, { dateStyle: 'medium', timeStyle: 'short' }).format(time);
+  return zoned(zone, { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' }).format(time);
 }
 
 export function formatClock(at: string | number, zone: string): string {

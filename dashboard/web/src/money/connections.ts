@@ -96,8 +96,15 @@ export const newWebhook = (programs: readonly { id: string; name: string }[]): A
     },
     ...settingsOf((model) => String(model.provider)),
   ],
-  run: ({ 'secrets[0]': secret, ...body }: Body) =>
-    post<WebhookEndpoint>('/v1/webhook-endpoints', { ...body, secrets: [secret] }),
+  run: async ({ 'secrets[0]': secret, ...body }: Body): Promise<Secret> => {
+    const made = await post<WebhookEndpoint>('/v1/webhook-endpoints', { ...body, secrets: [secret] });
+    return {
+      title: `The address for ${providerName(made.provider)}`,
+      text: made.url,
+      hint: 'Enter it at the provider as the address of a webhook. It stands in the list, too.',
+      kept: true,
+    };
+  },
 });
 
 export function webhookActs(endpoint: WebhookEndpoint, gone: () => void = () => {}): Action[] {
@@ -170,7 +177,6 @@ const secretOf = ({ secret }: { secret: string }): Secret => ({ title: 'The sign
 
 export const newOutbound = (): Action => ({
   label: 'New endpoint',
-  primary: true,
   title: 'New outbound webhook',
   text: 'Weir posts what happens to this address, signed as Standard Webhooks say.',
   confirm: 'Create endpoint',
@@ -259,7 +265,6 @@ const postbackUrl = ({ url }: { url: string }): Secret => ({ title: 'The postbac
 
 export const newToken = (): Action => ({
   label: 'New token',
-  primary: true,
   title: 'New postback token',
   text: 'For an affiliate network that reports from server to server: give it the address that is shown afterwards.',
   confirm: 'Create token',
@@ -310,7 +315,6 @@ export function tokenActs(token: PostbackToken): Action[] {
 
 export const newFulfilment = (programs: readonly { id: string; name: string }[]): Action => ({
   label: 'New fulfilment',
-  primary: true,
   title: 'New fulfilment',
   text: 'Each sale that it is for makes a link of its own, which ends; the outbound webhook conversion.created tells it.',
   confirm: 'Create fulfilment',

@@ -194,22 +194,22 @@ export const programFields: readonly FieldSpec[] = [
   },
   {
     name: 'referral.referrer',
-    label: 'New customer: to the partner',
+    label: 'Bonus to the partner',
     kind: 'amount',
     units: RATE,
-    hint: 'On top of the commission, once',
+    hint: 'For a new customer, once, on top of the commission',
   },
   {
     name: 'referral.referee',
-    label: 'New customer: to the customer',
+    label: 'Bonus to the customer',
     kind: 'amount',
     units: RATE,
-    hint: 'To their wallet, once',
+    hint: 'To the wallet of a new customer, once',
   },
 ];
 
 export function rateWords(rate: Rate | null | undefined, each = ''): string {
-  if (rate?.bp !== undefined) return `${percentOf(rate.bp)} %`;
+  if (rate?.bp !== undefined) return `${percentOf(rate.bp)}%`;
   return rate?.fixed ? `${formatMoney(rate.fixed.amount, rate.fixed.currency)}${each}` : '–';
 }
 
@@ -278,10 +278,10 @@ export function termsOf(program: Program | ProgramVersion): [string, string][] {
       'Minimum payout',
       program.min_payout ? formatMoney(program.min_payout.amount, program.min_payout.currency) : '',
     ],
-    ['Platform fee', program.platform_fee_bp ? `${percentOf(program.platform_fee_bp)} %` : ''],
-    ['Cashback', program.cashback_bp ? `${percentOf(program.cashback_bp)} %` : ''],
-    ['New customer, to the partner', referral?.referrer ? rateWords(referral.referrer) : ''],
-    ['New customer, to the customer', referral?.referee ? rateWords(referral.referee) : ''],
+    ['Platform fee', program.platform_fee_bp ? `${percentOf(program.platform_fee_bp)}%` : ''],
+    ['Cashback', program.cashback_bp ? `${percentOf(program.cashback_bp)}%` : ''],
+    ['Bonus to the partner', referral?.referrer ? rateWords(referral.referrer) : ''],
+    ['Bonus to the customer', referral?.referee ? rateWords(referral.referee) : ''],
   ];
 }
 

@@ -72,7 +72,7 @@ export function words(alert: Alert): string {
     case 'threshold':
       return `${what} in ${window} ${alert.comparison === 'lt' ? 'below' : 'above'} ${figure(alert, alert.threshold)}`;
     case 'drop':
-      return `${what} in ${window} ${alert.percent} % less than in the ${window} before`;
+      return `${what} in ${window} ${alert.percent}% less than in the ${window} before`;
     case 'no_data':
       return `No ${what.toLowerCase()} for ${window}`;
     case 'anomaly':
@@ -118,7 +118,7 @@ const fields: readonly FieldSpec[] = [
   },
   {
     name: 'kind',
-    label: 'and fire when',
+    label: 'Fire when',
     kind: 'choice',
     start: 'threshold',
     required: true,
@@ -156,9 +156,9 @@ const fields: readonly FieldSpec[] = [
   },
   {
     name: 'recover',
-    label: 'Over again at',
+    label: 'Recovers at',
     kind: 'number',
-    hint: 'Of a drop: at less than this %. Empty: as soon as it is no longer so',
+    hint: 'Of a drop in per cent. Empty: as soon as the rule no longer holds',
     when: kindIs('threshold', 'drop'),
   },
   {
@@ -200,7 +200,7 @@ const fields: readonly FieldSpec[] = [
   },
   {
     name: 'for_seconds',
-    label: 'for at least',
+    label: 'For at least',
     kind: 'choice',
     required: true,
     start: '0',
