@@ -191,6 +191,15 @@ test('the map counts live, shades, and filters by a click in the table', async (
   await page.waitForURL(/map=heat.*show=revenue/);
   await page.getByLabel('Places by').selectOption('city');
   await places.getByRole('columnheader', { name: 'Visitors' }).waitFor();
+  const [saved] = await Promise.all([
+    page.waitForEvent('download'),
+    places.getByRole('button', { name: 'Save Places as CSV' }).click(),
+  ]);
+  assert.match(
+    readFileSync(await saved.path(), 'utf8'),
+    /^\S*city\S*,clicks,visitors/,
+    'what the table shows',
+  );
   await on.holds('map');
 });
 

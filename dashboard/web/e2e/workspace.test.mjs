@@ -226,6 +226,7 @@ test('the audit log says who changed what', async () => {
   await log.getByRole('link', { name: 'link created' }).first().click();
   await page.waitForURL(/action=link_created/);
   await log.getByRole('link', { name: 'share revoked' }).waitFor({ state: 'detached' });
+  await log.getByRole('link', { name: '/watched', exact: true }).waitFor();
   assert.equal(await log.locator('tbody tr').count(), 1);
   await on.holds('the audit log');
 });
