@@ -213,7 +213,12 @@ test('the partner’s page shows tier, links, and a ledger whose balance runs', 
     .click();
   const entries = region('Entries');
   // A-1 went to the held account and came back.
-  await row(/release.*\$8\.00.*\$28\.00/, entries).waitFor();
+  const released = row(/release.*\$8\.00.*\$28\.00/, entries);
+  await released.waitFor();
+  // What an entry concerns has its name and its page; the id stands in the title.
+  const order = released.getByRole('link', { name: 'A-1', exact: true });
+  await order.waitFor();
+  assert.match(await order.getAttribute('href'), /^\/conversions\/cnv_/);
   await isFine();
   await picture(page, 'partner-balance');
 });
