@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::clickhouse::{ClickHouse, with_clickhouse};
 use crate::engine::{Engine, Settings, runs, signal, wait_for};
 use crate::load::{Account, Load, Shop};
 
@@ -69,4 +70,54 @@ fn cells_survive_kills_of_engine_and_database() {
     let clicks: i64 = rows(&engine, &["clicks"], &["link"]).iter().filter_map(|row| row[1].as_i64()).sum();
     assert!(clicks >= account.clicks(), "{clicks} of {}", account.clicks());
     assert!(!engine.log().contains("panicked"), "{}", engine.log());
+}
+
+/// Entries of a step.
+const STEP: u64 = 64;
+
+#[test]
+fn a_merge_that_fails_is_told_and_left_while_steps_are_folded_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let settings = Settings::new(&folder.path().join("data"))
+        .with("warehouse.batch_age_ms", "20")
+        .with("warehouse.step_entries", &STEP.to_string());
+    let settings = with_clickhouse(settings, clickhouse.address);
+    let engine = settings.start();
+    let shop = Shop::open(&engine);
+    wait_for("the tables are there", || (engine.metric("weir_warehouse_up") == 1.0).then_some(()));
+    // A cell of a step has no more hits than the step has entries; one of eight steps has.
+    clickhouse.run(&format!("ALTER TABLE click_cells ADD CONSTRAINT no_merge CHECK hits <= {STEP}"));
+    let load = Load::start(&engine, &shop, "merges");
+    let failed = || engine.metric("weir_cells_failures_total");
+    let folded = || engine.metric("weir_cells_steps_total");
+    let folded_on = || {
+        let before = folded();
+        wait_for("a step is folded", || (folded() > before).then_some(()));
+    };
+    let a_merge_fails = (0..20).any(|_| {
+        folded_on();
+        failed() > 0.0
+    });
+    assert!(a_merge_fails, "{} merges", engine.metric("weir_cells_merges_total"));
+    (0..3).for_each(|_| folded_on());
+    let mut account = load.stop();
+    assert_eq!(
+        (failed(), engine.metric("weir_cells_merges_total")),
+        (1.0, 0.0),
+        "it was tried again at once"
+    );
+    let told = engine.log().matches("added-up clicks were not merged").count();
+    assert_eq!(told, 1, "{}", engine.log());
+    assert_as_single_clicks(&engine);
+
+    // What was wrong is mended, and a start has forgotten that it was.
+    let (_, log) = engine.stop();
+    assert!(!log.contains("panicked"), "{log}");
+    clickhouse.run("ALTER TABLE click_cells DROP CONSTRAINT no_merge");
+    let engine = settings.start();
+    wait_for("steps are merged", || (engine.metric("weir_cells_merges_total") >= 1.0).then_some(()));
+    account.tell_the_rest(&engine, &shop.hook);
+    assert_as_single_clicks(&engine);
+    account.assert_exact(&engine, &shop);
 }

@@ -34,8 +34,24 @@ pub(super) struct Folding {
 struct Memory {
     /// What an earlier run left was tidied up.
     settled: bool,
-    /// Nothing is merged before.
-    merge_from: Option<Instant>,
+    merging: Merging,
+}
+
+/// Whether steps may be merged.
+#[derive(Default)]
+struct Merging {
+    /// Not before.
+    from: Option<Instant>,
+}
+
+impl Merging {
+    fn is_due(&self, now: Instant) -> bool {
+        self.from.is_none_or(|from| from <= now)
+    }
+
+    fn ended<T, E>(&mut self, outcome: &Result<T, E>, now: Instant) {
+        self.from = outcome.is_err().then(|| now + MERGE_BACK_OFF);
+    }
 }
 
 impl Folding {
@@ -115,11 +131,11 @@ impl Folding {
             metrics::counter!("weir_cells_steps_total").increment(1);
             metrics::histogram!("weir_cells_step_seconds").record(started.elapsed().as_secs_f64());
         }
-        if memory.merge_from.is_none_or(|from| from <= Instant::now())
+        if memory.merging.is_due(Instant::now())
             && let Some(run) = cells::mergeable(&chain)
         {
             let merged = cells::merge(client, name(), &chain[run]).await;
-            memory.merge_from = merged.is_err().then(|| Instant::now() + MERGE_BACK_OFF);
+            memory.merging.ended(&merged, Instant::now());
             merged.inspect_err(|error| tracing::warn!(%error, "added-up clicks were not merged"))?;
             metrics::counter!("weir_cells_merges_total").increment(1);
         }
@@ -130,4 +146,20 @@ impl Folding {
 /// A try's name: the moment at which it began. No two begin in the same microsecond, as each asks ClickHouse first.
 fn name() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_that_failed_is_left_for_ten_minutes() {
+        let (mut merging, now) = (Merging::default(), Instant::now());
+        assert!(merging.is_due(now));
+        merging.ended(&Err::<(), _>("too large"), now);
+        assert!(!merging.is_due(now + Duration::from_secs(599)));
+        assert!(merging.is_due(now + Duration::from_secs(600)));
+        merging.ended(&Ok::<_, &str>(()), now + Duration::from_secs(600));
+        assert!(merging.is_due(now + Duration::from_secs(600)), "the next may follow at once");
+    }
 }
