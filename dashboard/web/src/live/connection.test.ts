@@ -14,6 +14,7 @@ import type { LiveEvent, Query } from './protocol';
 class FakeSocket implements Socket {
   sent: Record<string, unknown>[] = [];
   closedByUs = false;
+  readyState = 1;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number }) => void) | null = null;
@@ -138,6 +139,19 @@ describe('connecting', () => {
     socket.receive({ type: 'connected' });
     expect(connection.state).toBe('live');
     expect(socket.take()).toEqual([{ type: 'subscribe', id: 'q1', query: clicks }]);
+  });
+
+  it('sends nothing to a socket that is closing, and everything to the next', async () => {
+    const first = await connect();
+    first.take();
+    first.readyState = 2;
+    connection.subscribe(clicks, () => {});
+    expect(first.sent).toEqual([]);
+    first.onclose?.({ code: 3001 });
+    await world.pass(60_000);
+    world.socket.onopen?.();
+    world.socket.receive({ type: 'connected' });
+    expect(world.socket.sent).toContainEqual(expect.objectContaining({ type: 'subscribe', query: clicks }));
   });
 
   it('stops for good when the session is gone and when the engine forbids it', async () => {

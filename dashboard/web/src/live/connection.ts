@@ -20,6 +20,8 @@ export type LiveState = 'idle' | 'connecting' | 'live' | 'reconnecting' | 'stopp
 export class SignedOut extends Error {}
 
 export interface Socket {
+  /** as WebSocket's: 1 while it is open */
+  readonly readyState: number;
   send(text: string): void;
   close(code?: number): void;
   onopen: (() => void) | null;
@@ -35,6 +37,7 @@ export interface Ports {
   timer(run: () => void, milliseconds: number): () => void;
 }
 
+const OPEN = 1;
 /** The engine's own pings are answered by the browser unseen, so the page asks for itself. */
 export const PING_EVERY_MS = 15_000;
 export const PONG_WITHIN_MS = 10_000;
@@ -260,7 +263,8 @@ export class LiveConnection {
   }
 
   private send(frame: ClientFrame): void {
-    this.socket?.send(JSON.stringify(frame));
+    // One that is closing has not said so yet; what it cannot take is asked for anew by the next.
+    if (this.socket?.readyState === OPEN) this.socket.send(JSON.stringify(frame));
   }
 
   private updated(): void {
