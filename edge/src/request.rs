@@ -11,11 +11,11 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use weir_engine::keys::Principal;
 use weir_schemas::fact::{IdempotentRequest, Role};
 pub use weir_schemas::json::from_value;
-use weir_schemas::json::{does_not_fit, not_an_object};
+use weir_schemas::json::{ReadError, from_slice};
 use weir_schemas::problem::Problem;
 use weir_schemas::query_string;
 
@@ -170,11 +170,6 @@ impl Context {
     /// not JSON, 422 naming the field for what is JSON and does not fit (unknown fields included).
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
         let body = self.json_body(limit).await?;
-        let object = body.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte == b'{');
-        if !object {
-            from_json::<IgnoredAny>(&body)?;
-            return Err(not_an_object());
-        }
         from_json(&body)
     }
 
@@ -232,24 +227,10 @@ fn is_json(kind: &str) -> bool {
 
 /// Decodes JSON; see [`Context::json`].
 pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        // What does not fit may come before what is not JSON at all, which is the graver mistake.
-        if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(body) {
-            return explain(".", &syntax);
-        }
-        let path = error.path().to_string();
-        explain(&path, error.inner())
-    })?;
-    reader.end().map_err(|error| explain(".", &error))?;
-    Ok(value)
-}
-
-fn explain(path: &str, error: &serde_json::Error) -> Problem {
-    if error.is_syntax() || error.is_eof() || error.is_io() {
-        return problem::malformed(format!("The body is not JSON: {error}."));
-    }
-    does_not_fit(path, error)
+    from_slice(body).map_err(|error| match error {
+        ReadError::NotJson(error) => problem::malformed(format!("The body is not JSON: {error}.")),
+        ReadError::DoesNotFit(problem) => problem,
+    })
 }
 
 /// The decoded pairs of a query string or an urlencoded form, at most [`QUERY_PAIRS_MAX`].

@@ -1,29 +1,53 @@
 //! Reading JSON values as types, with errors that name the field: what bodies of the API and what is kept of them
 //! (saved queries, alerts) are read with.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 use serde_json::Value;
+use shapes::Shaped;
 
 use crate::problem::{FieldError, Problem};
 
-/// Reads a value that is JSON already.
-///
-/// # Errors
-/// 422 that names the field (unknown and missing fields included), or `body` for a list: derived readers take one for
-/// a struct's members in order; no caller means that.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    if value.is_array() {
-        return Err(not_an_object());
-    }
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        does_not_fit(&path, error.inner())
-    })
+mod shapes;
+
+/// Why a text is not what was asked for.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It is not JSON.
+    NotJson(serde_json::Error),
+    /// It is JSON of another shape: 422 that names the field.
+    DoesNotFit(Problem),
 }
 
-/// 422 for what is JSON and no object.
-pub fn not_an_object() -> Problem {
-    Problem::field("body", "must be a JSON object")
+/// Reads a text, structs from objects only.
+///
+/// # Errors
+/// What is not JSON at all is told before what does not fit, wherever it stands.
+pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, ReadError> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = located(&mut reader).map_err(|(path, error)| {
+        if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(text) {
+            return ReadError::NotJson(syntax);
+        }
+        ReadError::DoesNotFit(does_not_fit(&path, &error))
+    })?;
+    reader.end().map_err(ReadError::NotJson)?;
+    Ok(value)
+}
+
+/// Reads a value that is JSON already, structs from objects only.
+///
+/// # Errors
+/// 422 that names the field (unknown and missing fields included), or `body` for the whole.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    located(value).map_err(|(path, error)| does_not_fit(&path, &error))
+}
+
+/// Reads with the place of what does not fit.
+fn located<'de, T: DeserializeOwned, D: Deserializer<'de, Error = serde_json::Error>>(
+    reader: D,
+) -> Result<T, (String, serde_json::Error)> {
+    serde_path_to_error::deserialize(Shaped(reader))
+        .map_err(|error| (error.path().to_string(), error.into_inner()))
 }
 
 /// Serde's sentences end in Rust's names of types, which mean nothing to callers.
@@ -40,7 +64,7 @@ const TYPE_NAMES: [(&str, &str); 9] = [
 ];
 
 /// 422 for what is JSON and does not fit, at `path` (`.` for the whole).
-pub fn does_not_fit(path: &str, error: &serde_json::Error) -> Problem {
+fn does_not_fit(path: &str, error: &serde_json::Error) -> Problem {
     let mut detail = error.to_string();
     if let Some(end) = detail.rfind(" at line ") {
         detail.truncate(end);

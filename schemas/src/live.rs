@@ -1,8 +1,11 @@
 //! The contract of the live edge (api.md, Live): frames of the subprotocol `weir.v1.json`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::ids::Sequence;
+use crate::json::from_value;
+use crate::problem::{FieldError, Problem};
 use crate::query::Query;
 
 /// The subprotocol's name.
@@ -38,9 +41,9 @@ pub struct Recover {
     pub seq: Sequence,
 }
 
-/// What a client sends.
+/// What a client sends; [`ClientFrame::read`] reads it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientFrame {
     /// First of all: who.
     Connect {
@@ -72,9 +75,30 @@ pub enum ClientFrame {
         id: String,
     },
     /// Asks for a pong.
-    Ping,
+    Ping {},
     /// Answers a ping.
-    Pong,
+    Pong {},
+}
+
+impl ClientFrame {
+    /// Reads a frame, whose `type` says which it is.
+    ///
+    /// # Errors
+    /// 422 that names the member. Not serde's own `tag`, which reads what it has buffered by its own rules.
+    pub fn read(mut members: Map<String, Value>) -> Result<Self, Problem> {
+        let Some(Value::String(kind)) = members.remove("type") else {
+            return Err(Problem::field("type", "must name the frame"));
+        };
+        let frame = Map::from_iter([(kind.clone(), Value::Object(members))]);
+        from_value(Value::Object(frame)).map_err(|problem| {
+            let inside = |field: &str| field.strip_prefix(&kind)?.strip_prefix('.').map(str::to_owned);
+            let named = |error: FieldError| {
+                let field = inside(&error.field).unwrap_or_else(|| "type".to_owned());
+                FieldError { field, ..error }
+            };
+            Problem::fields(problem.errors.into_iter().map(named).collect())
+        })
+    }
 }
 
 /// What the server sends at first; what subscriptions are told is encoded once for all who see it

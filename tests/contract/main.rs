@@ -53,6 +53,7 @@ mod reports;
 mod saved;
 mod scope;
 mod sessions;
+mod shapes;
 mod signals;
 mod stripe;
 mod visitors;

@@ -11,6 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use weir_edge::request::from_json;
 use weir_engine::keys::{KeyTable, Principal};
 use weir_engine::live::{ClientId, Live, OUTLET_PLACES, Outgoing, Watcher};
 use weir_schemas::live::{ClientFrame, CloseCode, ServerFrame};
@@ -189,9 +190,9 @@ fn failure(error: &tokio_tungstenite::tungstenite::Error) -> End {
 }
 
 fn parse(text: &str) -> Result<ClientFrame, End> {
-    serde_json::from_str(text).map_err(|error| {
+    from_json(text.as_bytes()).and_then(ClientFrame::read).map_err(|problem| {
+        let why = format!("not a frame: {}", problem.detail);
         // A close reason has at most 123 bytes.
-        let why = format!("not a frame: {error}");
         End::Close(CloseCode::BadRequest, weir_schemas::wire::truncate(&why, 120).to_owned())
     })
 }
@@ -274,8 +275,8 @@ async fn receive(
         ClientFrame::Subscribe { id, query, recover } => live.subscribe(client, id, query, recover),
         ClientFrame::Events { id } => live.events(client, id),
         ClientFrame::Unsubscribe { id } => live.unsubscribe(client, id),
-        ClientFrame::Ping => return send_text(socket, r#"{"type":"pong"}"#.into()).await,
-        ClientFrame::Pong => Ok(()),
+        ClientFrame::Ping {} => return send_text(socket, r#"{"type":"pong"}"#.into()).await,
+        ClientFrame::Pong {} => Ok(()),
     };
     sent.map_err(|overloaded| End::Close(CloseCode::TooMany, overloaded.to_string()))
 }

@@ -14,10 +14,11 @@ use serde_json::Value;
 use weir_edge::idempotency::sha256_hex;
 use weir_schemas::conversion::RefundReason;
 use weir_schemas::fact::{DisputeState, Returned};
+use weir_schemas::json::{ReadError, from_slice, from_value};
 use weir_schemas::money::Money;
 use weir_schemas::time::Timestamp;
 
-use super::fields::{Text, bad, carried, json, names, need, person, text, time, unix};
+use super::fields::{Text, bad, carried, names, need, person, text, time, unix};
 use super::{Decoded, Incoming, Notice, Payer, Refusal, amount};
 
 #[derive(Deserialize)]
@@ -57,7 +58,10 @@ struct Data {
 
 /// Decodes a verified body.
 pub fn decode(incoming: Incoming<'_>) -> Result<Decoded, Refusal> {
-    let event: Event = json(incoming.body)?;
+    let event: Event = from_slice(incoming.body).map_err(|error| match error {
+        ReadError::NotJson(error) => Refusal::Malformed(error.to_string()),
+        ReadError::DoesNotFit(problem) => Refusal::Malformed(problem.detail),
+    })?;
     let kind = text(event.kind).unwrap_or_else(|| "unknown".to_owned());
     let at = moment(event.timestamp.as_ref(), "timestamp")?.unwrap_or(incoming.now);
     let data = event.data.unwrap_or(Value::Null);
@@ -89,7 +93,7 @@ pub fn decode(incoming: Incoming<'_>) -> Result<Decoded, Refusal> {
 }
 
 fn read(data: Value) -> Result<Data, Refusal> {
-    serde_json::from_value(data).map_err(|error| Refusal::Malformed(format!("data: {error}")))
+    from_value(data).map_err(|problem| Refusal::Malformed(format!("data: {}", problem.detail)))
 }
 
 fn moment(field: Option<&Text>, name: &str) -> Result<Option<Timestamp>, Refusal> {

@@ -1,5 +1,7 @@
 //! What a person does, as reports name it: a link's click, a browser event, a conversion; and how long it may take.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, de};
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
@@ -45,15 +47,21 @@ impl<'de> Deserialize<'de> for Step {
             #[serde(default)]
             filters: Option<Filter>,
         }
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let step = match value {
-            serde_json::Value::String(event) => Self { event, name: None, filters: None },
-            serde_json::Value::Object(_) => {
-                let whole: Whole = serde_json::from_value(value).map_err(de::Error::custom)?;
-                Self { event: whole.event, name: whole.name, filters: whole.filters }
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Step;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(ALLOWED)
             }
-            _ => return Err(de::Error::custom(ALLOWED)),
-        };
+            fn visit_str<E>(self, event: &str) -> Result<Step, E> {
+                Ok(Step { event: event.to_owned(), name: None, filters: None })
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, object: A) -> Result<Step, A::Error> {
+                let whole = Whole::deserialize(de::value::MapAccessDeserializer::new(object))?;
+                Ok(Step { event: whole.event, name: whole.name, filters: whole.filters })
+            }
+        }
+        let step = deserializer.deserialize_any(Visitor)?;
         if step.event.is_empty() || step.event.contains('\0') {
             return Err(de::Error::custom(ALLOWED));
         }

@@ -117,3 +117,14 @@ fn an_event_without_an_id_is_its_bytes() {
     assert_ne!(key(b"{\"type\":\"x\"}"), key(b"{\"type\":\"y\"}"));
     assert_eq!(key(b"{\"id\":7}"), "7");
 }
+
+#[test]
+fn a_list_is_no_event_and_no_data() {
+    let whole = json!({"order_id": "1001", "amount": "19.99", "currency": "USD"});
+    let event = |data: serde_json::Value| json!({"id": "e1", "type": "sale", "data": data});
+    let decoded = |event: serde_json::Value| decode_only(Provider::Generic, event.to_string().as_bytes());
+    assert!(decoded(event(whole.clone())).is_ok());
+    for bad in [event(json!(["1001", "19.99", "USD"])), json!(["e1", "sale", null, true, whole])] {
+        assert!(matches!(decoded(bad.clone()), Err(Refusal::Malformed(_))), "{bad}");
+    }
+}
