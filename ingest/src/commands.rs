@@ -7,6 +7,7 @@ use weir_edge::route::Router;
 
 mod handles;
 pub mod new_ids;
+mod once;
 
 pub mod destination;
 pub mod link_spec;

@@ -402,6 +402,13 @@ pub enum Fact {
         /// Which.
         id: IncidentId,
     },
+    /// A request with an `Idempotency-Key` was answered whose work is not the books' own: a repeat is answered alike.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The answer, as it was sent.
+        body: serde_json::Value,
+    },
     /// An alert fires, or does so no more.
     AlertChanged {
         /// What it came to be.

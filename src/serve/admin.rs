@@ -79,7 +79,7 @@ pub(super) fn start(
         .merge(weir_dashboard::routes(dashboard))
         .merge(operations::probes(parts))
         .merge(operations::metrics(parts))
-        .merge(operator::routes(engine, parts))
+        .merge(operator::routes(engine, parts, &commands))
         .merge(openapi::route(&parts.addresses.public_url));
     // A route that the document does not state is a mistake of ours, found by every test that starts the engine.
     debug_assert_eq!(openapi::differences(&router), Vec::<String>::new());

@@ -241,7 +241,7 @@ static OPERATIONS: &[Operation] = operations! {
         (None) -> 200 "Any";
     post "/v1/outbound-endpoints" "Outbound" createOutboundEndpoint
         "Makes an endpoint that is told of what happens, signed as Standard Webhooks say; its secret is shown once"
-        (Some("OutboundSpec")) -> 201 "Any";
+        (Some("NewOutbound")) -> 201 "Any";
     get "/v1/outbound-endpoints" "Outbound" listOutboundEndpoints "Lists the outbound endpoints"
         (None) -> 200 "Page", SHORT;
     get "/v1/outbound-endpoints/{id}" "Outbound" readOutboundEndpoint "Reads an outbound endpoint"
@@ -401,6 +401,9 @@ pub(super) fn document(public_url: &str) -> Value {
     schema_of::<Conversion>(&mut schemas);
     schema_of::<PostbackSettings>(&mut schemas);
     schema_of::<OutboundSpec>(&mut schemas);
+    let mut asked = schemas["OutboundSpec"].clone();
+    asked["properties"].as_object_mut().expect("it has members").remove("disabled_reason");
+    schemas.insert("NewOutbound".to_owned(), asked);
     schema_of::<FulfilmentSpec>(&mut schemas);
     schema_of::<Answer>(&mut schemas);
     schema_of::<ProgramSpec>(&mut schemas);
@@ -478,14 +481,11 @@ fn describe(operation: &Operation) -> Value {
         json!({"name": name, "in": "query", "description": description, "schema": {"type": "string"}})
     }));
     let is_public = operation.tag == "Public listener";
-    // Questions, previews, tickets and links to sign in by record nothing that a repeat could double; whoever asks for
-    // a message once more gets it once more.
+    // Questions, previews, tickets and links to sign in by record nothing that a repeat could double.
     let asks = ["Query", "Reports", "Live", "Session", "Keys"].contains(&operation.tag)
         && operation.path != "/v1/keys"
-        || operation.path.ends_with("/preview")
-        || operation.path.starts_with("/v1/outbound-endpoints/") && operation.path.ends_with("/replay");
-    let idempotent =
-        operation.method == "post" && !asks && !operation.path.starts_with("/v1/admin/") && !is_public;
+        || operation.path.ends_with("/preview");
+    let idempotent = operation.method == "post" && !asks && !is_public;
     if idempotent {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255},

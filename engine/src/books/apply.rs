@@ -123,7 +123,7 @@ pub(super) fn apply(
 pub const KEY_REUSED: &str = "idempotency_key_reused";
 
 /// An `Idempotency-Key` is answered once and for ever, refusals included.
-fn earlier_answer(
+pub(super) fn earlier_answer(
     db: &Connection,
     workspace: WorkspaceId,
     request: &IdempotentRequest,
@@ -246,6 +246,7 @@ impl Applying<'_> {
             Fact::CashbackClaimed { id, customer_id, currency, reference } => {
                 wallets::claim(self, *id, customer_id, *currency, reference.as_deref())
             }
+            Fact::Answered { status, body } => Ok(Outcome::new(*status, body)?),
             // They change no table but the audit log.
             Fact::IncidentCreated { .. }
             | Fact::IncidentUpdated { .. }

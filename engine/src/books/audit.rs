@@ -59,6 +59,7 @@ fn told(fact: &Fact) -> Result<Option<Told>, StoreError> {
         | Fact::Postback { .. }
         | Fact::ClickResolved { .. }
         | Fact::SplitDecided { .. }
+        | Fact::Answered { .. }
         | Fact::TimePassed {} => return Ok(None),
         _ => {}
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 use weir_schemas::conversion::{Attribution, Conversion};
 use weir_schemas::effect::Effect;
-use weir_schemas::fact::Role;
+use weir_schemas::fact::{IdempotentRequest, Role};
 use weir_schemas::ids::{
     ClickId, ConversionId, EndpointId, KeyId, LinkId, PartnerId, ProgramId, Sequence, WorkspaceId,
 };
@@ -20,8 +20,8 @@ use super::access::{ApiKey, WebhookEndpoint};
 use super::attribution::Candidate;
 use super::conversion_row::{self, ConversionRow, click_bytes, read_click};
 use super::deliveries::Delivery;
-use super::outcome::StoreError;
-use super::{links, store};
+use super::outcome::{Outcome, StoreError};
+use super::{apply, links, store};
 
 mod profile;
 mod what_if;
@@ -186,6 +186,15 @@ impl Reads {
             idle.push(db);
         }
         result
+    }
+
+    /// How a request with an `Idempotency-Key` was answered: a refusal where the key was another request's.
+    pub fn earlier_answer(
+        &self,
+        workspace: WorkspaceId,
+        request: &IdempotentRequest,
+    ) -> Result<Option<Outcome>, ReadError> {
+        self.read(|db| Ok(apply::earlier_answer(db, workspace, request)?))
     }
 
     /// Every key of a workspace, revoked ones included, the newest first.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use weir_edge::limit::Limiter;
 use weir_edge::problem::unavailable;
 use weir_edge::request::Context;
@@ -42,6 +43,7 @@ pub struct Commands {
     outbound: Option<OutboundHandle>,
     outbound_private: bool,
     pub(super) sign_ups: Limiter,
+    pub(super) once: Mutex<()>,
 }
 
 impl fmt::Debug for Commands {
@@ -75,6 +77,7 @@ impl Commands {
             outbound,
             outbound_private,
             sign_ups: super::sign_up::limiter(),
+            once: Mutex::new(()),
         }
     }
 

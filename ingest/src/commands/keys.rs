@@ -140,7 +140,7 @@ pub(super) fn derived_secret(key: &[u8; 32], workspace: WorkspaceId, request: &I
 
 /// The bytes of a secret that was asked for with an `Idempotency-Key`: a repeat of the request is to be
 /// answered alike, and the secret itself is stored nowhere.
-fn derived(key: &[u8; 32], workspace: WorkspaceId, request: &IdempotentRequest) -> [u8; 32] {
+pub(super) fn derived(key: &[u8; 32], workspace: WorkspaceId, request: &IdempotentRequest) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(b"api key\0");
     mac.update(&workspace.0.to_be_bytes());

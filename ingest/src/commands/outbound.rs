@@ -11,11 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use weir_edge::problem::unavailable;
 use weir_edge::request::{Context, JSON_MAX, from_value};
-use weir_edge::response::{Response, json as json_response};
+use weir_edge::response::Response;
 use weir_edge::route::Router;
 use weir_engine::books::OUTBOUND_CONTEXT;
+use weir_engine::keys::Principal;
 use weir_engine::outbound::address::check_url;
-use weir_schemas::fact::{Fact, Role, Sealed};
+use weir_schemas::fact::{Fact, IdempotentRequest, Role, Sealed};
 use weir_schemas::ids::{FulfilmentId, OutboundEndpointId};
 use weir_schemas::outbound::{EVENTS, FulfilmentSpec, OutboundSpec};
 use weir_schemas::problem::Problem;
@@ -88,7 +89,7 @@ async fn create(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     errors.text("description", new.description.as_deref(), NAME_MAX);
     errors.none()?;
     let (at, request) = admission(&context)?;
-    let (secret, sealed) = commands.outbound_secret();
+    let (secret, sealed) = commands.outbound_secret(caller, request.as_ref());
     let spec = OutboundSpec {
         url: url.unwrap_or(new.url),
         events: new.events,
@@ -134,7 +135,7 @@ async fn rotate(mut context: Context, commands: Arc<Commands>) -> Result<Respons
     let id: OutboundEndpointId = context.id("id", WHAT)?;
     context.body(JSON_MAX).await?;
     let (at, request) = admission(&context)?;
-    let (secret, sealed) = commands.outbound_secret();
+    let (secret, sealed) = commands.outbound_secret(caller, request.as_ref());
     let fact = Fact::OutboundUpdated { id, patch: Map::new(), secret: Some(sealed) };
     let outcome = commands.submit(caller, at, request, fact).await?;
     Ok(answer(outcome, |endpoint| with_secret(endpoint, &secret)))
@@ -163,20 +164,26 @@ async fn replay(mut context: Context, commands: Arc<Commands>) -> Result<Respons
         Ok(false) => Ok(false),
         Err(error) => Err(error.to_string()),
     });
-    match replayed.await {
-        Ok(true) => Ok(json_response(StatusCode::ACCEPTED, &json!({"state": "waiting"}))),
-        Ok(false) => Err(Problem::not_found("delivery")),
-        Err(error) => {
-            tracing::error!(error, "an outbound delivery could not be replayed");
-            Err(unavailable("storage_unavailable", "The delivery could not be replayed now."))
+    let work = async {
+        match replayed.await {
+            Ok(true) => Ok((StatusCode::ACCEPTED, json!({"state": "waiting"}))),
+            Ok(false) => Err(Problem::not_found("delivery")),
+            Err(error) => {
+                tracing::error!(error, "an outbound delivery could not be replayed");
+                Err(unavailable("storage_unavailable", "The delivery could not be replayed now."))
+            }
         }
-    }
+    };
+    commands.once(&context, caller, work).await
 }
 
 impl Commands {
-    /// A new secret as Standard Webhooks write it, and its key, sealed.
-    fn outbound_secret(&self) -> (String, Sealed) {
-        let key: [u8; 32] = rand::random();
+    /// A new secret as Standard Webhooks write it, and its key, sealed; for a repeat of a request the same.
+    fn outbound_secret(&self, caller: Principal, request: Option<&IdempotentRequest>) -> (String, Sealed) {
+        let key: [u8; 32] = match request {
+            Some(request) => keys::derived(&self.keyring.session_key(), caller.workspace, request),
+            None => rand::random(),
+        };
         (format!("whsec_{}", STANDARD.encode(key)), self.keyring.seal(OUTBOUND_CONTEXT, &key))
     }
 }

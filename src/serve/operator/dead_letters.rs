@@ -7,6 +7,7 @@ use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
 use weir_edge::response::json as json_response;
 use weir_engine::warehouse::DEAD_LETTERS_MAX;
+use weir_ingest::commands::Commands;
 use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 
@@ -54,16 +55,19 @@ pub(super) async fn list(context: &Context, parts: &Parts) -> Answer {
     Ok(json_response(StatusCode::OK, &json!({"data": data, "next_cursor": next})))
 }
 
-pub(super) async fn retry(mut context: Context, parts: &Parts) -> Answer {
-    require_operator(&context)?;
+pub(super) async fn retry(mut context: Context, parts: &Parts, commands: &Commands) -> Answer {
+    let caller = require_operator(&context)?;
     let Retry { sequences } = context.json(JSON_MAX).await?;
     if let Some(sequences) = &sequences
         && !(1..=DEAD_LETTERS_MAX).contains(&sequences.len())
     {
         return Err(Problem::field("sequences", format!("must name 1 to {DEAD_LETTERS_MAX} of them")));
     }
-    let tried = parts.warehouse.retry_dead_letters(sequences.as_deref()).await;
-    Ok(json_response(StatusCode::OK, &tried.map_err(|error| unanswered(&error))?))
+    let work = async {
+        let tried = parts.warehouse.retry_dead_letters(sequences.as_deref()).await;
+        Ok((StatusCode::OK, json!(tried.map_err(|error| unanswered(&error))?)))
+    };
+    commands.once(&context, caller, work).await
 }
 
 fn unanswered(error: &impl std::fmt::Display) -> Problem {

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use weir_dashboard::status::{History, NewNotice, NewUpdate, Notice, Notices};
 use weir_edge::problem;
 use weir_edge::request::{Context, JSON_MAX};
-use weir_edge::response::{json as json_response, no_content};
+use weir_edge::response::no_content;
 use weir_engine::keys::Principal;
+use weir_ingest::commands::Commands;
 use weir_query::management::page_of_all;
 use weir_schemas::fact::{Fact, Recorded};
 use weir_schemas::ids::IncidentId;
@@ -29,26 +30,32 @@ pub(super) fn list(context: &Context, parts: &Parts) -> Answer {
     page_of_all(context, data)
 }
 
-pub(super) async fn create(mut context: Context, parts: &Parts) -> Answer {
+pub(super) async fn create(mut context: Context, parts: &Parts, commands: &Commands) -> Answer {
     let caller = require_operator(&context)?;
     let new: NewNotice = context.json(JSON_MAX).await?;
     fits(new.check())?;
-    let now = Timestamp::now();
-    let id = IncidentId(parts.ids.next(now));
-    let write = |notices: &mut Notices| Some(told(notices.begin(id, new, now)));
-    let answer = change(parts, (caller, now, Fact::IncidentCreated { id }), write).await?;
-    Ok(json_response(StatusCode::CREATED, &answer))
+    let work = async {
+        let now = Timestamp::now();
+        let id = IncidentId(parts.ids.next(now));
+        let write = |notices: &mut Notices| Some(told(notices.begin(id, new, now)));
+        let told = change(parts, (caller, now, Fact::IncidentCreated { id }), write).await?;
+        Ok((StatusCode::CREATED, told))
+    };
+    commands.once(&context, caller, work).await
 }
 
-pub(super) async fn update(mut context: Context, parts: &Parts) -> Answer {
+pub(super) async fn update(mut context: Context, parts: &Parts, commands: &Commands) -> Answer {
     let caller = require_operator(&context)?;
     let id: IncidentId = context.id("id", "incident")?;
     let new: NewUpdate = context.json(JSON_MAX).await?;
     fits(new.check())?;
-    let now = Timestamp::now();
-    let write = |notices: &mut Notices| notices.update(id, new, now).map(told);
-    let answer = change(parts, (caller, now, Fact::IncidentUpdated { id }), write).await?;
-    Ok(json_response(StatusCode::OK, &answer))
+    let work = async {
+        let now = Timestamp::now();
+        let write = |notices: &mut Notices| notices.update(id, new, now).map(told);
+        let told = change(parts, (caller, now, Fact::IncidentUpdated { id }), write).await?;
+        Ok((StatusCode::OK, told))
+    };
+    commands.once(&context, caller, work).await
 }
 
 pub(super) async fn remove(context: Context, parts: &Parts) -> Answer {
