@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::engine::{text_of, wait_for};
-use super::{Shared, own, shared};
+use super::{Shared, own, shared, within_a_day};
 
 fn sell(shared: &Shared, order: &str, customer: &str, more: Value) -> Value {
     let mut body = json!({"event": "sale", "order_id": order, "customer_id": customer,
@@ -45,6 +45,48 @@ fn two_ids_of_one_person_become_one() {
     assert!(ids.contains(&b) && !ids.contains(&a), "{ids:?}");
     shared.engine.call("DELETE", &format!("/v1/customers/{b}"), None, 204);
     assert_eq!(shared.get(&format!("/v1/customers/{a}"))["email"], Value::Null);
+}
+
+/// Whoever reports by the API sees the same subscriptions at the customer and in the recurring revenue.
+#[test]
+fn what_recurs_is_a_subscription_whoever_told_of_it() {
+    within_a_day();
+    let shared = own(|settings| settings);
+    let paid = |order: &str, customer: &str, event: &str, amount: u64, more: Value| {
+        let mut body = json!({"event": event, "amount": {"amount": amount, "currency": "EUR"}});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        sell(&shared, order, customer, body)
+    };
+    paid("1", "ann", "sale", 1_000, json!({"subscription_id": "gold"}));
+    paid("2", "ann", "renewal", 1_200, json!({"subscription_id": "gold"}));
+    paid("3", "ann", "sale", 300, json!({"subscription_id": "extra"}));
+    paid("4", "ann", "sale", 5_000, json!({}));
+    paid("5", "bob", "renewal", 700, json!({}));
+    paid("6", "eve", "sale", 5_000, json!({}));
+    shared.post(
+        "/v1/conversions",
+        json!({"event": "lead", "customer_id": "eve", "subscription_id": "trial"}),
+        201,
+    );
+    let of = |customer: &str| -> Vec<Value> {
+        let told = shared.get(&format!("/v1/customers/{customer}"))["subscriptions"].clone();
+        let mut told: Vec<Value> = told
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| json!([one["subscription_id"], one["status"], one["price"]["amount"]]))
+            .collect();
+        told.sort_by_key(Value::to_string);
+        told
+    };
+    assert_eq!(of("ann"), [json!(["extra", null, 300]), json!(["gold", null, 1_200])]);
+    assert_eq!(of("bob"), [json!([null, null, 700])], "a renewal that names none is one");
+    assert_eq!(of("eve"), Vec::<Value>::new(), "what nobody paid for again is none");
+    let report = shared.post("/v1/reports/subscriptions", json!({"date_range": "7d"}), 200);
+    let last = report["rows"].as_array().expect("rows").last().expect("this month").clone();
+    let listed: i64 =
+        ["ann", "bob", "eve"].iter().flat_map(|who| of(who)).filter_map(|one| one[2].as_i64()).sum();
+    assert_eq!((last[1].as_i64(), last[7].as_i64()), (Some(listed), Some(2)), "{report}");
 }
 
 #[test]

@@ -304,6 +304,13 @@ fn subscriptions_renew_under_the_first_click() {
     let query = json!({"metrics": ["conversions"], "dimensions": ["event"], "date_range": "7d",
         "filters": ["is", "link", [link]], "order_by": [["event", "asc"]]});
     assert_eq!(shared.engine.query(&query)["rows"], json!([["renewal", 2], ["sale", 1]]));
+    let told = shared.get(&format!("/v1/customers/{customer}"))["subscriptions"].clone();
+    assert_eq!(
+        (told.as_array().map(Vec::len), &told[0]["subscription_id"]),
+        (Some(1), &json!(subscription)),
+        "{told}"
+    );
+    assert_eq!(told[0]["price"], json!({"amount": 999, "currency": "EUR"}), "{told}");
 }
 
 #[test]

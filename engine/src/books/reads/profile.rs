@@ -56,11 +56,11 @@ pub struct CustomerProfile {
 /// A subscription of a customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CustomerSubscription {
-    /// The provider's id.
-    pub subscription_id: String,
+    /// The provider's or the caller's id; `null` for renewals that name none.
+    pub subscription_id: Option<String>,
     /// `trialing`, `active`, `past_due`, `cancelled`, …; `null` until a provider tells.
     pub status: Option<String>,
-    /// Price per period, where told.
+    /// Price per period as the provider tells it, else what was paid last.
     pub price: Option<Money>,
     /// When it was first heard of.
     pub created_at: Timestamp,
@@ -197,11 +197,22 @@ fn merged_names(db: &Connection, customer: i64) -> Result<Vec<String>, ReadError
     Ok(names)
 }
 
+/// Those that a provider told of, and those that payments name or renew: what counts as recurring revenue is listed.
 fn subscriptions(db: &Connection, customer: i64) -> Result<Vec<CustomerSubscription>, ReadError> {
     let found = db
         .prepare_cached(
-            "SELECT name, status, price, currency, created_at FROM subscriptions WHERE customer = ?1
-             ORDER BY created_at DESC, name LIMIT ?2",
+            "WITH told AS (SELECT name, status, price, currency, created_at FROM subscriptions WHERE customer = ?1),
+                  payments AS (SELECT subscription AS name, amount, currency, occurred_at FROM conversions
+                      WHERE customer = ?1 AND merged_into IS NULL AND event IN ('sale', 'renewal')
+                          AND (subscription IS NOT NULL OR event = 'renewal')),
+                  paid AS (SELECT name, amount, currency, max(occurred_at),
+                          (SELECT min(f.occurred_at) FROM payments f WHERE f.name IS p.name) AS first
+                      FROM payments p GROUP BY name)
+             SELECT coalesce(told.name, paid.name), status, coalesce(price, amount),
+                 iif(price IS NULL, paid.currency, told.currency),
+                 min(coalesce(created_at, first), coalesce(first, created_at)) AS since
+             FROM told FULL OUTER JOIN paid ON told.name = paid.name
+             ORDER BY since DESC, 1 LIMIT ?2",
         )?
         .query_map(params![customer, PROFILE_ORDERS_MAX], |row| {
             Ok(CustomerSubscription {
