@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::conversions::sale;
 use super::engine::{ADMIN_KEY, PATIENCE, text_of, wait_for};
-use super::{Shared, fresh, own, refused, shared};
+use super::{Shared, fresh, own, refused, shared, within_a_day};
 
 /// How long nothing must come where nothing is expected: many ticks.
 const SILENCE: Duration = Duration::from_millis(600);
@@ -171,6 +171,7 @@ fn totals_have_the_names_that_a_query_gives_them() {
 
 #[test]
 fn a_snapshot_is_the_query_and_every_change_follows() {
+    within_a_day();
     let shared = shared();
     let (slug, link) = shared.link(json!({}));
     let token = shared.token(&slug);
@@ -241,6 +242,7 @@ fn many_subscriptions_on_one_connection() {
 fn a_hundred_dashboards_cost_one_encoding_for_each_distinct_query() {
     const DASHBOARDS: usize = 100;
     const CLICKS: u64 = 20;
+    within_a_day();
     // An engine of its own: other tests' watchers would be counted too.
     let shared = own(|settings| settings);
     let (slug, link) = shared.link(json!({}));
@@ -296,6 +298,7 @@ fn a_hundred_dashboards_cost_one_encoding_for_each_distinct_query() {
 
 #[test]
 fn who_comes_back_gets_what_was_missed() {
+    within_a_day();
     let shared = shared();
     let (slug, link) = shared.link(json!({}));
     let query = of_link(&link, json!(["device"]));
@@ -459,6 +462,7 @@ fn silence_at_the_start_and_the_end_of_the_engine() {
 
 #[test]
 fn who_does_not_read_gets_the_latest_later() {
+    within_a_day();
     let shared = shared();
     let (slug, link) = shared.link(json!({}));
     let mut watching = Watching::connect(&shared);

@@ -270,6 +270,7 @@ fn days_are_those_of_the_time_zone_summer_time_included() {
 
 #[test]
 fn buckets_without_facts_the_rows_left_out_and_the_same_weekdays() {
+    within_a_day();
     let shared = own(|settings| settings);
     for at in ["2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z", "2026-03-23T12:00:00Z"] {
         sale(&shared, &fresh("order"), 100, json!({"occurred_at": at}));

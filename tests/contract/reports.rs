@@ -125,6 +125,7 @@ fn customers_and_their_money() {
 
 #[test]
 fn credit_adds_up_to_what_was_earned() {
+    within_a_day();
     let shared = shared();
     let (slug, link) = shared.link(json!({}));
     let click = |source: &str| {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::engine::{text_of, token_of};
 use super::live::Watching;
-use super::{fresh, refused, shared};
+use super::{fresh, refused, shared, within_a_day};
 
 /// Of Amazon's network, and of Deutsche Telekom's.
 const CLOUD: &str = "52.95.110.1";
@@ -119,6 +119,7 @@ fn a_partner_who_buys_is_labelled() {
 
 #[test]
 fn a_late_verdict_restates_counts_and_labels_conversions() {
+    within_a_day();
     let shared = shared();
     let (slug, id) = shared.link(json!({}));
     // The first visitor comes once, the second twice.
