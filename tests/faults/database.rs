@@ -1,5 +1,7 @@
 //! A ClickHouse elsewhere that goes away, and a network that breaks.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::clickhouse::{ClickHouse, with_clickhouse};
@@ -74,24 +76,42 @@ fn inserts_whose_end_nobody_knows_are_stored_once() {
     assert!(engine.metric("weir_warehouse_failures_total") >= 3.0, "{:?}", engine.metrics());
 }
 
-/// A ClickHouse that is killed between the two has noted an insert's token and not its rows.
-#[test]
-fn an_insert_of_which_only_the_token_is_left_is_done_again() {
+/// An engine that was stopped, beside the ClickHouse that has its only click.
+struct OneClick {
+    /// Holds both folders.
+    _folder: tempfile::TempDir,
+    clickhouse: ClickHouse,
+    settings: Settings,
+    slug: String,
+    /// The file of the warehouse's progress.
+    progress: PathBuf,
+}
+
+/// The click's insert is the only one of its run.
+fn one_click_stored() -> OneClick {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
     let settings = with_clickhouse(Settings::new(&data), clickhouse.address);
     let engine = settings.start();
-    let shop = Shop::open(&engine);
+    let slug = Shop::open(&engine).links.keys().next().expect("a link").clone();
     assert!(exited_with(engine.stop().0, 0));
-    // The only insert of its run.
     let engine = settings.start();
-    let slug = shop.links.keys().next().expect("a link");
-    assert_eq!(engine.click(slug).status, 302);
+    assert_eq!(engine.click(&slug).status, 302);
     assert!(exited_with(engine.stop().0, 0));
+    assert_eq!(clickhouse.run("SELECT count() FROM clicks"), "1");
+    OneClick { _folder: folder, clickhouse, settings, slug, progress: data.join("warehouse.json") }
+}
 
-    let path = data.join("warehouse.json");
-    let mut progress: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+fn read_progress(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A ClickHouse that is killed between the two has noted an insert's token and not its rows.
+#[test]
+fn an_insert_of_which_only_the_token_is_left_is_done_again() {
+    let OneClick { _folder, clickhouse, settings, progress: path, .. } = one_click_stored();
+    let mut progress = read_progress(&path);
     let last = progress["remembered"].as_array_mut().expect("batches").pop().expect("one");
     assert_eq!(last["clicks"], 1, "{last}");
     let (after, upto) = (&last["range"]["after"], &last["range"]["upto"]);
@@ -112,18 +132,8 @@ fn an_insert_of_which_only_the_token_is_left_is_done_again() {
 /// Whose progress is lost knows nothing of its rows, nor of the inserts that ClickHouse has noted.
 #[test]
 fn without_its_progress_the_warehouse_has_every_click_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
-    let settings = with_clickhouse(Settings::new(&data), clickhouse.address);
-    let engine = settings.start();
-    let shop = Shop::open(&engine);
-    let slug = shop.links.keys().next().expect("a link");
-    assert_eq!(engine.click(slug).status, 302);
-    assert!(exited_with(engine.stop().0, 0));
-    assert_eq!(clickhouse.run("SELECT count() FROM clicks"), "1");
-
-    let lose_the_progress = || std::fs::remove_file(data.join("warehouse.json")).unwrap();
+    let OneClick { _folder, clickhouse, settings, slug, progress } = one_click_stored();
+    let lose_the_progress = || std::fs::remove_file(&progress).unwrap();
     lose_the_progress();
     clickhouse.run("ALTER TABLE clicks DELETE WHERE true SETTINGS mutations_sync = 2");
     assert!(exited_with(settings.start().stop().0, 0));
@@ -131,7 +141,38 @@ fn without_its_progress_the_warehouse_has_every_click_once() {
 
     lose_the_progress();
     let engine = settings.start();
-    assert_eq!(engine.click(slug).status, 302);
+    assert_eq!(engine.click(&slug).status, 302);
     assert!(exited_with(engine.stop().0, 0));
     assert_eq!(clickhouse.run("SELECT count(), uniqExact(seq) FROM clicks"), "2\t2");
+}
+
+/// An insert of the run before is still on its way to a ClickHouse elsewhere, and the progress was set back: whichever
+/// of the two inserts comes last is known by the token of the first.
+#[test]
+fn an_insert_that_outlives_its_engine_is_stored_once_also_where_the_progress_was_set_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let clickhouse = ClickHouse::start(&folder.path().join("clickhouse"));
+    let proxy = Proxy::start(clickhouse.address);
+    let settings = with_clickhouse(Settings::new(&data), proxy.address);
+    let engine = settings.start();
+    engine.make_link("slow");
+    wait_for("the warehouse is there", || (engine.metric("weir_warehouse_up") == 1.0).then_some(()));
+    proxy.hold(true);
+    assert_eq!(engine.click("slow").status, 302);
+    wait_for("its insert is on its way", || (proxy.held() == 1).then_some(()));
+    engine.kill();
+    proxy.hold(false);
+
+    let path = data.join("warehouse.json");
+    let mut progress = read_progress(&path);
+    assert!(progress["intent"]["upto"].is_u64(), "{progress}");
+    progress["ask_until"] = json!(u64::MAX);
+    std::fs::write(&path, progress.to_string()).unwrap();
+    let engine = settings.start();
+    wait_for("the click is stored", || (clickhouse.run("SELECT count() FROM clicks") == "1").then_some(()));
+    proxy.release();
+    wait_for("the first insert arrives", || (proxy.delivered() == 1).then_some(()));
+    assert_eq!(clickhouse.run("SELECT count() FROM clicks"), "1");
+    assert!(exited_with(engine.stop().0, 0));
 }
