@@ -14,6 +14,7 @@ mod engine;
 
 mod accounts;
 mod alerts;
+mod analyst;
 mod bad_money;
 mod blocklist;
 mod bots_and_orphans;
