@@ -42,6 +42,10 @@ const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Cells are sorted in blocks of so many bytes. Sorting copies them, and what else it takes grows with them, too: with
 /// the default 256 MiB, the hours of 33 million clicks took more than there is.
 const BLOCK_BYTES_MIN: u64 = 32 << 20;
+/// About so many bytes of cells are read at once where they are gathered. Only between such blocks does ClickHouse see
+/// that it should put groups on disk, and each row may begin one of 200 kB: of the default 1 MiB, which rows without
+/// registers fill by the thousand, four days of 33 million clicks took 1.1 GiB, of this 0.3 and no longer.
+const GATHERED_BYTES: u64 = 1 << 16;
 /// How long ClickHouse may work on one statement of folding, in seconds.
 const EXECUTION_SECONDS_MAX: u32 = 120;
 
@@ -224,6 +228,7 @@ const LONGER: &[(Grain, Grain)] = &[
 
 /// Makes the cells of a step of those of others, or of its own shorter ones.
 async fn gather(client: &Client, from: &[u64], step: u64, grains: &[(Grain, Grain)]) -> Result<(), Error> {
+    let client = client.clone().with_setting("preferred_block_size_bytes", GATHERED_BYTES.to_string());
     for (shorter, grain) in grains {
         client.query_raw(&gathered_statement(from, *shorter, step, *grain)).execute().await?;
     }
