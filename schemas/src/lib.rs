@@ -4,9 +4,8 @@
 //! edge saw ([`hit`], [`query_string`]),
 //! what was made of it ([`click`], [`signal`], [`cidr`]), what is kept for ever ([`fact`]), what it meant for
 //! the numbers ([`effect`]), the contracts by which others ask ([`link`], [`conversion`], [`program`],
-//! [`partner`], [`commission`], [`ledger`], [`query`], [`saved`], [`alert`], [`live`], [`json`], [`problem`]), and the
-//! warehouse's
-//! schema ([`migrations`]).
+//! [`partner`], [`commission`], [`ledger`], [`query`], [`saved`], [`alert`], [`live`], [`json`], [`problem`]), how
+//! shares are written ([`percent`]), and the warehouse's schema ([`migrations`]).
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +30,7 @@ pub mod money;
 pub mod outbound;
 pub mod partner;
 pub mod payout;
+pub mod percent;
 pub mod postback;
 pub mod problem;
 pub mod program;

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use weir_edge::html::Escaped;
+use weir_schemas::percent::percent;
 use weir_schemas::time::{HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp};
 
 use super::history::{Component, ComponentSummary, DaySummary, Incident, Summary};
@@ -79,7 +80,7 @@ pub(super) fn html(summary: &Summary) -> String {
     for (name, figure) in [
         ("Redirects", grouped(*redirects_per_minute)),
         ("Median latency", format!("{} µs", grouped(latency.p50))),
-        ("99 % are within", format!("{} µs", grouped(latency.p99))),
+        ("99% are within", format!("{} µs", grouped(latency.p99))),
     ] {
         let _ = write!(out, "<div class=\"card\"><dt>{name}</dt><dd>{figure}</dd></div>");
     }
@@ -94,7 +95,8 @@ pub(super) fn html(summary: &Summary) -> String {
 fn part(component: &ComponentSummary, out: &mut String) {
     let (class, word) =
         if component.status == "operational" { ("operational", "Operational") } else { ("down", "Down") };
-    let uptime = component.uptime_30d.map_or("no data yet".to_owned(), |u| format!("{u:.2} % uptime"));
+    let uptime =
+        component.uptime_30d.map_or("no data yet".to_owned(), |share| format!("{} uptime", written(share)));
     let _ = write!(
         out,
         "<section class=\"card\"><div class=\"row\"><h3>{}</h3><span class=\"badge {class}\">{word}</span></div>\
@@ -106,6 +108,11 @@ fn part(component: &ComponentSummary, out: &mut String) {
         out,
         "</div><div class=\"row\"><small>30 days ago</small><small>{uptime}</small><small>today</small></div></section>"
     );
+}
+
+/// An uptime, which comes in per cent rounded down to hundredths, as all shares are written.
+fn written(uptime: f64) -> String {
+    percent((uptime * 100.0).round() as u64)
 }
 
 /// As high as the day's uptime: what is missing at the top is what was missing that day, but never so little
@@ -122,8 +129,9 @@ fn bar(day: &DaySummary, out: &mut String) {
     };
     let _ = write!(
         out,
-        "<i{class} title=\"{}: {uptime:.2} %\"><b style=\"height:{height:.0}%\"></b></i>",
-        day.date
+        "<i{class} title=\"{}: {}\"><b style=\"height:{height:.0}%\"></b></i>",
+        day.date,
+        written(uptime),
     );
 }
 
@@ -257,8 +265,8 @@ mod tests {
         for words in [
             "Everything works",
             "http-equiv=\"refresh\" content=\"60\"",
-            "97.50 % uptime",
-            "class=\"warn\" title=\"2026-11-01: 97.50 %\"",
+            "97.50% uptime",
+            "class=\"warn\" title=\"2026-11-01: 97.50%\"",
             "1,234,567",
             "999 µs",
             "90 min",
@@ -266,6 +274,9 @@ mod tests {
             "3 h 0 min",
         ] {
             assert!(page.contains(words), "`{words}` is missing: {page}");
+        }
+        for (uptime, words) in [(100.0, ">100% uptime<"), (99.99, ">99.99% uptime<"), (0.0, ">0% uptime<")] {
+            assert!(html(&summary(Some(uptime), Vec::new())).contains(words), "{words} is missing");
         }
         assert!(!page.contains("<script"));
         assert!(html(&summary(None, Vec::new())).contains("None in the last 30 days."));

@@ -16,6 +16,7 @@ use weir_engine::links::rules::{self, Held};
 use weir_schemas::click::Verdict;
 use weir_schemas::ids::LinkId;
 use weir_schemas::link::{LinkSpec, Rule};
+use weir_schemas::percent::percent;
 use weir_schemas::problem::Problem;
 use weir_schemas::time::Timestamp;
 
@@ -209,13 +210,8 @@ fn end_in_words(to: Option<&str>, closed: Option<Verdict>, spec: &LinkSpec, vari
         (Some(to), None) => format!("The visitor goes to {to}."),
         (None, None) => {
             let one = |variant: &Value| {
-                let share = variant["share"].as_u64().unwrap_or_default();
-                format!(
-                    "{} ({}.{:02} %)",
-                    variant["name"].as_str().unwrap_or_default(),
-                    share / 100,
-                    share % 100
-                )
+                let share = percent(variant["share"].as_u64().unwrap_or_default());
+                format!("{} ({share})", variant["name"].as_str().unwrap_or_default())
             };
             let names = variants.iter().map(one).collect::<Vec<_>>().join(", ");
             match spec.sticky_days {
