@@ -45,23 +45,21 @@ export function commissionActs(commission: Commission): Action[] {
 export function payoutActs(id: string | null, status: string, of: string): Action[] {
   if (!session.mayAdminister || id === null) return [];
   const to = (next: string) => (body: object) => post(`/v1/payouts/${id}/${next}`, body);
-  const processing: Action = { label: 'Sent', of, run: to('processing') };
+  const processing: Action = { label: 'Mark as sent', of, run: to('processing') };
   const paid: Action = {
-    label: 'Paid',
+    label: 'Mark as paid',
     of,
     title: `Mark ${of} as paid?`,
     text: 'Do this once the money has arrived. It cannot be undone.',
-    confirm: 'Mark as paid',
     fields: [{ name: 'reference', label: 'Reference', hint: 'The number that the bank or provider gave it' }],
     run: to('paid'),
   };
   const failed: Action = {
-    label: 'Failed',
+    label: 'Mark as failed',
     of,
     danger: true,
     title: `Mark ${of} as failed?`,
     text: 'What it held is due again and comes with the next payout.',
-    confirm: 'Mark as failed',
     fields: [{ ...reason, required: false }],
     run: to('failed'),
   };
