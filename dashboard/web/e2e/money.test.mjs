@@ -420,6 +420,19 @@ test('a customer is looked at, merged into another, and erased', async () => {
   assert.equal(await page.getByText('u1@example.com').count(), 0);
 });
 
+test('renewals that name no subscription are a row that says so', async () => {
+  await api('POST', '/v1/conversions', {
+    event: 'renewal',
+    order_id: 'R-1',
+    customer_id: 'v1',
+    amount: usd(700),
+  });
+  await open('/customers/v1');
+  await row(/without an id.*\$7\.00/, region('Subscriptions')).waitFor();
+  assert.equal(await page.getByText('null').count(), 0);
+  await isFine();
+});
+
 test('a provider’s deliveries are listed with verdict and hash, and one is replayed', async () => {
   await open('/connections');
   const hooks = region('Payment webhooks');

@@ -173,7 +173,8 @@ export interface Customer extends Omit<CustomerLine, 'orders'> {
   name: string | null;
   merged_ids: string[];
   subscriptions: {
-    subscription_id: string;
+    /** null: renewals that name none */
+    subscription_id: string | null;
     status: string | null;
     price: Money | null;
     created_at: string;
