@@ -91,6 +91,16 @@ export async function tooWide(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 }
 
+/** On a desk's screen: what must be scrolled sideways to be seen whole, each with its width and what there is of it. */
+export function sideways(page) {
+  return page.evaluate(() =>
+    [...document.querySelectorAll('.table-frame, nav')]
+      // What is folded away is laid out when it is opened.
+      .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth)
+      .map((each) => `${each.ariaLabel ?? each.className} (${each.scrollWidth} in ${each.clientWidth} px)`),
+  );
+}
+
 /**
  * Violations, one per line, with their place. What is asked for anew is dimmed until it is there, and a range that ends
  * now asks anew each minute: only what is there at the last look is one.

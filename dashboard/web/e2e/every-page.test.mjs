@@ -5,12 +5,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { accessibility, eventually, openPage, settled, tooWide } from './browser.mjs';
+import { accessibility, eventually, openPage, settled, sideways, tooWide } from './browser.mjs';
 import { fill } from './filled.mjs';
 import { openWorkspace } from './workspace.mjs';
 
 /** Longer than the blink of an eye that the style sheet leaves for those who want no motion. */
 const MOTION_MS = 10;
+/** Pixels, from which nothing is scrolled sideways. */
+const DESK = 1280;
 /** An address of a university's, which stays where it is. */
 const SEATTLE = '128.95.1.1';
 let on;
@@ -39,6 +41,9 @@ async function holds(page, name, address) {
     await page.setViewportSize({ width, height: width < 500 ? 844 : 1000 });
     const over = await tooWide(page);
     if (over > 0) wrong.push(`${name} at ${width} px${how} is ${over} px too wide`);
+    // A phone has no room for every column; a desk has.
+    const cut = width < DESK ? [] : await sideways(page);
+    wrong.push(...cut.map((what) => `${name} at ${width} px${how}: ${what} scrolls sideways`));
   };
   const violates = async (theme) => {
     // The status page reads itself anew each minute without a script: that is what it is for, and not to happen in

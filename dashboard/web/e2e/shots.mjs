@@ -1,5 +1,5 @@
 // Pictures of every page, light and dark, on a phone, a desk and a wide screen, of an engine with something in it;
-// and of each whether it fits its window and what axe finds. `node e2e/shots.mjs [folder] [page…]` (make shots). Exit
+// and of each whether it fits its window, without scrolling sideways at a desk, and what axe finds. `node e2e/shots.mjs [folder] [page…]` (make shots). Exit
 // 1 where a page does not fit or has a violation. The sheets (`sheet-*.png`) show many pages at once, to be looked at
 // first.
 
@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { accessibility, openPage } from './browser.mjs';
+import { accessibility, openPage, sideways } from './browser.mjs';
 import { fill } from './filled.mjs';
 import { openWorkspace } from './workspace.mjs';
 
@@ -81,6 +81,8 @@ async function shoot(page, name) {
       await page.waitForTimeout(SETTLED_AFTER_MS);
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       if (over > 0) wrong.push(`${name} at ${width} px is ${over} px too wide`);
+      const cut = width < 500 ? [] : await sideways(page);
+      wrong.push(...cut.map((what) => `${name} at ${width} px: ${what} scrolls sideways`));
       if (width !== 1920) {
         // The status page reads itself anew without a script: that is what it is for.
         const found = (await accessibility(page)).filter((line) => !line.startsWith('meta-refresh'));
