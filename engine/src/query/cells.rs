@@ -21,7 +21,7 @@ use super::bucket::Buckets;
 use super::condition::{FieldKind, kind};
 use super::execute::QueryError;
 use super::plan::Plan;
-use super::sql::{Mode, Parameter, Statement, Table, key, predicate, sum_name};
+use super::sql::{Mode, Parameter, Statement, Table, group_by, key, predicate, sum_name};
 use super::states::Sum;
 use super::visitors::{VISITORS_EXACT_MAX, register_sql};
 use crate::warehouse::cells::{self, FEW_MAX, Grain, KEPT, Step};
@@ -99,35 +99,66 @@ fn hours(bits: u32) -> String {
     texts.join(", ")
 }
 
-/// The cover of a plan as of `upto`; `None` where it is read click by click.
-pub(super) async fn cover(
+/// What ClickHouse says as of a sequence before a plan's statements are made.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// The steps of cells, where the plan can be covered at all.
+    steps: Vec<Step>,
+    /// The first moments of days with late verdicts, where such may take a visitor or a latency away.
+    restated: Vec<i64>,
+}
+
+/// How a statement reads clicks.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// `None`: click by click.
+    pub(super) cover: Option<Cover>,
+    /// No late verdict took a click of the plan's range away.
+    pub(super) all_stand: bool,
+}
+
+/// Asks what a plan's statements as of `upto` are made by.
+pub(super) async fn look(client: &Client, plan: &Plan, upto: Sequence) -> Result<Looked, QueryError> {
+    // Whether there is a cover is not a question of the steps: most plans without one are known before asking.
+    let any = [Step { step: 0, after: 0, upto: 1, cells: 0 }];
+    let is_covered = [Mode::Values, Mode::Total].iter().any(|mode| Cover::of(plan, *mode, &any).is_some());
+    let steps = async { if is_covered { cells::steps(client, upto).await } else { Ok(Vec::new()) } };
+    let restated = async {
+        match plan.needs.visitors || plan.needs.latency {
+            true => restated_days(client, plan, upto).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let (steps, restated) = tokio::try_join!(steps, restated)?;
+    Ok(Looked { steps, restated })
+}
+
+impl Looked {
+    /// How a plan's statement of this mode reads clicks.
+    pub(super) fn reading(&self, plan: &Plan, mode: Mode) -> Reading {
+        let few = self.restated.len() <= RESTATED_DAYS_MAX;
+        let cover = Cover::of(plan, mode, &self.steps).filter(|_| few);
+        let restated = self.restated.clone();
+        Reading { cover: cover.map(|cover| Cover { restated, ..cover }), all_stand: self.restated.is_empty() }
+    }
+}
+
+/// The first moments of the days of a plan's range with late verdicts, one more than are read click by click.
+async fn restated_days(
     client: &Client,
     plan: &Plan,
-    mode: Mode,
     upto: Sequence,
-) -> Result<Option<Cover>, QueryError> {
-    // Whether there is one is not a question of the steps: most plans without one are known before asking.
-    let any = [Step { step: 0, after: 0, upto: 1, cells: 0 }];
-    if Cover::of(plan, mode, &any).is_none() {
-        return Ok(None);
-    }
-    let Some(mut cover) = Cover::of(plan, mode, &cells::steps(client, upto).await?) else { return Ok(None) };
-    if plan.needs.visitors {
-        let sql = format!(
-            "SELECT DISTINCT toUnixTimestamp64Milli(toDateTime64(toStartOfDay(at), 3, 'UTC')) AS day FROM effects \
-             WHERE workspace = {} AND at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
-             AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') AND seq <= {{upto:UInt64}} AND verdict != '' \
-             ORDER BY day LIMIT {}",
-            plan.workspace.0,
-            RESTATED_DAYS_MAX + 1
-        );
-        let asked = client.query(&sql).param("from", plan.range.from.0).param("to", plan.range.to.0);
-        cover.restated = asked.param("upto", upto).fetch_all().await?;
-        if cover.restated.len() > RESTATED_DAYS_MAX {
-            return Ok(None);
-        }
-    }
-    Ok(Some(cover))
+) -> Result<Vec<i64>, clickhouse::error::Error> {
+    let sql = format!(
+        "SELECT DISTINCT toUnixTimestamp64Milli(toDateTime64(toStartOfDay(at), 3, 'UTC')) AS day FROM effects \
+         WHERE workspace = {} AND at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
+         AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') AND seq <= {{upto:UInt64}} AND verdict != '' \
+         ORDER BY day LIMIT {}",
+        plan.workspace.0,
+        RESTATED_DAYS_MAX + 1
+    );
+    let asked = client.query(&sql).param("from", plan.range.from.0).param("to", plan.range.to.0);
+    asked.param("upto", upto).fetch_all().await
 }
 
 impl Cover {
@@ -281,24 +312,22 @@ impl Cover {
         if needs.visitors {
             columns.extend(registers);
         }
-        let mut inner = "at, clicks, orphans, bots, hits, visitors, few, several, registers, high".to_owned();
-        if let Some(field) = self.field {
+        // The cell's value under its field's name, so that keys and conditions are those of clicks.
+        let value = |field: Field| {
             let column = if kind(field) == FieldKind::Text { "text" } else { "number" };
-            inner.push_str(&format!(", {column} AS {}", field.as_str()));
-        }
+            format!("WITH {column} AS {} ", field.as_str())
+        };
+        let value = self.field.map(value).unwrap_or_default();
         let steps = statement.bind(Parameter::Numbers(self.steps.clone()));
         let (workspace, dimension) = (plan.workspace.0, self.field.map_or("", Field::as_str));
-        let from = format!(
-            "(SELECT {inner} FROM click_cells WHERE workspace = {workspace} AND dimension = '{dimension}' \
-             AND ({terms}) AND step IN {steps})"
+        let mut wheres = format!(
+            "workspace = {workspace} AND dimension = '{dimension}' AND ({terms}) AND step IN {steps}"
         );
-        let filter = match &plan.filters.clicks {
-            Some(condition) => format!(" WHERE {}", predicate(condition, Table::Clicks, statement)),
-            None => String::new(),
-        };
-        let names: Vec<String> = (0..keys.len()).map(|index| format!("k{index}")).collect();
-        let group = if names.is_empty() { String::new() } else { format!(" GROUP BY {}", names.join(", ")) };
-        format!("SELECT {} FROM {from}{filter}{group}", columns.join(", "))
+        if let Some(condition) = &plan.filters.clicks {
+            wheres.push_str(&format!(" AND {}", predicate(condition, Table::Clicks, statement)));
+        }
+        let group = group_by(dimensions, Table::Clicks);
+        format!("{value}SELECT {} FROM click_cells WHERE {wheres}{group}", columns.join(", "))
     }
 
     /// The columns that clicks have too, and those that only cells have.
@@ -324,9 +353,9 @@ impl Cover {
     }
 }
 
-/// A source that is none of cells, with what those have of visitors.
-pub(super) fn beside(source: &str) -> String {
-    format!("SELECT *, CAST([], 'Array(UInt256)') AS g, toUInt32(0) AS m FROM ({source})")
+/// The columns that only cells have, of a source that is none of cells.
+pub(super) fn none() -> Vec<String> {
+    vec!["CAST([], 'Array(UInt256)') AS g".to_owned(), "toUInt32(0) AS m".to_owned()]
 }
 
 /// The outer columns of visitors where some sources are cells: whether there are more than fit a set, the set,

@@ -8,7 +8,7 @@ use weir_schemas::ids::Sequence;
 use weir_schemas::problem::Problem;
 use weir_schemas::query::{Cell, ComparedRows, Direction, LIMIT_MAX};
 
-use super::cells;
+use super::cells::{self, Looked};
 use super::exchange::{Exchange, PAIRS_MAX, Pair, pairs_statement, too_many_pairs};
 use super::fold::{GROUPS_MAX, several_currencies, too_many_groups};
 use super::latency::LATENCY_ERROR;
@@ -176,23 +176,30 @@ async fn rows_and_totals(
     upto: Sequence,
     answered: &mut Answered,
 ) -> Result<RowsAndTotals, QueryError> {
-    let total =
-        if plan.total || plan.one_currency { Some(total(client, plan, upto, answered).await?) } else { None };
+    let looked = cells::look(client, plan, upto).await?;
+    let with_total = plan.total || plan.one_currency;
+    let total = async {
+        match with_total {
+            true => Ok(Some(total(client, plan, upto, &looked).await?)),
+            false => Ok(None),
+        }
+    };
+    // Without dimensions the total is the row.
+    let rows = async {
+        match with_total && plan.dimensions.is_empty() {
+            true => Ok((Vec::new(), 0)),
+            false => rows(client, plan, upto, &looked).await,
+        }
+    };
+    let (total, (mut rows, read)) = tokio::try_join!(total, rows)?;
+    answered.rows_read += read + total.as_ref().map_or(0, |(_, read)| *read);
+    let total = total.map(|(states, _)| states);
     if let Some(total) = total.as_ref().filter(|total| plan.one_currency && total.currencies.len() > 1) {
         return Err(several_currencies(total).into());
     }
-    // Without dimensions the total is the row.
-    let mut rows = match &total {
-        Some(total) if plan.dimensions.is_empty() => vec![(Vec::new(), total.clone())],
-        _ if plan.other => ask(client, plan, upto, Mode::States, &mut answered.rows_read).await?,
-        _ if plan.filled_until.is_some() => {
-            let mut whole = plan.clone();
-            (whole.limit, whole.offset) = (LIMIT_MAX as usize, 0);
-            let rows = ask(client, &whole, upto, Mode::Values, &mut answered.rows_read).await?;
-            filled(plan, rows)
-        }
-        _ => ask(client, plan, upto, Mode::Values, &mut answered.rows_read).await?,
-    };
+    if let Some(total) = total.as_ref().filter(|_| plan.dimensions.is_empty()) {
+        rows = vec![(Vec::new(), total.clone())];
+    }
     if plan.other || !can_order(plan) && plan.filled_until.is_none() {
         if rows.len() > GROUPS_MAX {
             return Err(too_many_groups().into());
@@ -246,15 +253,34 @@ fn filled(plan: &Plan, rows: Vec<StateRow>) -> Vec<StateRow> {
     }
 }
 
+/// The plan's rows, all of them where only Rust can order them; and how many rows were read for them.
+async fn rows(
+    client: &Client,
+    plan: &Plan,
+    upto: Sequence,
+    looked: &Looked,
+) -> Result<(Vec<StateRow>, u64), QueryError> {
+    if plan.other {
+        return ask(client, plan, upto, Mode::States, looked).await;
+    }
+    if plan.filled_until.is_none() {
+        return ask(client, plan, upto, Mode::Values, looked).await;
+    }
+    let mut whole = plan.clone();
+    (whole.limit, whole.offset) = (LIMIT_MAX as usize, 0);
+    let (rows, read) = ask(client, &whole, upto, Mode::Values, looked).await?;
+    Ok((filled(plan, rows), read))
+}
+
 async fn total(
     client: &Client,
     plan: &Plan,
     upto: Sequence,
-    answered: &mut Answered,
-) -> Result<States, QueryError> {
-    let rows = ask(client, plan, upto, Mode::Total, &mut answered.rows_read).await?;
+    looked: &Looked,
+) -> Result<(States, u64), QueryError> {
+    let (rows, read) = ask(client, plan, upto, Mode::Total, looked).await?;
     let (_, states) = rows.into_iter().next().ok_or(BadAnswer(0))?;
-    Ok(states)
+    Ok((states, read))
 }
 
 /// The states of a plan over everything up to `upto`, to be [loaded](super::fold::RowStates::load).
@@ -266,7 +292,9 @@ pub async fn snapshot(client: &Client, plan: &Plan, upto: Sequence) -> Result<St
         Some(_) => Some(plan.of_pairs(pairs(client, plan, upto).await?, plan.converts)),
         None => None,
     };
-    let rows = ask(client, told.as_ref().unwrap_or(plan), upto, Mode::States, &mut 0).await?;
+    let plan = told.as_ref().unwrap_or(plan);
+    let looked = cells::look(client, plan, upto).await?;
+    let (rows, _) = ask(client, plan, upto, Mode::States, &looked).await?;
     if rows.len() > GROUPS_MAX {
         return Err(too_many_groups().into());
     }
@@ -278,14 +306,15 @@ async fn ask(
     plan: &Plan,
     upto: Sequence,
     mode: Mode,
-    rows_read: &mut u64,
-) -> Result<Vec<StateRow>, QueryError> {
-    let mut cover = cells::cover(client, plan, mode, upto).await?;
+    looked: &Looked,
+) -> Result<(Vec<StateRow>, u64), QueryError> {
+    let mut reading = looked.reading(plan, mode);
+    let mut rows_read = 0;
     loop {
-        let (bytes, read_rows) = fetch(client, &statement(plan, upto, mode, cover.as_ref())).await?;
-        *rows_read += read_rows;
-        match (read(plan, mode, cover.is_some(), &bytes)?, &mut cover) {
-            (Some(rows), _) => return Ok(rows),
+        let (bytes, read_rows) = fetch(client, &statement(plan, upto, mode, &reading)).await?;
+        rows_read += read_rows;
+        match (read(plan, mode, reading.cover.is_some(), &bytes)?, &mut reading.cover) {
+            (Some(rows), _) => return Ok((rows, rows_read)),
             (None, Some(cover)) if !cover.complete => cover.complete = true,
             (None, _) => return Err(BadAnswer(bytes.len()).into()),
         }

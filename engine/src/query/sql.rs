@@ -11,7 +11,7 @@
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Direction, Field};
 
-use super::cells::{self, Cover};
+use super::cells::{self, Reading};
 use super::condition::{BROWSER, Condition, FieldKind, kind, of_effects_only};
 use super::fold::GROUPS_MAX;
 use super::plan::{OrderBy, Plan};
@@ -82,42 +82,13 @@ pub(super) fn can_order(plan: &Plan) -> bool {
         })
 }
 
-/// The plan's statement over everything up to `upto`, of single clicks or with what a cover has of them.
-pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&Cover>) -> Statement {
-    let mut statement = Statement::default();
+/// The plan's statement over everything up to `upto`.
+pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, reading: &Reading) -> Statement {
     let dimensions: &[Dimension] = if mode == Mode::Total { &[] } else { &plan.dimensions };
-    let mut sources = Vec::new();
-    let mut cells = None;
-    if plan.needs.clicks() {
-        let read = |also: &str, statement: &mut Statement| {
-            clicks(plan, dimensions, upto, Table::Clicks, also, statement)
-        };
-        match cover {
-            None => sources.push(read("", &mut statement)),
-            Some(cover) => {
-                cells = Some(cover.cells(plan, dimensions, &mut statement));
-                let pieces = cover.clicks(plan, upto);
-                sources.extend(pieces.iter().map(|piece| read(piece, &mut statement)));
-            }
-        }
-        if !plan.needs.sums.is_empty() {
-            sources.push(clicks(plan, dimensions, upto, Table::Moved, "", &mut statement));
-        }
-    }
-    if plan.needs.effects() {
-        sources.push(effects(plan, dimensions, upto, &mut statement));
-        if plan.needs.extremes {
-            sources.push(standing_values(plan, dimensions, upto, &mut statement));
-        }
-    }
-    if plan.needs.events() {
-        sources.push(events(plan, dimensions, upto, &mut statement));
-    }
-    let visited = cover.is_some() && plan.needs.visitors;
-    if visited {
-        sources.iter_mut().for_each(|source| *source = cells::beside(source));
-    }
-    sources.extend(cells);
+    let mut statement = Statement::default();
+    let sources = Sources { plan, dimensions, upto, reading };
+    let visited = sources.visitors_of_cells();
+    let sources = sources.all(&mut statement);
     let keys: Vec<String> = (0..dimensions.len()).map(|index| format!("k{index}")).collect();
     let columns: Vec<String> = keys.iter().cloned().chain(outer(&plan.needs, mode, visited)).collect();
     let mut sql = format!("SELECT {}\nFROM (\n{}\n)", columns.join(", "), sources.join("\nUNION ALL\n"));
@@ -134,7 +105,7 @@ pub(super) fn statement(plan: &Plan, upto: Sequence, mode: Mode, cover: Option<&
         }
     }
     let of_links = plan.filters.clicks.as_ref().is_some_and(|condition| condition.mentions(Field::Link));
-    if cover.is_some() || !of_links {
+    if reading.cover.is_some() || !of_links {
         // The projection by link has no index by sequence; ClickHouse does not see that before it takes it.
         sql.push_str("\nSETTINGS optimize_use_projections = 0");
     }
@@ -235,13 +206,34 @@ pub(super) fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> 
     terms
 }
 
-fn group_by(keys: &[String]) -> String {
+/// Grouped by the keys `k0`, `k1`, …; by a column where a key is nothing but its text: codes of a dictionary are grouped
+/// sooner than texts are.
+pub(super) fn group_by(dimensions: &[Dimension], table: Table) -> String {
+    let by = |(index, dimension): (usize, &Dimension)| match dimension {
+        Dimension::Field(field)
+            if kind(*field) == FieldKind::Text && text(*field, table) == field.as_str() =>
+        {
+            field.as_str().to_owned()
+        }
+        _ => format!("k{index}"),
+    };
+    let keys: Vec<String> = dimensions.iter().enumerate().map(by).collect();
     if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) }
 }
 
 /// Which rows of `clicks` are clicks.
 pub(super) const fn counted(plan: &Plan) -> &'static str {
     if plan.with_bots { "verdict IN ('counted', 'bot')" } else { "verdict = 'counted'" }
+}
+
+/// Which hits a sum of them counts.
+const fn verdict_of(sum: Sum, plan: &Plan) -> &'static str {
+    match sum {
+        Sum::Clicks => counted(plan),
+        Sum::OrphanClicks => "verdict = 'orphan'",
+        Sum::BotClicks => "verdict = 'bot'",
+        _ => "verdict != ''",
+    }
 }
 
 /// Which rows of `clicks` are clicks still: those that no late verdict took away. Where there is no late verdict in the
@@ -270,80 +262,222 @@ fn hit_terms(plan: &Plan, upto: Sequence, table: Table, statement: &mut Statemen
     terms
 }
 
-/// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter are numbers only;
-/// visitors and latencies are those of the clicks that [stand](standing).
-fn clicks(
-    plan: &Plan,
-    dimensions: &[Dimension],
+/// What the sources of a statement are made for.
+struct Sources<'a> {
+    plan: &'a Plan,
+    dimensions: &'a [Dimension],
     upto: Sequence,
-    table: Table,
-    also: &str,
-    statement: &mut Statement,
-) -> String {
-    let counted = counted(plan);
-    let mut terms = hit_terms(plan, upto, table, statement);
-    if !also.is_empty() {
-        terms.push(also.to_owned());
+    reading: &'a Reading,
+}
+
+impl Sources<'_> {
+    /// What is put together by keys. All have the same columns: keys, sums, and the states that the plan needs.
+    fn all(&self, statement: &mut Statement) -> Vec<String> {
+        let needs = &self.plan.needs;
+        let mut sources = Vec::new();
+        let mut cells = None;
+        let moved_beside_effects = needs.clicks() && needs.effects() && self.alike();
+        if needs.clicks() {
+            match &self.reading.cover {
+                None => sources.push(self.clicks(Table::Clicks, "", statement)),
+                Some(cover) => {
+                    cells = Some(cover.cells(self.plan, self.dimensions, statement));
+                    let pieces = cover.clicks(self.plan, self.upto);
+                    sources.extend(pieces.iter().map(|also| self.clicks(Table::Clicks, also, statement)));
+                }
+            }
+            if !needs.sums.is_empty() && !moved_beside_effects {
+                sources.push(self.clicks(Table::Moved, "", statement));
+            }
+        }
+        if needs.effects() {
+            sources.push(self.effects(moved_beside_effects, statement));
+            if needs.extremes {
+                sources.push(self.standing_values(statement));
+            }
+        }
+        if needs.events() {
+            sources.push(self.events(statement));
+        }
+        sources.extend(cells);
+        sources
     }
-    let moved = table == Table::Moved;
-    let needs = &plan.needs;
-    let mut verdicts = Vec::new();
-    if needs.counted() {
-        verdicts.push(counted);
+
+    /// Whether visitors are counted of cells, too.
+    fn visitors_of_cells(&self) -> bool {
+        self.reading.cover.is_some() && self.plan.needs.visitors
     }
-    let mut columns = Vec::new();
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, table, statement)).collect();
-    for (index, key) in keys.iter().enumerate() {
-        columns.push(format!("{key} AS k{index}"));
+
+    /// Whether hits that late verdicts moved and effects have the same keys and are filtered alike, so that one source
+    /// has both: a row of the table is either, and adds nothing to what the other is.
+    fn alike(&self) -> bool {
+        let filters = &self.plan.filters;
+        let told = |table: Table, condition: &Option<Condition>| {
+            let mut statement = Statement::default();
+            let keys = self.keys(table, &mut statement);
+            let filter = condition.as_ref().map(|condition| predicate(condition, table, &mut statement));
+            (keys, filter, statement.parameters)
+        };
+        told(Table::Moved, &filters.clicks) == told(Table::Effects, &filters.paid)
     }
-    for sum in &needs.sums {
-        let verdict = match sum {
-            Sum::Clicks => counted,
-            Sum::OrphanClicks => "verdict = 'orphan'",
-            Sum::BotClicks => "verdict = 'bot'",
-            Sum::Hits => "true",
-            _ => {
+
+    /// The keys as expressions with their names.
+    fn keys(&self, table: Table, statement: &mut Statement) -> Vec<String> {
+        let named =
+            |(index, dimension)| format!("{} AS k{index}", key(self.plan, dimension, table, statement));
+        self.dimensions.iter().enumerate().map(named).collect()
+    }
+
+    /// Hits that `also` satisfy a term: as they were recorded, or as late verdicts moved them. The latter are numbers
+    /// only; visitors and latencies are those of the clicks that [stand](standing).
+    fn clicks(&self, table: Table, also: &str, statement: &mut Statement) -> String {
+        let Self { plan, upto, .. } = *self;
+        let mut terms = hit_terms(plan, upto, table, statement);
+        if !also.is_empty() {
+            terms.push(also.to_owned());
+        }
+        let moved = table == Table::Moved;
+        let needs = &plan.needs;
+        let mut verdicts = Vec::new();
+        if needs.counted() {
+            verdicts.push(counted(plan));
+        }
+        let mut columns = self.keys(table, statement);
+        for sum in &needs.sums {
+            if !sum.of_clicks() {
                 columns.push(format!("toInt128(0) AS {}", sum_name(*sum)));
                 continue;
             }
+            // Of a click that is a hit whatever its verdict nothing is read.
+            let verdict = if *sum == Sum::Hits { "true" } else { verdict_of(*sum, plan) };
+            if !verdicts.contains(&verdict) {
+                verdicts.push(verdict);
+            }
+            let count = if moved { format!("sumIf(hits, {verdict})") } else { format!("countIf({verdict})") };
+            columns.push(format!("toInt128({count}) AS {}", sum_name(*sum)));
+        }
+        let of_standing = match needs.visitors || needs.latency {
+            true if moved => String::new(),
+            true if self.reading.all_stand => counted(plan).to_owned(),
+            true => format!("{} AND {}", counted(plan), standing(plan, upto, statement)),
+            false => String::new(),
         };
-        verdicts.push(verdict);
-        let count = if moved { format!("sumIf(hits, {verdict})") } else { format!("countIf({verdict})") };
-        columns.push(format!("toInt128({count}) AS {}", sum_name(*sum)));
+        if moved {
+            columns.extend(states_of_clicks(needs));
+        } else if needs.visitors {
+            let most = VISITORS_EXACT_MAX + 1;
+            columns.push(format!("groupUniqArrayIf({most})(visitor, {of_standing}) AS v"));
+            columns.push(format!("groupUniqArrayIf({}, {of_standing}) AS r", register_sql("visitor")));
+        }
+        if needs.latency && !moved {
+            let buckets = latency::bucket_sql("latency_us");
+            let map = format!("sumMapIf([{buckets}], [toUInt64(1)], {of_standing})");
+            columns.push(format!("CAST(tupleElement({map}, 1), 'Array(UInt32)') AS lb"));
+            columns.push(format!("CAST(tupleElement({map}, 2), 'Array(UInt64)') AS lc"));
+        }
+        columns.extend(no_currencies(needs));
+        columns.extend(no_values(needs));
+        columns.extend(self.nothing_of_cells());
+        terms.push(format!("({})", verdicts.join(" OR ")));
+        let (columns, terms) = (columns.join(", "), terms.join(" AND "));
+        let name = if moved { "effects" } else { "clicks" };
+        format!("SELECT {columns} FROM {name} WHERE {terms}{}", group_by(self.dimensions, table))
     }
-    let standing = match needs.visitors || needs.latency {
-        true if !moved => format!("{counted} AND {}", standing(plan, upto, statement)),
-        _ => String::new(),
-    };
-    if moved {
+
+    /// What effects change, with the hits that late verdicts moved or without them.
+    fn effects(&self, with_moved: bool, statement: &mut Statement) -> String {
+        let Self { plan, upto, .. } = *self;
+        let terms = if with_moved { terms_of_effects } else { effect_terms }(plan, upto, statement);
+        let needs = &plan.needs;
+        let mut columns = self.keys(Table::Effects, statement);
+        for sum in &needs.sums {
+            let [count, value] = measure::sums_sql(false);
+            let added = match sum {
+                sum if sum.of_clicks() && with_moved => {
+                    format!("toInt128(sumIf(hits, {}))", verdict_of(*sum, plan))
+                }
+                sum if sum.of_clicks() => "toInt128(0)".to_owned(),
+                Sum::Numbers => count,
+                Sum::Millionths => value,
+                sum if sum.is_count() => format!("toInt128(sum({}))", sum.column()),
+                sum => exchange::sum_sql(*sum).unwrap_or_else(|| format!("sum(toInt128({}))", sum.column())),
+            };
+            columns.push(format!("{added} AS {}", sum_name(*sum)));
+        }
         columns.extend(states_of_clicks(needs));
-    } else if needs.visitors {
-        let most = VISITORS_EXACT_MAX + 1;
-        columns.push(format!("groupUniqArrayIf({most})(visitor, {standing}) AS v"));
-        columns.push(format!("groupUniqArrayIf({}, {standing}) AS r", register_sql("visitor")));
+        if needs.currencies {
+            columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
+        }
+        columns.extend(no_values(needs));
+        columns.extend(self.nothing_of_cells());
+        let (columns, terms) = (columns.join(", "), terms.join(" AND "));
+        let mut source = match &plan.exchange {
+            Some(exchange) => exchange.source(&terms),
+            None => format!("effects WHERE {terms}"),
+        };
+        if needs.values() {
+            source = plan.measured(&source, false, statement);
+        }
+        format!("SELECT {columns} FROM {source}{}", group_by(self.dimensions, Table::Effects))
     }
-    if needs.latency && !moved {
-        let buckets = latency::bucket_sql("latency_us");
-        let map = format!("sumMapIf([{buckets}], [toUInt64(1)], {standing})");
-        columns.push(format!("CAST(tupleElement({map}, 1), 'Array(UInt32)') AS lb"));
-        columns.push(format!("CAST(tupleElement({map}, 2), 'Array(UInt64)') AS lc"));
+
+    /// The ends of what stands of conversions' numbers.
+    fn standing_values(&self, statement: &mut Statement) -> String {
+        let plan = self.plan;
+        let terms = effect_terms(plan, self.upto, statement).join(" AND ");
+        let keys: Vec<String> =
+            self.dimensions.iter().map(|d| key(plan, d, Table::Effects, statement)).collect();
+        let measured = plan.measured(&format!("effects WHERE {terms}"), false, statement);
+        let mut rest: Vec<String> =
+            plan.needs.sums.iter().map(|sum| format!("toInt128(0) AS {}", sum_name(*sum))).collect();
+        rest.extend(states_of_clicks(&plan.needs));
+        rest.extend(no_currencies(&plan.needs));
+        measure::ends_of_effects(&measured, &keys, &rest)
     }
-    columns.extend(no_currencies(needs));
-    columns.extend(no_values(needs));
-    terms.push(format!("({})", verdicts.join(" OR ")));
-    let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    let name = if moved { "effects" } else { "clicks" };
-    format!("SELECT {columns} FROM {name} WHERE {terms}{}", group_by(&numbered(&keys)))
+
+    fn events(&self, statement: &mut Statement) -> String {
+        let Self { plan, upto, .. } = *self;
+        let terms = event_terms(plan, upto, statement);
+        let mut columns = self.keys(Table::Events, statement);
+        let [values, value_sum] = measure::sums_sql(true);
+        for sum in &plan.needs.sums {
+            let count = match sum {
+                Sum::Events => "toInt128(count())",
+                Sum::Numbers => &values,
+                Sum::Millionths => &value_sum,
+                _ => "toInt128(0)",
+            };
+            columns.push(format!("{count} AS {}", sum_name(*sum)));
+        }
+        columns.extend(states_of_clicks(&plan.needs));
+        columns.extend(no_currencies(&plan.needs));
+        if plan.needs.extremes {
+            columns.extend(measure::ends_of_events());
+        }
+        columns.extend(self.nothing_of_cells());
+        let (columns, terms) = (columns.join(", "), terms.join(" AND "));
+        let mut source = format!("events WHERE {terms}");
+        if plan.needs.values() {
+            source = plan.measured(&source, true, statement);
+        }
+        format!("SELECT {columns} FROM {source}{}", group_by(self.dimensions, Table::Events))
+    }
+
+    /// The columns of what only cells have, empty.
+    fn nothing_of_cells(&self) -> Vec<String> {
+        if self.visitors_of_cells() { cells::none() } else { Vec::new() }
+    }
 }
 
-fn numbered(keys: &[String]) -> Vec<String> {
-    (0..keys.len()).map(|index| format!("k{index}")).collect()
-}
-
-/// Which rows of `effects` the plan looks at.
+/// Which rows of `effects` the plan looks at, those aside that move hits.
 pub(super) fn effect_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
-    let mut terms = wheres(plan, upto, statement);
+    let mut terms = terms_of_effects(plan, upto, statement);
     terms.push("verdict = ''".to_owned());
+    terms
+}
+
+fn terms_of_effects(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
+    let mut terms = wheres(plan, upto, statement);
     match (&plan.filters.paid, &plan.filters.unpaid) {
         (Some(paid), unpaid) if paid.mentions(Field::Currency) => {
             let paid = predicate(paid, Table::Effects, statement);
@@ -357,58 +491,6 @@ pub(super) fn effect_terms(plan: &Plan, upto: Sequence, statement: &mut Statemen
         (None, _) => {}
     }
     terms
-}
-
-fn effects(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
-    let terms = effect_terms(plan, upto, statement);
-    let needs = &plan.needs;
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects, statement)).collect();
-    let mut columns: Vec<String> =
-        keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
-    for sum in &needs.sums {
-        let name = sum_name(*sum);
-        let [count, value] = measure::sums_sql(false);
-        columns.push(match sum {
-            sum if sum.of_clicks() => format!("toInt128(0) AS {name}"),
-            Sum::Numbers => format!("{count} AS {name}"),
-            Sum::Millionths => format!("{value} AS {name}"),
-            sum => match exchange::sum_sql(*sum) {
-                Some(converted) => format!("{converted} AS {name}"),
-                None => format!("sum(toInt128({})) AS {name}", sum.column()),
-            },
-        });
-    }
-    columns.extend(states_of_clicks(needs));
-    if needs.currencies {
-        columns.push("groupUniqArrayIf(2)(toString(currency), currency != '') AS c".to_owned());
-    }
-    columns.extend(no_values(needs));
-    let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    let mut source = match &plan.exchange {
-        Some(exchange) => exchange.source(&terms),
-        None => format!("effects WHERE {terms}"),
-    };
-    if needs.values() {
-        source = plan.measured(&source, false, statement);
-    }
-    format!("SELECT {columns} FROM {source}{}", group_by(&numbered(&keys)))
-}
-
-/// The ends of what stands of conversions' numbers.
-fn standing_values(
-    plan: &Plan,
-    dimensions: &[Dimension],
-    upto: Sequence,
-    statement: &mut Statement,
-) -> String {
-    let terms = effect_terms(plan, upto, statement).join(" AND ");
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Effects, statement)).collect();
-    let measured = plan.measured(&format!("effects WHERE {terms}"), false, statement);
-    let mut rest: Vec<String> =
-        plan.needs.sums.iter().map(|sum| format!("toInt128(0) AS {}", sum_name(*sum))).collect();
-    rest.extend(states_of_clicks(&plan.needs));
-    rest.extend(no_currencies(&plan.needs));
-    measure::ends_of_effects(&measured, &keys, &rest)
 }
 
 fn no_currencies(needs: &Needs) -> Option<String> {
@@ -444,34 +526,6 @@ pub(super) fn event_terms(plan: &Plan, upto: Sequence, statement: &mut Statement
         terms.push(predicate(condition, Table::Events, statement));
     }
     terms
-}
-
-fn events(plan: &Plan, dimensions: &[Dimension], upto: Sequence, statement: &mut Statement) -> String {
-    let terms = event_terms(plan, upto, statement);
-    let keys: Vec<String> = dimensions.iter().map(|d| key(plan, d, Table::Events, statement)).collect();
-    let mut columns: Vec<String> =
-        keys.iter().enumerate().map(|(index, key)| format!("{key} AS k{index}")).collect();
-    let [values, value_sum] = measure::sums_sql(true);
-    for sum in &plan.needs.sums {
-        let count = match sum {
-            Sum::Events => "toInt128(count())",
-            Sum::Numbers => &values,
-            Sum::Millionths => &value_sum,
-            _ => "toInt128(0)",
-        };
-        columns.push(format!("{count} AS {}", sum_name(*sum)));
-    }
-    columns.extend(states_of_clicks(&plan.needs));
-    columns.extend(no_currencies(&plan.needs));
-    if plan.needs.extremes {
-        columns.extend(measure::ends_of_events());
-    }
-    let (columns, terms) = (columns.join(", "), terms.join(" AND "));
-    let mut source = format!("events WHERE {terms}");
-    if plan.needs.values() {
-        source = plan.measured(&source, true, statement);
-    }
-    format!("SELECT {columns} FROM {source}{}", group_by(&numbered(&keys)))
 }
 
 /// Where facts are stored.
@@ -600,3 +654,6 @@ pub(super) fn predicate(condition: &Condition, table: Table, statement: &mut Sta
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,11 @@ impl Sum {
         matches!(self, Self::Clicks | Self::OrphanClicks | Self::BotClicks | Self::Hits)
     }
 
+    /// Whether it counts effects, rather than adding up amounts: 64 bits hold more of them than there will be.
+    pub(super) const fn is_count(self) -> bool {
+        matches!(self, Self::Leads | Self::Conversions | Self::Orders | Self::Events | Self::NewCustomers)
+    }
+
     /// Its column in `effects`.
     pub(super) const fn column(self) -> &'static str {
         match self {
