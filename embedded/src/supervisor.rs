@@ -30,8 +30,10 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 const END_WITHIN: Duration = Duration::from_secs(20);
 /// Longest line of the child's output taken at once, in bytes.
 const LONGEST_LINE: u64 = 16 << 10;
-/// How often a running child is looked at.
+/// How often a child that starts or ends is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often one that is ready is: each look wakes a processor, and starting another takes a second.
+const LOOK_AFTER: Duration = Duration::from_millis(200);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -247,7 +249,7 @@ impl Watch {
                 let _ = running.child.wait();
                 return false;
             }
-            match self.stopped.recv_timeout(LOOK) {
+            match self.stopped.recv_timeout(if ready { LOOK_AFTER } else { LOOK }) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => {
                     end(running);

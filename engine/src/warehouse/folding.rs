@@ -17,6 +17,8 @@ use super::{Connection, Shared};
 const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// How often it asks whether there is a step to fold.
 const LOOK_FOR_STEPS: Duration = Duration::from_secs(1);
+/// How long it believes what ClickHouse told it of the steps, where nothing else says that there is something to do.
+const BELIEVE: Duration = Duration::from_secs(10);
 /// How long it waits after a failure.
 const BACK_OFF: Duration = Duration::from_secs(5);
 /// How long it leaves steps apart that could not be merged: they are as exact, and what was wrong may be their size.
@@ -35,6 +37,14 @@ struct Memory {
     /// What an earlier run left was tidied up.
     settled: bool,
     merging: Merging,
+}
+
+/// What it found and did.
+struct Looked {
+    /// Up to where clicks are folded.
+    folded: Sequence,
+    /// A step was made or some were merged, so there may be more to merge.
+    changed: bool,
 }
 
 /// Whether steps may be merged.
@@ -91,11 +101,13 @@ impl Folding {
                 Err(error) => Err(error.to_string()),
             };
             match folded {
-                Ok(folded) => {
+                Ok(Looked { folded, changed }) => {
                     let behind = stored.saturating_sub(folded);
                     metrics::gauge!("weir_cells_behind_sequences").set(behind as f64);
-                    let wait = if behind >= self.shared.step_length { BREATH } else { LOOK_FOR_STEPS };
-                    tokio::time::sleep(wait).await;
+                    match changed || behind >= self.shared.step_length {
+                        true => tokio::time::sleep(BREATH).await,
+                        false => self.until_there_may_be_a_step(folded).await,
+                    }
                 }
                 Err(error) => {
                     metrics::counter!("weir_cells_failures_total").increment(1);
@@ -109,13 +121,24 @@ impl Folding {
         }
     }
 
-    /// Folds a step and merges some, where there are any to fold and to merge; gives up to where it is folded.
+    /// Waits until so much is stored behind `folded` that it makes a step, or [`BELIEVE`] is over.
+    async fn until_there_may_be_a_step(&self, folded: Sequence) {
+        let looked = Instant::now();
+        while looked.elapsed() < BELIEVE {
+            tokio::time::sleep(LOOK_FOR_STEPS).await;
+            if self.shared.stored.get().saturating_sub(folded) >= self.shared.step_length {
+                return;
+            }
+        }
+    }
+
+    /// Folds a step and merges some, where there are any to fold and to merge.
     async fn step(
         &self,
         client: &Client,
         stored: Sequence,
         memory: &mut Memory,
-    ) -> Result<Sequence, clickhouse::error::Error> {
+    ) -> Result<Looked, clickhouse::error::Error> {
         // Clicks that come late, of an early sequence, must not come into a step that is being folded.
         let _turn = self.shared.trying_again.lock().await;
         if !memory.settled {
@@ -124,12 +147,14 @@ impl Folding {
         }
         let mut chain = cells::steps(client, stored).await?;
         let folded = cells::end(&chain);
+        let mut changed = false;
         if stored - folded >= self.shared.step_length {
             cells::let_go_of_merged(client, stored).await?;
             let started = Instant::now();
             chain.push(cells::fold(client, name(), folded, folded + self.shared.step_length).await?);
             metrics::counter!("weir_cells_steps_total").increment(1);
             metrics::histogram!("weir_cells_step_seconds").record(started.elapsed().as_secs_f64());
+            changed = true;
         }
         if memory.merging.is_due(Instant::now())
             && let Some(run) = cells::mergeable(&chain)
@@ -138,8 +163,9 @@ impl Folding {
             memory.merging.ended(&merged, Instant::now());
             merged.inspect_err(|error| tracing::warn!(%error, "added-up clicks were not merged"))?;
             metrics::counter!("weir_cells_merges_total").increment(1);
+            changed = true;
         }
-        Ok(cells::end(&chain))
+        Ok(Looked { folded: cells::end(&chain), changed })
     }
 }
 
