@@ -2,7 +2,7 @@
 # The tracked redirect (a plain link, one with rules, one with caps, and with LINKS=1000000 any of so many) beside a bare
 # hyper 302 (same listener loop, runtime and allocator) and beside nginx's `return
 # 302` with a buffered access log. Servers run on core 0, load (wrk, 64 kept connections, a browser's headers) on core 1,
-# one after the other in rounds, so that a noisy minute hits all three. Prints a table, writes
+# one after the other in many short rounds, so that a noisy minute hits all three. Prints a table, writes
 # target/bench-redirect.json.
 #
 # What is divided is server CPU per request: user and system time of all of a process's threads over a round and until
@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=${ROUNDS:-5} seconds=${SECONDS_PER_ROUND:-3} links=${LINKS:-0} connections=64
+rounds=${ROUNDS:-15} seconds=${SECONDS_PER_ROUND:-1} links=${LINKS:-0} connections=64
 query='utm_source=newsletter&gclid=EAIaIQobChMI'
 path="/bench?$query"
 headers=(
@@ -194,31 +194,35 @@ for _ in $(seq "$rounds"); do
   if [ "$links" -gt 0 ]; then round any "$weir" "$weir_url" -s "$work/any.lua"; fi
 done >"$work/rounds.ndjson"
 
-# Medians over the rounds; ratios of medians.
+# Medians over the rounds, of ratios too: what is divided was measured within the same seconds.
 jq -s --arg destination "$destination" '
   def median: sort | if length % 2 == 1 then .[length / 2 | floor] else (.[length / 2] + .[length / 2 - 1]) / 2 end;
-  def of($name; $field): [.[] | select(.name == $name) | .[$field]] | median;
   . as $rounds
-  | def figures($name): {
-      cpu_us: ($rounds | of($name; "cpu_us")),
-      p50_us: ($rounds | of($name; "p50_us")),
-      p90_us: ($rounds | of($name; "p90_us")),
-      p99_us: ($rounds | of($name; "p99_us")),
-      requests_per_round: ($rounds | of($name; "requests"))
+  | def of_all($name; $field): [$rounds[] | select(.name == $name) | .[$field]];
+  def of($name; $field): of_all($name; $field) | median;
+  def figures($name): {
+      cpu_us: of($name; "cpu_us"),
+      p50_us: of($name; "p50_us"),
+      p90_us: of($name; "p90_us"),
+      p99_us: of($name; "p99_us"),
+      requests_per_round: of($name; "requests")
     };
+  def ratio($field; $beside; $below):
+    [of_all("weir"; $field), of_all($beside; $below)] | transpose | map(.[0] / .[1]) | median;
+  def ratios($field; $below): {over_bare: ratio($field; "bare"; $below), over_nginx: ratio($field; "nginx"; $below)};
   figures("weir") as $weir | figures("bare") as $bare | figures("nginx") as $nginx
-  | ($rounds | of("weir"; "edge_us")) as $edge
+  | of("weir"; "edge_us") as $edge
   | {
-      weir: ($weir + {edge_us: $edge, database_us: ($rounds | of("weir"; "database_us"))}),
+      weir: ($weir + {edge_us: $edge, database_us: of("weir"; "database_us")}),
       bare_hyper: $bare,
       nginx: $nginx,
       more: [["rules", "caps", "any"][] as $name | select(any($rounds[]; .name == $name))
-        | figures($name) + {name: $name, edge_us: ($rounds | of($name; "edge_us"))}],
+        | figures($name) + {name: $name, edge_us: of($name; "edge_us")}],
       ratios: {
-        cpu: {over_bare: ($weir.cpu_us / $bare.cpu_us), over_nginx: ($weir.cpu_us / $nginx.cpu_us)},
-        edge: {over_bare: ($edge / $bare.cpu_us), over_nginx: ($edge / $nginx.cpu_us)},
-        p50: {over_bare: ($weir.p50_us / $bare.p50_us), over_nginx: ($weir.p50_us / $nginx.p50_us)},
-        p99: {over_bare: ($weir.p99_us / $bare.p99_us), over_nginx: ($weir.p99_us / $nginx.p99_us)}
+        cpu: ratios("cpu_us"; "cpu_us"),
+        edge: ratios("edge_us"; "cpu_us"),
+        p50: ratios("p50_us"; "p50_us"),
+        p99: ratios("p99_us"; "p99_us")
       },
       rounds: $rounds
     }' "$work/rounds.ndjson" >target/bench-redirect.json
