@@ -33,6 +33,8 @@ struct Batches {
     floor: Sequence,
     /// The number of the oldest batch; each has one more than the one before.
     first: u64,
+    /// The buffer of a batch that was forgotten, for the next that is copied: its pages are there already.
+    spare: Vec<u8>,
     index: Box<[Place]>,
 }
 
@@ -86,6 +88,19 @@ impl Batches {
     }
 }
 
+impl Batches {
+    /// A copy that takes at most [`FILLED`] times the room that it needs.
+    fn copied(&mut self, frames: &[u8]) -> Vec<u8> {
+        let mut copy = std::mem::take(&mut self.spare);
+        if frames.len() > copy.capacity() || frames.len() * FILLED < copy.capacity() {
+            return frames.to_vec();
+        }
+        copy.clear();
+        copy.extend_from_slice(frames);
+        copy
+    }
+}
+
 impl Tail {
     /// Empty; `last` is where the journal ends.
     pub(super) fn new(bytes_max: usize, last: Sequence) -> Self {
@@ -95,6 +110,7 @@ impl Tail {
             bytes_max,
             floor: last,
             first: 1,
+            spare: Vec::new(),
             index: vec![Place::default(); (bytes_max / BYTES_PER_PLACE).max(1)].into_boxed_slice(),
         })))
     }
@@ -107,11 +123,14 @@ impl Tail {
     /// oldest are forgotten for them.
     pub(super) fn remember(&self, frames: &mut Vec<u8>, last: Sequence) {
         let small = frames.len() * FILLED < frames.capacity();
-        let taken = if small { frames.as_slice().to_vec() } else { std::mem::take(frames) };
-        let room = taken.capacity();
-        let batch = Batch { frames: taken, last };
         let mut guard = self.batches();
         let batches = &mut *guard;
+        let taken = match small {
+            true => batches.copied(frames),
+            false => std::mem::take(frames),
+        };
+        let room = taken.capacity();
+        let batch = Batch { frames: taken, last };
         let number = batches.first + batches.kept.len() as u64;
         for (start, Frame { lane, counter, .. }) in frame::all(&batch.frames) {
             let place = batches.place(lane, counter);
@@ -125,10 +144,10 @@ impl Tail {
             batches.floor = oldest.last;
             batches.first += 1;
             // Who still reads it frees it.
-            if let Some(unused) = Arc::into_inner(oldest)
-                && unused.frames.capacity() > frames.capacity()
-            {
-                *frames = unused.frames;
+            let Some(Batch { frames: unused, .. }) = Arc::into_inner(oldest) else { continue };
+            let kept = if frames.capacity() == 0 { &mut *frames } else { &mut batches.spare };
+            if unused.capacity() > kept.capacity() {
+                *kept = unused;
             }
         }
         drop(guard);
