@@ -206,8 +206,8 @@ pub(super) fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> 
     terms
 }
 
-/// Grouped by the keys `k0`, `k1`, …; by a column where a key is nothing but its text: codes of a dictionary are grouped
-/// sooner than texts are.
+/// Grouped by the keys `k0`, `k1`, …; by a column where a key is nothing but its text: codes of a dictionary are
+/// grouped sooner than texts are.
 pub(super) fn group_by(dimensions: &[Dimension], table: Table) -> String {
     let by = |(index, dimension): (usize, &Dimension)| match dimension {
         Dimension::Field(field)
