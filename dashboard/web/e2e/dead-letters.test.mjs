@@ -80,9 +80,16 @@ test('rows that were refused are listed with the reason, tried again one by one,
   await again.first().click();
   await page.getByText('1 stored, 0 still refused.').waitFor();
   await eventually(async () => (await rows.count()) === 2, 'the row that was stored is still listed');
+  // As if there were many: one batch after the other, each of one row.
+  let batches = 0;
+  await page.route('**/v1/admin/dead-letters?limit=200*', (route) => {
+    batches += 1;
+    return route.continue({ url: route.request().url().replace('limit=200', 'limit=1') });
+  });
   await list.getByRole('button', { name: 'Try all again' }).click();
   await page.getByText('2 stored, 0 still refused.').waitFor();
   await list.getByText('None.').waitFor();
+  assert.equal(batches, 2);
   assert.deepEqual([await stored(), await dead()], ['5', '0']);
   assert.deepEqual(on.complaints, []);
 });

@@ -379,6 +379,20 @@ test('a table of conversions is tried first, then recorded', async () => {
   await row(/3.*refused/).waitFor();
   await isFine();
   assert.equal((await api('GET', '/v1/conversions?order_id=T-1')).data.length, 0);
+  // A table that takes its time can be stopped, and says what became of it.
+  const address = '**/v1/conversions/import?dry_run=false';
+  await page.route(address, () => {});
+  await button('Record 1 now').click();
+  await page.getByRole('progressbar', { name: 'The rows are recorded' }).waitFor();
+  await button('Stop').click();
+  await page.getByText('Stopped. What was recorded by then stays.').waitFor();
+  await page.unroute(address);
+  await page.getByLabel('CSV file').setInputFiles({
+    name: 'offline.csv',
+    mimeType: 'text/csv',
+    buffer: Buffer.from('event,order_id,amount,currency\nsale,T-1,5,USD\nsale,T-2,nonsense,USD\n'),
+  });
+  await page.getByText('Tried: 2 rows').waitFor();
   await button('Record 1 now').click();
   await page.getByText('Done: 2 rows').waitFor();
   await row(/T-1.*\$5\.00/).waitFor();

@@ -156,6 +156,24 @@ test('a subscription shows its MRR', async () => {
   await on.holds('subscriptions');
 });
 
+test('an answer that takes its time says so, and can be stopped', async () => {
+  const address = '**/v1/reports/subscriptions';
+  const held = [];
+  await page.route(address, (route) => held.push(route));
+  await on.open('/reports/subscriptions?range=12mo');
+  const stop = page.getByRole('button', { name: 'Stop', exact: true });
+  await page.getByText('The engine works out the answer').waitFor();
+  await page.getByRole('progressbar', { name: 'The engine works out the answer' }).waitFor();
+  await on.holds('a report under way');
+  await stop.click();
+  await page.getByRole('alert').getByText('Stopped before there was an answer.').waitFor();
+  assert.equal(await stop.count(), 0);
+  assert.equal(held.length, 1);
+  await page.unroute(address);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('group', { name: 'Key figures' }).waitFor();
+});
+
 test('an experiment compares the arms of a split link', async () => {
   await on.open('/reports/experiments?range=24h');
   await page.getByRole('row', { name: /^a / }).getByText('control').waitFor();

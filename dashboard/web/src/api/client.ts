@@ -34,32 +34,50 @@ function randomKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** How long a call may take before it is given up and reported. */
+/** How long a call may take before it is given up and reported: all but work that somebody watches and may stop. */
 const CALL_WITHIN_MS = 30_000;
 
-export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** `stopping` ends it at a person's word, and at nothing else. */
+export async function call<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  stopping?: AbortSignal,
+): Promise<T> {
   const headers: Record<string, string> = { 'X-Weir-Session': '1', Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method === 'POST') headers['Idempotency-Key'] = randomKey();
-  const response = await send(method, path, headers, body === undefined ? null : JSON.stringify(body));
-  const text = await response.text();
+  const json = body === undefined ? null : JSON.stringify(body);
+  const [response, text] = await send(method, path, headers, textOf, json, stopping);
   if (response.ok) return (text === '' ? undefined : parse(text)) as T;
   throw refusal(response, path, text);
 }
 
-async function send(
+const textOf = (response: Response) => response.text();
+
+/** An answer and what `read` makes of its body, which may be lost on the way as well. */
+async function send<B>(
   method: string,
   path: string,
   headers: Record<string, string>,
+  read: (response: Response) => Promise<B>,
   body: string | null = null,
-): Promise<Response> {
+  signal: AbortSignal = AbortSignal.timeout(CALL_WITHIN_MS),
+): Promise<[Response, B]> {
   try {
-    const signal = AbortSignal.timeout(CALL_WITHIN_MS);
-    return await fetch(path, { method, headers, body, credentials: 'same-origin', signal });
-  } catch {
-    throw new ApiError(0, { detail: 'The engine cannot be reached. Check that it runs, then try again.' });
+    const response = await fetch(path, { method, headers, body, credentials: 'same-origin', signal });
+    return [response, await read(response)];
+  } catch (error) {
+    throw new ApiError(0, { detail: LOST[(error as Error).name] ?? LOST.unreachable });
   }
 }
+
+/** Why there is no answer, by what the browser calls it. */
+const LOST: Record<string, string> = {
+  unreachable: 'The engine cannot be reached. Check that it runs, then try again.',
+  TimeoutError: `The engine has not answered within ${CALL_WITHIN_MS / 1_000} seconds. What it was asked to do may be done all the same: look before you try again.`,
+  AbortError: 'Stopped before there was an answer.',
+};
 
 function refusal(response: Response, path: string, text: string): ApiError {
   if (response.status === 401 && path !== '/v1/session') signedOut();
@@ -76,10 +94,14 @@ function parse(text: string): unknown {
 }
 
 /** A text that is no JSON, such as a table. */
-export async function postText<T>(path: string, type: string, body: string): Promise<T> {
+export async function postText<T>(
+  path: string,
+  type: string,
+  body: string,
+  stopping?: AbortSignal,
+): Promise<T> {
   const headers = { 'X-Weir-Session': '1', 'Content-Type': type, 'Idempotency-Key': randomKey() };
-  const response = await send('POST', path, headers, body);
-  const text = await response.text();
+  const [response, text] = await send('POST', path, headers, textOf, body, stopping);
   if (response.ok) return parse(text) as T;
   throw refusal(response, path, text);
 }
@@ -88,14 +110,16 @@ export async function postText<T>(path: string, type: string, body: string): Pro
  * A file, such as a picture; refused in the same words as any call. Never a plain link: a link cannot say that it
  * was clicked here, and the engine refuses a cookie that comes alone.
  */
-export async function getBlob(path: string): Promise<Blob> {
-  const response = await send('GET', path, { 'X-Weir-Session': '1' });
-  if (response.ok) return response.blob();
-  throw refusal(response, path, await response.text());
+export async function getBlob(path: string, stopping?: AbortSignal): Promise<Blob> {
+  const headers = { 'X-Weir-Session': '1' };
+  const [response, blob] = await send('GET', path, headers, (answer) => answer.blob(), null, stopping);
+  if (response.ok) return blob;
+  throw refusal(response, path, await blob.text());
 }
 
 export const get = <T>(path: string) => call<T>('GET', path);
-export const post = <T>(path: string, body: unknown = {}) => call<T>('POST', path, body);
+export const post = <T>(path: string, body: unknown = {}, stopping?: AbortSignal) =>
+  call<T>('POST', path, body, stopping);
 export const put = <T>(path: string, body: unknown) => call<T>('PUT', path, body);
 export const patch = <T>(path: string, body: unknown) => call<T>('PATCH', path, body);
 export const remove = (path: string) => call<void>('DELETE', path);

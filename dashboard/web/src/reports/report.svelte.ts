@@ -22,6 +22,8 @@ export interface Report<T extends Answer = Answer> {
   /** the engine's words about a member of the request */
   wrong(field: string): string | undefined;
   run(): void;
+  /** ends what is being asked */
+  stop(): void;
 }
 
 /** `own` is null while the report cannot be asked yet. */
@@ -34,6 +36,7 @@ export function report<T extends Answer = Answer>(
   let failed = $state.raw<Error | null>(null);
   let busy = $state(true);
   let again = $state(0);
+  let stopping = new AbortController();
   const asked = $derived({
     date_range: asDateRange(view.bounds),
     timezone: view.zone,
@@ -55,8 +58,10 @@ export function report<T extends Answer = Answer>(
     }
     let current = true;
     busy = true;
+    stopping = new AbortController();
+    const { signal } = stopping;
     const ask = () =>
-      post<T>(`/v1/reports/${name}`, JSON.parse(body)).then(
+      post<T>(`/v1/reports/${name}`, JSON.parse(body), signal).then(
         (found) => {
           if (!current) return;
           answer = found;
@@ -73,6 +78,8 @@ export function report<T extends Answer = Answer>(
     return () => {
       current = false;
       clearTimeout(timer);
+      // Nobody waits for it any more.
+      stopping.abort();
     };
   });
 
@@ -92,6 +99,7 @@ export function report<T extends Answer = Answer>(
     },
     wrong: (field) => (failed instanceof ApiError ? failed.field(field) : undefined),
     run: () => (again += 1),
+    stop: () => stopping.abort(),
   };
 }
 
