@@ -91,6 +91,26 @@ export async function tooWide(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 }
 
+/**
+ * The longest that anything on the page moves or may move, in milliseconds: by style or by script, elements and what
+ * stands before and after them.
+ */
+export function longestMotion(page) {
+  return page.evaluate(() => {
+    const milliseconds = (text) =>
+      text.split(',').map((each) => parseFloat(each) * (/ms/.test(each) ? 1 : 1_000));
+    const may = [...document.querySelectorAll('*')].flatMap((element) =>
+      [undefined, '::before', '::after'].flatMap((part) => {
+        const { animationName, animationDuration, transitionDuration } = getComputedStyle(element, part);
+        const animated = animationName === 'none' ? [] : milliseconds(animationDuration);
+        return [...animated, ...milliseconds(transitionDuration)];
+      }),
+    );
+    const does = document.getAnimations().map(({ effect }) => Number(effect.getTiming().duration));
+    return Math.max(0, ...may, ...does);
+  });
+}
+
 /** On a desk's screen: what must be scrolled sideways to be seen whole, each with its width and what there is of it. */
 export function sideways(page) {
   return page.evaluate(() =>
