@@ -111,14 +111,22 @@ export function longestMotion(page) {
   });
 }
 
-/** On a desk's screen: what must be scrolled sideways to be seen whole, each with its width and what there is of it. */
-export function sideways(page) {
-  return page.evaluate(() =>
+/**
+ * On a desk's screen: what must be scrolled sideways to be seen whole, each with its width and what there is of it, once
+ * what follows the window's size has followed it.
+ */
+export async function sideways(page) {
+  const found = () =>
     [...document.querySelectorAll('.table-frame, nav')]
       // What is folded away is laid out when it is opened.
       .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth)
-      .map((each) => `${each.ariaLabel ?? each.className} (${each.scrollWidth} in ${each.clientWidth} px)`),
-  );
+      .map((each) => `${each.ariaLabel ?? each.className} (${each.scrollWidth} in ${each.clientWidth} px)`);
+  const until = Date.now() + SETTLED_WITHIN_MS;
+  for (;;) {
+    const cut = await page.evaluate(found);
+    if (cut.length === 0 || Date.now() > until) return cut;
+    await page.waitForTimeout(100);
+  }
 }
 
 /**
