@@ -107,6 +107,23 @@ test('a page of what is not there says so, and what it is a page of', async () =
   }
 });
 
+test('a page whose thing is still asked for shows where it will stand', async () => {
+  const { page } = on;
+  const asked = /\/v1\/.*nothing_/;
+  await page.route(asked, () => {});
+  for (const path of new Set(paths.filter((each) => each.includes(':id')))) {
+    await on.open(path.replace(':id', 'nothing_0000000000000'));
+    await page
+      .locator('main [aria-label=Loading]')
+      .first()
+      .waitFor({ timeout: 10_000 })
+      .catch(() => {
+        assert.fail(`${path} shows nothing`);
+      });
+  }
+  await page.unroute(asked);
+});
+
 test('the operator’s pages fit, in either direction and theme, without a violation', async () => {
   await all(on.page, things.pages);
 });
