@@ -122,6 +122,12 @@ test('a page whose thing is still asked for shows where it will stand', async ()
       });
   }
   await page.unroute(asked);
+  // Which links have variants is asked for before anything can be said of them.
+  await page.route('**/v1/links?*', () => {});
+  await on.open('/reports/experiments?range=24h');
+  await page.locator('main section[aria-busy=true]').waitFor();
+  assert.doesNotMatch(await page.locator('main').textContent(), /Nobody|No link/);
+  await page.unroute('**/v1/links?*');
 });
 
 test('the operator’s pages fit, in either direction and theme, without a violation', async () => {
