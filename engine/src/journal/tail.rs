@@ -33,7 +33,8 @@ struct Batches {
     floor: Sequence,
     /// The number of the oldest batch; each has one more than the one before.
     first: u64,
-    /// The buffer of a batch that was forgotten, for the next that is copied: its pages are there already.
+    /// The buffer of a batch that was forgotten, for the next that is copied: its pages are there already. One at most,
+    /// beside `bytes_max`.
     spare: Vec<u8>,
     index: Box<[Place]>,
 }
@@ -86,9 +87,7 @@ impl Batches {
         let spread = u64::from(lane).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         (counter.wrapping_add(spread) % self.index.len() as u64) as usize
     }
-}
 
-impl Batches {
     /// A copy that takes at most [`FILLED`] times the room that it needs.
     fn copied(&mut self, frames: &[u8]) -> Vec<u8> {
         let mut copy = std::mem::take(&mut self.spare);
