@@ -229,7 +229,7 @@ impl Values {
                 }
             },
             lane_bytes: self.within("recorder.lane_bytes", 16 << 20, 1 << 16, 1 << 32)?,
-            recorder_pace: Duration::from_millis(self.within("recorder.pace_ms", 5, 1, 1_000)?),
+            recorder_pace: Duration::from_millis(self.within("recorder.pace_ms", 10, 1, 1_000)?),
             books_backlog: self.within("books.backlog_max", 40_000, 1, 10_000_000)?,
             segment_bytes: self.within("journal.segment_bytes", 64 << 20, 1 << 20, 1 << 32)?,
             traffic_retention: Duration::from_secs(

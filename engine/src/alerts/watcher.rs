@@ -72,14 +72,14 @@ impl Alerts {
         let mut seen = None;
         loop {
             every.tick().await;
-            let applied = self.books.applied().get();
-            if seen == Some(applied) {
+            let changed = self.books.changed();
+            if seen == Some(changed) {
                 continue;
             }
             let Ok(rules) = self.books.read_async(crate::books::Reads::watched_alerts).await else {
                 continue;
             };
-            seen = Some(applied);
+            seen = Some(changed);
             let current = |id: &AlertId, seq: Sequence| {
                 rules.iter().any(|rule| rule.alert.id == *id && rule.changed_seq == seq)
             };

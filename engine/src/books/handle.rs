@@ -199,6 +199,13 @@ impl Books {
         &self.shared.applied
     }
 
+    /// As [`Self::applied`], but it moves only with facts: for who reads the books anew once they have changed.
+    pub fn changed(&self) -> Sequence {
+        // Applied first: what is applied has been told to the recorder's watermark before.
+        let applied = self.shared.applied.get();
+        applied.min(self.shared.recorder.last_fact())
+    }
+
     /// How many facts are durable and not applied.
     pub fn behind(&self) -> u64 {
         self.shared.backlog.facts(&self.shared.recorder)

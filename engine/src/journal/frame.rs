@@ -42,12 +42,14 @@ impl Frame<'_> {
         let frame = &mut out[start..];
         let length = (frame.len() - (FRAME_BYTES - BODY_HEAD)) as u32;
         let (head, _) = frame.split_first_chunk_mut::<FRAME_BYTES>().expect("its head was begun");
-        head[..4].copy_from_slice(&length.to_le_bytes());
         head[8..16].copy_from_slice(&self.seq.to_le_bytes());
         head[16] = self.kind;
         head[17..19].copy_from_slice(&self.lane.to_le_bytes());
         head[19..].copy_from_slice(&self.counter.to_le_bytes());
-        let crc = checksum(length, &frame[8..]);
+        // In front of the body for a moment, so that both are checked in one go.
+        head[4..8].copy_from_slice(&length.to_le_bytes());
+        let crc = crc32c::crc32c(&frame[4..]);
+        frame[..4].copy_from_slice(&length.to_le_bytes());
         frame[4..8].copy_from_slice(&crc.to_le_bytes());
     }
 }

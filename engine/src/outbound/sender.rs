@@ -148,12 +148,12 @@ impl Sender {
         let mut looked_at = None;
         let mut looks = 0_u32;
         while !self.stop.load(Ordering::Acquire) {
-            let applied = self.books.applied().get();
+            let changed = self.books.changed();
             let round = (|| {
-                if looked_at != Some(applied) {
+                if looked_at != Some(changed) {
                     targets = self.books.reads().outbound_targets().map_err(|error| error.to_string())?;
                     self.take_over(&targets)?;
-                    looked_at = Some(applied);
+                    looked_at = Some(changed);
                 }
                 self.send_due(&targets, &mut busy, &mut flying)
             })();

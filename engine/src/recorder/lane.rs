@@ -5,9 +5,9 @@
 //! record  = commit u64 · counter u64 · bytes · padding to 8       commit: length u32 | crc32c u32 << 32,
 //! stored last ``` The length of a commit word counts the bytes; the CRC covers counter and bytes, so that
 //! after a power failure (when pages reach the disk in any order) half a record is not taken for a whole
-//! one. `WRAP` as length sends the reader to the ring's beginning. Consumed bytes are zeroed before they
-//! are given back: a zero commit word is "nothing yet", and a visitor's address does not outlive its
-//! refining.
+//! one. Records of this run are whole once their commit word is seen: of them it is not asked. `WRAP` as
+//! length sends the reader to the ring's beginning. Consumed bytes are zeroed before they are given back: a
+//! zero commit word is "nothing yet", and a visitor's address does not outlive its refining.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub(super) struct LaneReader {
     read: u64,
     /// The counter of the last record that was read.
     last_read: u64,
+    /// What is read was left by another run, which a power failure may have ended.
+    left: bool,
 }
 
 /// A record as the consumer reads it: where it stands in the ring.
@@ -66,10 +68,6 @@ pub(super) struct LaneReader {
 pub(super) struct Record<'a> {
     pub counter: u64,
     pub bytes: &'a [u8],
-}
-
-fn crc(counter: u64, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&counter.to_le_bytes()), bytes)
 }
 
 /// Opens the ring of `path`: the reader stands where the last run stopped, and may find records that it left.
@@ -84,7 +82,7 @@ pub(super) fn open(path: &Path, index: u16, capacity: u64) -> std::io::Result<La
         dropped: AtomicU64::new(0),
         last: AtomicU64::new(0),
     };
-    let mut reader = LaneReader { shared: Arc::new(shared), read, last_read: 0 };
+    let mut reader = LaneReader { shared: Arc::new(shared), read, last_read: 0, left: true };
     // The last run may have died while zeroing what it had journaled; what follows it is still to be read.
     reader.consume();
     Ok(reader)
@@ -136,7 +134,8 @@ impl Lane {
         }
         map.write(offset + WORD, &counter.to_le_bytes());
         map.write(offset + RECORD_HEAD, bytes);
-        let word = bytes.len() as u64 | u64::from(crc(counter, bytes)) << 32;
+        let crc = crc32c::crc32c(map.record(offset + WORD, WORD + bytes.len()));
+        let word = bytes.len() as u64 | u64::from(crc) << 32;
         map.commit(offset).store(word, Ordering::Release);
         if skipped > 0 {
             // Published after the record it leads to.
@@ -176,7 +175,7 @@ impl LaneReader {
             let record = map.record(offset + WORD, WORD + length as usize);
             let (counter, bytes) = record.split_first_chunk::<WORD>()?;
             let counter = u64::from_le_bytes(*counter);
-            if crc(counter, bytes) != (word >> 32) as u32 {
+            if self.left && crc32c::crc32c(record) != (word >> 32) as u32 {
                 return None;
             }
             self.read += size as u64;
@@ -216,6 +215,7 @@ impl LaneReader {
         map.giving_back().store(0, Ordering::Release);
         map.consumed().store(0, Ordering::Release);
         self.read = 0;
+        self.left = false;
         Lane { shared: Arc::clone(&self.shared), position: 0, consumed: 0, next_counter }
     }
 

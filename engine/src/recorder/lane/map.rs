@@ -100,11 +100,12 @@ impl Map {
         }
     }
 
-    /// The `length` bytes at `offset`. Only for the consumer, on a committed record, and until it gives that back: the
-    /// reader that hands them out is borrowed as long.
+    /// The `length` bytes at `offset`. For the producer on bytes that it owns, until it writes there again. For the
+    /// consumer on a committed record, until it gives that back: the reader that hands them out is borrowed as long.
     pub(super) fn record(&self, offset: usize, length: usize) -> &[u8] {
         assert!(offset + length <= self.capacity);
-        // SAFETY: inside the mapping (asserted); committed and not yet consumed, so the producer does not write there.
+        // SAFETY: inside the mapping (asserted); either the producer's own, or committed and not yet consumed, so that
+        // the producer does not write there.
         unsafe { std::slice::from_raw_parts(self.mmap.as_ptr().add(HEAD_BYTES + offset), length) }
     }
 
