@@ -21,7 +21,7 @@ use super::bucket::Buckets;
 use super::condition::{FieldKind, kind};
 use super::execute::QueryError;
 use super::plan::Plan;
-use super::sql::{Mode, Parameter, Statement, Table, group_by, key, predicate, sum_name};
+use super::sql::{Mode, Parameter, Statement, Table, between, group_by, key, predicate, sum_name};
 use super::states::Sum;
 use super::visitors::{VISITORS_EXACT_MAX, register_sql};
 use crate::warehouse::cells::{self, FEW_MAX, Grain, KEPT, Step};
@@ -151,14 +151,12 @@ async fn restated_days(
 ) -> Result<Vec<i64>, clickhouse::error::Error> {
     let sql = format!(
         "SELECT DISTINCT toUnixTimestamp64Milli(toDateTime64(toStartOfDay(at), 3, 'UTC')) AS day FROM effects \
-         WHERE workspace = {} AND at >= fromUnixTimestamp64Milli({{from:Int64}}, 'UTC') \
-         AND at < fromUnixTimestamp64Milli({{to:Int64}}, 'UTC') AND seq <= {{upto:UInt64}} AND verdict != '' \
-         ORDER BY day LIMIT {}",
+         WHERE workspace = {} AND {} AND seq <= {{upto:UInt64}} AND verdict != '' ORDER BY day LIMIT {}",
         plan.workspace.0,
+        between((plan.range.from.0, plan.range.to.0)),
         RESTATED_DAYS_MAX + 1
     );
-    let asked = client.query(&sql).param("from", plan.range.from.0).param("to", plan.range.to.0);
-    asked.param("upto", upto).fetch_all().await
+    client.query(&sql).param("upto", upto).fetch_all().await
 }
 
 impl Cover {
@@ -213,17 +211,17 @@ impl Cover {
     }
 
     /// Whether the cell of a level in which `at` lies is one of the answer's, unless a longer one is.
-    fn holds(&self, level: &Level, at: &str, buckets: Option<&Buckets>) -> String {
-        let mut terms = vec![between(at, level.range)];
+    fn holds(&self, level: &Level, buckets: Option<&Buckets>) -> String {
+        let mut terms = vec![between(level.range)];
         if level.cut != 0 {
             // Whether a bucket begins there on that day is not asked: offsets of a hundred years are much to read.
-            terms.push(format!("toHour({at}) NOT IN ({})", hours(level.cut)));
+            terms.push(format!("toHour(at) NOT IN ({})", hours(level.cut)));
         } else if let Some(buckets) = buckets.filter(|_| !level.in_buckets) {
-            let first = level.grain.start_sql(at);
+            let first = level.grain.start_sql("at");
             let last = format!("addMilliseconds({first}, {})", level.grain.length() - 1);
             terms.push(format!("{} = {}", buckets.sql(&first), buckets.sql(&last)));
         }
-        terms.extend(self.restated(at, level.grain).map(|restated| format!("NOT {restated}")));
+        terms.extend(self.restated(level.grain).map(|restated| format!("NOT {restated}")));
         format!("({})", terms.join(" AND "))
     }
 
@@ -242,11 +240,10 @@ impl Cover {
             if longer.is_some_and(|longer| self.leaves_nothing(longer, level)) {
                 continue;
             }
-            let mut term =
-                format!("grain = '{}' AND {}", level.grain.as_str(), self.holds(level, "at", buckets));
+            let mut term = format!("grain = '{}' AND {}", level.grain.as_str(), self.holds(level, buckets));
             if let Some(longer) = longer {
                 // What a longer cell holds, every shorter one within it would, too.
-                term.push_str(&format!(" AND NOT {}", self.holds(longer, "at", buckets)));
+                term.push_str(&format!(" AND NOT {}", self.holds(longer, buckets)));
                 let hours = longer.hours_left_to(level);
                 term.extend(hours.map(|hours| format!(" AND toHour(at) IN ({hours})")));
             }
@@ -259,12 +256,12 @@ impl Cover {
     /// What is read of `clicks` beside the cells: each a term for a source of its own.
     pub(super) fn clicks(&self, plan: &Plan, upto: Sequence) -> Vec<String> {
         let (folded, inside) = (self.folded, self.inside());
-        let held = between("at", inside);
+        let held = between(inside);
         let mut pieces = Vec::new();
         if plan.range.from.0 < inside.0 || inside.1 < plan.range.to.0 {
-            pieces.push(format!("seq <= {folded} AND NOT {held}"));
+            pieces.push(format!("seq <= {folded} AND NOT ({held})"));
         }
-        if let Some(restated) = self.restated("at", Grain::Day) {
+        if let Some(restated) = self.restated(Grain::Day) {
             pieces.push(format!("seq <= {folded} AND {held} AND {restated}"));
         }
         if upto > folded {
@@ -274,10 +271,10 @@ impl Cover {
     }
 
     /// The cell of this length in which `at` lies has a part of a day that is read click by click.
-    fn restated(&self, at: &str, grain: Grain) -> Option<String> {
+    fn restated(&self, grain: Grain) -> Option<String> {
         let length = grain.length().max(DAY_MS);
         let cells: Vec<String> = self.restated.iter().map(|day| day.div_euclid(length).to_string()).collect();
-        let cell = format!("intDiv(toUnixTimestamp64Milli({at}), {length})");
+        let cell = format!("intDiv(toUnixTimestamp64Milli(at), {length})");
         (!cells.is_empty()).then(|| format!("({cell} IN ({}))", cells.join(", ")))
     }
 
@@ -376,11 +373,6 @@ pub(super) fn outer() -> Vec<String> {
 
 /// Whether anybody came, in the terms of [`outer`].
 pub(super) const VISITED: &str = "visitors_many OR notEmpty(visitors_set) OR visitors_largest != 0";
-
-fn between(at: &str, (from, to): (i64, i64)) -> String {
-    let moment = |ms: i64| format!("fromUnixTimestamp64Milli(toInt64({ms}), 'UTC')");
-    format!("({at} >= {} AND {at} < {})", moment(from), moment(to))
-}
 
 /// The one field that a plan groups and filters clicks by; `Some(None)` where there is none, `None` where there are
 /// several or what has no cells.

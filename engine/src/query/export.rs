@@ -208,7 +208,7 @@ const CONVERSIONS: View = View {
 fn statement(scope: &Scope, spec: &Spec, format: FileFormat, upto: Sequence) -> Result<Statement, Problem> {
     let mut statement = Statement::default();
     let (view, table, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
-    let source = source(&scope.plan, spec.rows, upto, &mut statement);
+    let source = source(&scope.plan, spec.rows, upto);
     let cursor: Vec<String> = view.key.iter().map(|key| format!("toString({table}.{key})")).collect();
     let at = format!("toString(toUnixTimestamp64Milli({table}.at))");
     let cursor = format!("concat({at}, '-', {}) AS cursor", cursor.join(", '-', "));
@@ -259,7 +259,7 @@ pub async fn count_rows(
 ) -> Result<u64, QueryError> {
     let mut statement = Statement::default();
     let (view, _, mut terms) = facts(&scope.plan, spec.rows, upto, &mut statement);
-    let source = source(&scope.plan, spec.rows, upto, &mut statement);
+    let source = source(&scope.plan, spec.rows, upto);
     if let Some(after) = &spec.after {
         terms.push(behind(after, &view)?);
     }
@@ -284,12 +284,12 @@ fn facts(
 }
 
 /// Where the rows are read from: clicks with the verdict that was in force at `upto`, by which filters go too.
-fn source(plan: &Plan, rows: Facts, upto: Sequence, statement: &mut Statement) -> String {
+fn source(plan: &Plan, rows: Facts, upto: Sequence) -> String {
     match rows {
         Facts::Clicks => {
-            let standing = standing(plan, upto, statement);
+            let standing = standing(plan, upto);
             let in_force = format!("if(verdict = 'counted' AND NOT {standing}, 'blocked', verdict)");
-            let terms = wheres(plan, upto, statement).join(" AND ");
+            let terms = wheres(plan, upto).join(" AND ");
             format!("(SELECT * REPLACE ({in_force} AS verdict) FROM clicks WHERE {terms}) AS clicks")
         }
         Facts::Events => "events".to_owned(),

@@ -10,6 +10,7 @@
 
 use weir_schemas::ids::Sequence;
 use weir_schemas::query::{Dimension, Direction, Field};
+use weir_schemas::time::Timestamp;
 
 use super::cells::{self, Reading};
 use super::condition::{BROWSER, Condition, FieldKind, kind, of_effects_only};
@@ -18,6 +19,9 @@ use super::plan::{OrderBy, Plan};
 use super::states::{Needs, Sum, parts};
 use super::visitors::{REGISTERS, VISITORS_EXACT_MAX, register_sql};
 use super::{exchange, latency, measure, visitors};
+
+/// The first and the last moment that `DateTime64(3)` tells: years 1900 to 2299.
+const MOMENTS: (i64, i64) = (-2_208_988_800_000, 10_413_791_999_999);
 
 /// What the rows of a statement are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,19 +190,22 @@ fn order(plan: &Plan) -> Vec<String> {
     plan.order.iter().map(term).collect()
 }
 
+/// From a moment to before another, in milliseconds, as literals of the column's type: a call that makes a moment of a
+/// number is in each term more for ClickHouse to read and to work out.
+pub(super) fn between((from, to): (i64, i64)) -> String {
+    let literal = |ms: i64| {
+        let told = Timestamp(ms.clamp(MOMENTS.0, MOMENTS.1)).to_string();
+        told.replace('T', " ").replace('Z', "")
+    };
+    format!("at >= '{}' AND at < '{}'", literal(from), literal(to))
+}
+
 /// What all sources say about a row's place in the plan.
-pub(super) fn wheres(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
+pub(super) fn wheres(plan: &Plan, upto: Sequence) -> Vec<String> {
     let mut terms = vec![
         format!("workspace = {}", plan.workspace.0),
-        format!(
-            "at >= fromUnixTimestamp64Milli({}, 'UTC')",
-            statement.bind(Parameter::Integer(plan.range.from.0))
-        ),
-        format!(
-            "at < fromUnixTimestamp64Milli({}, 'UTC')",
-            statement.bind(Parameter::Integer(plan.range.to.0))
-        ),
-        format!("seq <= {}", statement.bind(Parameter::Unsigned(upto))),
+        between((plan.range.from.0, plan.range.to.0)),
+        format!("seq <= {upto}"),
     ];
     if let Some(partner) = plan.partner {
         terms.push(format!("partner = {}", partner.0));
@@ -238,8 +245,8 @@ const fn verdict_of(sum: Sum, plan: &Plan) -> &'static str {
 
 /// Which rows of `clicks` are clicks still: those that no late verdict took away. Where there is no late verdict in the
 /// plan's range, and that is nearly always, the expression is a constant and no column is read for it.
-pub(super) fn standing(plan: &Plan, upto: Sequence, statement: &mut Statement) -> String {
-    let terms = format!("{} AND verdict != ''", wheres(plan, upto, statement).join(" AND "));
+pub(super) fn standing(plan: &Plan, upto: Sequence) -> String {
+    let terms = format!("{} AND verdict != ''", wheres(plan, upto).join(" AND "));
     format!(
         "if((SELECT count() FROM effects WHERE {terms}) = 0, true, id NOT IN (SELECT click FROM effects \
          WHERE {terms} GROUP BY click HAVING sumIf(hits, verdict = 'counted') < 0))"
@@ -252,7 +259,7 @@ pub(super) fn click_terms(plan: &Plan, upto: Sequence, statement: &mut Statement
 }
 
 fn hit_terms(plan: &Plan, upto: Sequence, table: Table, statement: &mut Statement) -> Vec<String> {
-    let mut terms = wheres(plan, upto, statement);
+    let mut terms = wheres(plan, upto);
     if let Some(condition) = &plan.filters.clicks {
         terms.push(predicate(condition, table, statement));
     }
@@ -359,7 +366,7 @@ impl Sources<'_> {
         let of_standing = match needs.visitors || needs.latency {
             true if moved => String::new(),
             true if self.reading.all_stand => counted(plan).to_owned(),
-            true => format!("{} AND {}", counted(plan), standing(plan, upto, statement)),
+            true => format!("{} AND {}", counted(plan), standing(plan, upto)),
             false => String::new(),
         };
         if moved {
@@ -477,7 +484,7 @@ pub(super) fn effect_terms(plan: &Plan, upto: Sequence, statement: &mut Statemen
 }
 
 fn terms_of_effects(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
-    let mut terms = wheres(plan, upto, statement);
+    let mut terms = wheres(plan, upto);
     match (&plan.filters.paid, &plan.filters.unpaid) {
         (Some(paid), unpaid) if paid.mentions(Field::Currency) => {
             let paid = predicate(paid, Table::Effects, statement);
@@ -517,7 +524,7 @@ fn states_of_clicks(needs: &Needs) -> Vec<String> {
 
 /// Which rows of `events` the plan looks at.
 pub(super) fn event_terms(plan: &Plan, upto: Sequence, statement: &mut Statement) -> Vec<String> {
-    let mut terms = wheres(plan, upto, statement);
+    let mut terms = wheres(plan, upto);
     terms.push("kind != 'engagement'".to_owned());
     if !plan.with_bots {
         terms.push("NOT bot".to_owned());

@@ -134,7 +134,7 @@ async fn geo(
     let mut statement = Statement::default();
     let mut terms = click_terms(&scope.plan, upto, &mut statement);
     terms.push(counted(&scope.plan).to_owned());
-    terms.push(standing(&scope.plan, upto, &mut statement));
+    terms.push(standing(&scope.plan, upto));
     let keys: Vec<String> = places.iter().map(|place| format!("toString({place}) AS p_{place}")).collect();
     let groups: Vec<String> = places.iter().map(|place| format!("p_{place}")).collect();
     statement.sql = format!(

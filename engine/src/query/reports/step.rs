@@ -233,7 +233,7 @@ pub(super) fn source(
         Table::Clicks => {
             let mut terms = click_terms(plan, upto, statement);
             terms.push(counted(plan).to_owned());
-            terms.push(standing(plan, upto, statement));
+            terms.push(standing(plan, upto));
             ("clicks", VISITOR, terms)
         }
         Table::Events => ("events", VISITOR, event_terms(plan, upto, statement)),

@@ -35,6 +35,14 @@ fn moved_hits_and_effects_are_one_source_where_they_are_told_apart_by_nothing() 
 }
 
 #[test]
+fn moments_are_told_as_literals_that_their_column_holds() {
+    let at = 1_793_491_200_007;
+    assert_eq!(between((at, at + 1)), "at >= '2026-11-01 00:00:00.007' AND at < '2026-11-01 00:00:00.008'");
+    let all = "at >= '1900-01-01 00:00:00.000' AND at < '2299-12-31 23:59:59.999'";
+    assert_eq!(between((i64::MIN, i64::MAX)), all);
+}
+
+#[test]
 fn texts_are_grouped_by_their_columns() {
     let query =
         |dimensions: Value| json!({"metrics": ["clicks"], "dimensions": dimensions, "date_range": "30d"});
