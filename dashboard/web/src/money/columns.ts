@@ -86,7 +86,11 @@ export const linkColumns = (): Column<Link>[] => [
       sub: row.title ?? row.destination,
     }),
   },
-  { title: 'Short link', cell: (row) => ({ text: '', copy: row.short_url }), spare: 1 },
+  {
+    title: 'Short link',
+    cell: (row) => ({ text: row.short_url, mono: true, copy: row.short_url }),
+    spare: 1,
+  },
   { title: 'Clicks', cell: (row) => row.clicks, number: true },
   { title: 'Made', cell: (row) => when(row.created_at), spare: 2 },
 ];

@@ -6,7 +6,7 @@ import type { Link, Page } from '../api/types';
 import { dimensionName } from '../format/dimension';
 import { formatMoney, type Money } from '../format/money';
 import type { Cell } from '../live/protocol';
-import { SvelteMap } from 'svelte/reactivity';
+import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import { session } from './session.svelte';
 
 /** What an answer says of a thing, as far as it names it. */
@@ -86,6 +86,10 @@ const PARTNERS = ['/v1/links', '/v1/commissions', '/v1/payouts'];
 
 const names = new SvelteMap<string, string>();
 const asked = new Set<string>();
+/** Asked for, and answered one way or the other. */
+const settled = new SvelteSet<string>();
+/** Stands for a name that is on its way: ids that turn into names would be read twice. */
+const ON_ITS_WAY = '…';
 /** A list's first page names what most answers mention; stragglers are asked for one by one. */
 const FIRST_PAGE = 200;
 const MOST_STRAGGLERS = 200;
@@ -105,13 +109,13 @@ export function rememberLink({ id, slug, domain }: Pick<Link, 'id' | 'slug' | 'd
   remember({ id, slug, domain });
 }
 
-/** What people call it; the id itself until that is known, and for what has no name. */
+/** What people call it; the id itself where nobody can tell, and for what has no name. */
 export function nameOf(id: string): string {
   const kind = kindOf(id);
-  if (!kind) return id;
+  if (!kind || !mayAsk(kind)) return id;
   const name = names.get(id);
   if (name === undefined) queueMicrotask(() => void ask(kind, id));
-  return name ?? id;
+  return name ?? (settled.has(id) ? id : ON_ITS_WAY);
 }
 
 export const linkName = nameOf;
@@ -130,9 +134,10 @@ export function valueName(dimension: string, cell: Cell): string {
     : dimensionName(dimension, cell);
 }
 
+const mayAsk = ({ list }: Kind) => session.now?.role !== 'partner' || PARTNERS.includes(list);
+
 async function ask({ list }: Kind, id: string): Promise<void> {
   if (asked.has(id)) return;
-  if (session.now?.role === 'partner' && !PARTNERS.includes(list)) return;
   asked.add(id);
   try {
     let page = first.get(list);
@@ -145,5 +150,7 @@ async function ask({ list }: Kind, id: string): Promise<void> {
     remember(await get<Told>(`${list}/${encodeURIComponent(id)}`));
   } catch {
     // The id itself is shown: what was deleted still has its history.
+  } finally {
+    settled.add(id);
   }
 }

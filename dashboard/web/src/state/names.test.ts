@@ -34,7 +34,7 @@ afterEach(() => {
 });
 
 it('calls things what people call them, and asks for a list once', async () => {
-  expect(nameOf('cnv_1')).toBe('cnv_1');
+  expect(nameOf('cnv_1'), 'on its way').toBe('…');
   expect(await named('cnv_1')).toBe('F-1');
   expect(asked).toEqual(['/v1/conversions?limit=200']);
   expect(await named('cnv_2')).toBe('Lead');
@@ -55,7 +55,7 @@ it('leaves the id of what was deleted, and of what has no name, and asks no more
 
 it('asks nothing that a partner may not see, and links them to links alone', async () => {
   session.now.role = 'partner';
-  nameOf('cnv_3');
+  expect(nameOf('cnv_3')).toBe('cnv_3');
   expect(await named('com_1')).toBe('Commission of €5.00');
   expect(asked).toEqual(['/v1/commissions?limit=200']);
   expect([placeOf('lnk_1'), placeOf('pay_1'), placeOf('nothing')]).toEqual([
