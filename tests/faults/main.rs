@@ -17,3 +17,4 @@ mod one_engine;
 mod payouts;
 mod proxy;
 mod stopping;
+mod watchers;

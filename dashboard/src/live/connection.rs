@@ -1,5 +1,6 @@
 //! One WebSocket: first who, then frames both ways until either side ends it.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -198,11 +199,22 @@ fn parse(text: &str) -> Result<ClientFrame, End> {
 }
 
 async fn send_text(socket: &mut Socket, text: Utf8Bytes) -> Result<(), End> {
-    match tokio::time::timeout(WRITE_WITHIN, socket.send(Message::Text(text))).await {
+    send(socket, Message::Text(text)).await
+}
+
+async fn send(socket: &mut Socket, message: Message) -> Result<(), End> {
+    use tokio_tungstenite::tungstenite::Error;
+    match tokio::time::timeout(WRITE_WITHIN, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
+        // The listener has a bound of its own for a write that makes no progress.
+        Ok(Err(Error::Io(error))) if error.kind() == ErrorKind::TimedOut => Err(unread()),
         Ok(Err(_)) => Err(End::Gone),
-        Err(_) => Err(End::Close(CloseCode::SlowConsumer, "frames were not read".to_owned())),
+        Err(_) => Err(unread()),
     }
+}
+
+fn unread() -> End {
+    End::Close(CloseCode::SlowConsumer, "frames were not read".to_owned())
 }
 
 async fn exchange(
@@ -222,7 +234,7 @@ async fn exchange(
                     Err(_) => unreachable!("the live follower sends JSON"),
                 },
                 Some(Outgoing::Close(code, why)) => Err(End::Close(code, why.to_owned())),
-                None => Err(End::Close(CloseCode::SlowConsumer, "frames were not read".to_owned())),
+                None => Err(unread()),
             },
             message = socket.next() => {
                 heard = Instant::now();
@@ -240,11 +252,7 @@ async fn exchange(
                 if heard.elapsed() > SILENCE_MAX {
                     return End::Close(CloseCode::SlowConsumer, "no pong within 30 s".to_owned());
                 }
-                let ping = socket.send(Message::Ping(Default::default()));
-                match tokio::time::timeout(WRITE_WITHIN, ping).await {
-                    Ok(Ok(())) => Ok(()),
-                    _ => Err(End::Gone),
-                }
+                send(socket, Message::Ping(Default::default())).await
             }
         };
         if let Err(end) = step {

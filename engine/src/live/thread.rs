@@ -173,7 +173,6 @@ impl Worker {
         } else if client.watching.contains_key(name) {
             Problem::conflict("subscription_exists", format!("There is already a subscription `{name}`."))
         } else if client.watching.len() >= SUBSCRIPTIONS_MAX {
-            metrics::counter!("weir_live_closed_total", "reason" => "too_many").increment(1);
             client.close(CloseCode::TooMany, "a connection has at most 64 subscriptions");
             self.forget(id);
             return None;
@@ -207,7 +206,6 @@ impl Worker {
         if let Some(client) = self.clients.get_mut(&id)
             && client.is_slow()
         {
-            metrics::counter!("weir_live_closed_total", "reason" => "slow_consumer").increment(1);
             client.close(CloseCode::SlowConsumer, "frames were not read");
         }
         self.forget(id);
