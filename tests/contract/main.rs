@@ -49,6 +49,7 @@ mod python;
 mod queries;
 mod redirects;
 mod refunds;
+mod refusals;
 mod repeats;
 mod reports;
 mod saved;

@@ -1,0 +1,50 @@
+//! Whatever is refused is counted, once, under the reason for which it was.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::engine::text_of;
+use super::{ask, own};
+
+#[test]
+fn every_refusal_is_counted_once_by_its_reason() {
+    let shared = own(|settings| settings);
+    let public = shared.engine.public;
+    let hook = shared.engine.make_stripe_endpoint();
+    let token =
+        shared.post("/v1/postback-tokens", json!({"name": "network", "allow": ["203.0.113.0/24"]}), 201);
+    let elsewhere = format!("/postback?token={}&txid=1", text_of(&token["token"]));
+    let token = text_of(&shared.post("/v1/postback-tokens", json!({"name": "other"}), 201)["token"]);
+    let no_json = format!("/postback?token={token}&txid=2");
+    let no_amount = format!("/postback?token={token}&txid=3&payout=much");
+    let signed = |value: &'static str| vec![("stripe-signature", value)];
+    let as_json = || vec![("content-type", "application/json")];
+    let large = "x".repeat(2 << 20);
+    let refusals = [
+        (404, "hooks_refused_total{reason=\"unknown_endpoint\"}", "/hooks/whk_00000000000000", vec![], "{}"),
+        (401, "hooks_refused_total{reason=\"signature_missing\"}", &hook, vec![], "{}"),
+        (401, "hooks_refused_total{reason=\"signature_malformed\"}", &hook, signed("nonsense"), "{}"),
+        (401, "hooks_refused_total{reason=\"signature_mismatch\"}", &hook, signed("t=1,v1=00"), "{}"),
+        (413, "hooks_refused_total{reason=\"too_large\"}", &hook, vec![], &large),
+        (401, "postbacks_refused_total{reason=\"no_token\"}", "/postback?txid=1", vec![], ""),
+        (401, "postbacks_refused_total{reason=\"unknown_token\"}", "/postback?token=x&txid=1", vec![], ""),
+        (403, "postbacks_refused_total{reason=\"address\"}", &elsewhere, vec![], ""),
+        (422, "postbacks_refused_total{reason=\"unreadable\"}", &no_json, as_json(), "[]"),
+        (422, "postbacks_refused_total{reason=\"invalid\"}", &no_amount, vec![], ""),
+    ];
+    let mut expected = BTreeSet::new();
+    for (status, counter, path, headers, body) in refusals {
+        let answer = ask(public, "POST", path, &headers, body.as_bytes());
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        expected.insert(format!("weir_{counter} 1"));
+    }
+    // A sale is kept whatever its token is worth; the claim is what is refused.
+    let amount = json!({"amount": 100, "currency": "EUR"});
+    let sale = json!({"event": "sale", "order_id": "o-1", "amount": amount, "wclid": "forged"});
+    shared.post("/v1/conversions", sale, 201);
+    expected.insert("weir_claims_refused_total{reason=\"not_genuine\"} 1".to_owned());
+    let text = shared.engine.api("GET", "/metrics", None).text();
+    let counted = text.lines().filter(|line| line.contains("_refused_total{")).map(str::to_owned);
+    assert_eq!(counted.collect::<BTreeSet<_>>(), expected);
+}
