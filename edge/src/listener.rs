@@ -11,6 +11,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -166,8 +168,10 @@ where
                 begun = bytes;
             }
             // Boxed: a connection that stays plain needs none of its memory.
-            let stream = Begun { begun, stream, patience: limits.write_timeout, stalled: None };
-            Box::pin(connection(stream, peer, &protocol, service, shutdown)).await;
+            let unanswered = Arc::new(AtomicBool::new(!begun.is_empty()));
+            let stream = Begun { begun, stream, patience: limits.write_timeout, stalled: None, unanswered };
+            let refused = Box::pin(connection(stream, peer, &protocol, service, shutdown)).await;
+            refused.inspect(|reason| count_refused(limits.name, reason));
         });
     };
     let look_after = async {
@@ -232,22 +236,26 @@ fn protocol(limits: &Limits) -> http1::Builder {
     protocol
 }
 
+/// Serves a connection to its end; tells why, where that was not the client's.
 async fn connection<S, A>(
     stream: Begun,
     peer: SocketAddr,
     protocol: &http1::Builder,
     service: S,
     mut shutdown: watch::Receiver<bool>,
-) where
+) -> Option<&'static str>
+where
     S: Fn(http::Request<Incoming>, SocketAddr) -> A,
     A: Future<Output = Response>,
 {
     let work = Rc::new(Work::default());
+    let unanswered = Arc::clone(&stream.unanswered);
     let service = service_fn(|request| {
-        let (answer, work) = (service(request, peer), Rc::clone(&work));
+        let (answer, work, unanswered) = (service(request, peer), Rc::clone(&work), Arc::clone(&unanswered));
         work.0.set(true);
         async move {
             let response = answer.await;
+            unanswered.store(false, Ordering::Relaxed);
             // A stream goes on after its head was given; what is whole is the socket's.
             work.0.set(matches!(response.body(), Body::Stream(_)));
             Ok::<_, Infallible>(response)
@@ -260,19 +268,40 @@ async fn connection<S, A>(
             Pin::new(&mut served).graceful_shutdown();
             tokio::select! {
                 ended = &mut served => ended,
-                () = work.rests() => return,
+                () = work.rests() => return None,
             }
         }
     };
-    if let Err(error) = &ended {
+    let refused = ended.as_ref().err().and_then(|error| {
         tracing::trace!(%error, %peer, "connection ended");
-    }
+        refusal(error, unanswered.load(Ordering::Relaxed))
+    });
     if let Some(parts) = served.into_parts() {
         // A value, not the guard: held over the await it would block whoever announces the shutdown,
         // and with it every thread.
         let stopping = *shutdown.borrow();
         linger(parts.io.into_inner().stream, stopping).await;
     }
+    refused
+}
+
+/// Why hyper refused what no service saw, if it did. `unanswered`: bytes came that nothing answered; without them
+/// a connection that is closed in time was idle.
+fn refusal(error: &hyper::Error, unanswered: bool) -> Option<&'static str> {
+    let source = || std::error::Error::source(error)?.downcast_ref::<io::Error>();
+    match () {
+        () if error.is_parse_too_large() => Some("head_too_large"),
+        () if error.is_parse() => Some("malformed"),
+        () if error.is_timeout() => unanswered.then_some("head_timeout"),
+        () => source().filter(|io| io.kind() == io::ErrorKind::TimedOut).map(|_| WRITE_STALLED),
+    }
+}
+
+/// The client takes its answer no more.
+pub(crate) const WRITE_STALLED: &str = "write_stalled";
+
+pub(crate) fn count_refused(listener: &str, reason: &'static str) {
+    metrics::counter!(format!("weir_{listener}_requests_refused_total"), "reason" => reason).increment(1);
 }
 
 /// Whether a connection has something to answer.
@@ -328,6 +357,8 @@ struct Begun {
     patience: Duration,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Bytes came that nothing has answered.
+    unanswered: Arc<AtomicBool>,
 }
 
 impl Begun {
@@ -358,7 +389,12 @@ impl AsyncRead for Begun {
             buffer.put_slice(&self.begun.split_to(length));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.unanswered.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 

@@ -32,7 +32,7 @@ mod request;
 pub use answer::PlainAnswer;
 pub use request::PlainRequest;
 
-use crate::listener::Limits;
+use crate::listener::{Limits, WRITE_STALLED, count_refused};
 
 /// Headers of a plain request; one with more goes to hyper, which knows the listener's bound.
 const HEADERS_MAX: usize = 48;
@@ -67,6 +67,7 @@ pub(crate) struct Plain {
     /// Looks after which an idle connection is closed.
     idle_looks: u32,
     write_timeout: Duration,
+    listener: &'static str,
 }
 
 /// What every request needs for an instant only. Never borrowed across an await.
@@ -106,6 +107,7 @@ impl Plain {
             look: Cell::new(0),
             idle_looks: u32::try_from(looks).unwrap_or(u32::MAX).max(1),
             write_timeout: limits.write_timeout,
+            listener: limits.name,
         })
     }
 
@@ -211,7 +213,8 @@ impl Plain {
         };
         if written < answers.len() {
             let rest = stream.write_all(&answers[written..]);
-            tokio::time::timeout(self.write_timeout, rest).await.ok()?.ok()?;
+            let taken = tokio::time::timeout(self.write_timeout, rest).await;
+            taken.inspect_err(|_| count_refused(self.listener, WRITE_STALLED)).ok()?.ok()?;
         }
         self.keep(answers);
         Some(())

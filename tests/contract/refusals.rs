@@ -1,9 +1,11 @@
 //! Whatever is refused is counted, once, under the reason for which it was.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use serde_json::json;
 
+use super::engine::http::{connect, read_answer};
 use super::engine::text_of;
 use super::{ask, own};
 
@@ -39,6 +41,26 @@ fn every_refusal_is_counted_once_by_its_reason() {
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
         expected.insert(format!("weir_{counter} 1"));
     }
+    // What no route ever sees: a head that is none, one that is too large, one that does not end. A connection that
+    // sends nothing at all is only let go.
+    let send = |listener, bytes: &[u8]| {
+        let mut connection = connect(listener).expect("the listener accepts");
+        connection.get_mut().write_all(bytes).expect("a socket's buffer holds it");
+        connection
+    };
+    let status = |mut connection| read_answer(&mut connection, "GET").map(|(answer, _)| answer.status).ok();
+    let listeners = [("public", public), ("admin", shared.engine.admin)];
+    let slow =
+        listeners.map(|(_, listener)| [b"GET / HTTP/1.1\r\n", &b""[..]].map(|head| send(listener, head)));
+    for (name, listener) in listeners {
+        assert_eq!(status(send(listener, b"nonsense\r\n\r\n")), Some(400));
+        let head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", &large[..20_000]);
+        assert_eq!(status(send(listener, head.as_bytes())), Some(431));
+        for reason in ["malformed", "head_too_large", "head_timeout"] {
+            expected.insert(format!("weir_{name}_requests_refused_total{{reason=\"{reason}\"}} 1"));
+        }
+    }
+    assert!(slow.into_iter().flatten().map(status).all(|status| status.is_none()));
     // A sale is kept whatever its token is worth; the claim is what is refused.
     let amount = json!({"amount": 100, "currency": "EUR"});
     let sale = json!({"event": "sale", "order_id": "o-1", "amount": amount, "wclid": "forged"});
