@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::engine::http::{connect, read_answer};
-use super::engine::text_of;
+use super::engine::{text_of, wait_for};
 use super::{ask, own};
 
 #[test]
@@ -52,11 +53,19 @@ fn every_refusal_is_counted_once_by_its_reason() {
     let listeners = [("public", public), ("admin", shared.engine.admin)];
     let slow =
         listeners.map(|(_, listener)| [b"GET / HTTP/1.1\r\n", &b""[..]].map(|head| send(listener, head)));
+    // One asks on and on and reads nothing, until nothing more goes out either.
+    let unread = [(public, "/nobody-has-this"), (shared.engine.admin, "/healthz")].map(|(listener, path)| {
+        let mut connection = connect(listener).expect("the listener accepts");
+        connection.get_mut().set_write_timeout(Some(Duration::from_secs(5))).expect("a time limit");
+        let requests = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(1_000);
+        while connection.get_mut().write_all(requests.as_bytes()).is_ok() {}
+        connection
+    });
     for (name, listener) in listeners {
         assert_eq!(status(send(listener, b"nonsense\r\n\r\n")), Some(400));
         let head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", &large[..20_000]);
         assert_eq!(status(send(listener, head.as_bytes())), Some(431));
-        for reason in ["malformed", "head_too_large", "head_timeout"] {
+        for reason in ["malformed", "head_too_large", "head_timeout", "write_stalled"] {
             expected.insert(format!("weir_{name}_requests_refused_total{{reason=\"{reason}\"}} 1"));
         }
     }
@@ -66,7 +75,11 @@ fn every_refusal_is_counted_once_by_its_reason() {
     let sale = json!({"event": "sale", "order_id": "o-1", "amount": amount, "wclid": "forged"});
     shared.post("/v1/conversions", sale, 201);
     expected.insert("weir_claims_refused_total{reason=\"not_genuine\"} 1".to_owned());
-    let text = shared.engine.api("GET", "/metrics", None).text();
-    let counted = text.lines().filter(|line| line.contains("_refused_total{")).map(str::to_owned);
-    assert_eq!(counted.collect::<BTreeSet<_>>(), expected);
+    let counted = || -> BTreeSet<String> {
+        let text = shared.engine.api("GET", "/metrics", None).text();
+        text.lines().filter(|line| line.contains("_refused_total{")).map(str::to_owned).collect()
+    };
+    wait_for("those who read nothing are let go", || (counted().len() >= expected.len()).then_some(()));
+    assert_eq!(counted(), expected);
+    drop(unread);
 }
