@@ -285,15 +285,18 @@ where
     refused
 }
 
-/// Why hyper refused what no service saw, if it did. `unanswered`: bytes came that nothing answered; without them
-/// a connection that is closed in time was idle.
+/// Under which reason a connection's end is counted; `None` where it was the client's. `unanswered`: bytes came that
+/// nothing answered; without them a connection that is closed in time was idle.
 fn refusal(error: &hyper::Error, unanswered: bool) -> Option<&'static str> {
-    let source = || std::error::Error::source(error)?.downcast_ref::<io::Error>();
-    match () {
-        () if error.is_parse_too_large() => Some("head_too_large"),
-        () if error.is_parse() => Some("malformed"),
-        () if error.is_timeout() => unanswered.then_some("head_timeout"),
-        () => source().filter(|io| io.kind() == io::ErrorKind::TimedOut).map(|_| WRITE_STALLED),
+    if error.is_parse_too_large() {
+        Some("head_too_large")
+    } else if error.is_parse() {
+        Some("malformed")
+    } else if error.is_timeout() {
+        unanswered.then_some("head_timeout")
+    } else {
+        let io = std::error::Error::source(error)?.downcast_ref::<io::Error>()?;
+        (io.kind() == io::ErrorKind::TimedOut).then_some(WRITE_STALLED)
     }
 }
 

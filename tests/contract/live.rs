@@ -4,7 +4,6 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::conversions::sale;
@@ -21,15 +20,7 @@ pub(crate) struct Watching {
 impl Watching {
     /// Opens the socket and sends nothing.
     pub(crate) fn open(shared: &Shared) -> Self {
-        let address = shared.engine.admin;
-        let mut request = format!("ws://{address}/v1/live").into_client_request().expect("a request");
-        let protocol = "weir.v1.json".parse().expect("a header");
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
-        let stream = TcpStream::connect(address).expect("the admin listener");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-        let (socket, answer) = tokio_tungstenite::tungstenite::client(request, stream).expect("a WebSocket");
-        assert_eq!(answer.headers().get("sec-websocket-protocol").expect("the protocol"), "weir.v1.json");
-        Self { socket }
+        Self { socket: shared.engine.open_live() }
     }
 
     /// As the admin.

@@ -4,12 +4,10 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 use super::Site;
-use super::engine::{ADMIN_KEY, PATIENCE};
+use super::engine::{ADMIN_KEY, PATIENCE, say};
 
 /// The next frame of a type.
 fn next(socket: &mut WebSocket<TcpStream>, kind: &str) -> Value {
@@ -30,18 +28,11 @@ fn a_subscription_sees_events_as_they_come() {
     let site = Site::new();
     assert_eq!(site.send(&site.event(json!({}))).status, 202);
     assert_eq!(site.counted(), 1);
-    let stream = TcpStream::connect(site.engine.admin).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut request = format!("ws://{}/v1/live", site.engine.admin).into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("weir.v1.json"));
-    let (mut socket, _) = client(request, stream).unwrap();
-    let say = |socket: &mut WebSocket<TcpStream>, frame: Value| {
-        socket.send(Message::text(frame.to_string())).unwrap();
-    };
-    say(&mut socket, json!({"type": "connect", "key": ADMIN_KEY}));
+    let mut socket = site.engine.open_live();
+    say(&mut socket, &json!({"type": "connect", "key": ADMIN_KEY}));
     let query = json!({"metrics": ["events"], "dimensions": ["event", "property:plan"], "date_range": "7d"});
-    say(&mut socket, json!({"type": "subscribe", "id": "q", "query": query}));
-    say(&mut socket, json!({"type": "events", "id": "tail"}));
+    say(&mut socket, &json!({"type": "subscribe", "id": "q", "query": query}));
+    say(&mut socket, &json!({"type": "events", "id": "tail"}));
     assert_eq!(next(&mut socket, "snapshot")["rows"], json!([["pageview", "", 1]]));
     let signup = json!({"type": "custom", "name": "signup", "properties": {"plan": "pro"}});
     assert_eq!(site.send(&site.event(signup)).status, 202);

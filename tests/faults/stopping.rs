@@ -3,11 +3,10 @@
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 use crate::engine::http::connect;
-use crate::engine::{ADMIN_KEY, Engine, PATIENCE, Settings, click, exited_with};
+use crate::engine::{ADMIN_KEY, Engine, PATIENCE, Settings, click, exited_with, say};
 use std::io::Write;
 
 /// Enough that a batch is on its way whenever the signal comes.
@@ -36,17 +35,13 @@ fn sigterm_stores_everything_and_ends_with_zero() {
 
 /// A watcher that has its first snapshot.
 fn watch(engine: &Engine) -> WebSocket<TcpStream> {
-    let stream = connect(engine.admin).expect("a connection").into_inner();
-    let mut request = format!("ws://{}/v1/live", engine.admin).into_client_request().expect("a request");
-    let protocol = "weir.v1.json".parse().expect("a value");
-    request.headers_mut().insert("sec-websocket-protocol", protocol);
-    let (mut socket, _) = client(request, stream).expect("a WebSocket");
+    let mut socket = engine.open_live();
     let query = json!({"metrics": ["clicks"], "date_range": "7d"});
     for frame in [
         json!({"type": "connect", "key": ADMIN_KEY}),
         json!({"type": "subscribe", "id": "q1", "query": query}),
     ] {
-        socket.send(Message::text(frame.to_string())).expect("a frame is sent");
+        say(&mut socket, &frame);
     }
     loop {
         let frame = socket.read().expect("a frame");

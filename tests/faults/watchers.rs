@@ -4,29 +4,19 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use crate::engine::{ADMIN_KEY, BROWSER, Engine, PATIENCE, Settings, wait_for};
+use crate::engine::{ADMIN_KEY, BROWSER, Engine, PATIENCE, Settings, say, wait_for};
 
 /// Rows of an answer that the stuck one asks for again and again: more than all buffers on the way hold.
 const ROWS: usize = 1_000;
 const QUERIES: usize = 64;
 
 fn watch(engine: &Engine) -> WebSocket<TcpStream> {
-    let address = engine.admin;
-    let mut request = format!("ws://{address}/v1/live").into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", "weir.v1.json".parse().unwrap());
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (mut socket, _) = tungstenite::client(request, stream).unwrap();
-    send(&mut socket, &json!({"type": "connect", "key": ADMIN_KEY}));
+    let mut socket = engine.open_live();
+    say(&mut socket, &json!({"type": "connect", "key": ADMIN_KEY}));
     assert_eq!(next(&mut socket).unwrap()["type"], "connected");
     socket
-}
-
-fn send(socket: &mut WebSocket<TcpStream>, frame: &Value) {
-    socket.send(Message::text(frame.to_string())).unwrap();
 }
 
 /// The next frame; in `Err` the code with which the engine closes, 0 where the connection ends without one.
@@ -71,11 +61,11 @@ fn who_does_not_read_is_let_go_and_others_watch_on() {
     let mut silent = watch(&engine);
     let mut stuck = watch(&engine);
     for n in 0..QUERIES {
-        send(&mut stuck, &json!({"type": "subscribe", "id": format!("q{n}"), "query": all}));
+        say(&mut stuck, &json!({"type": "subscribe", "id": format!("q{n}"), "query": all}));
     }
     let mut watching = watch(&engine);
     let count = json!({"metrics": ["clicks"], "date_range": "7d"});
-    send(&mut watching, &json!({"type": "subscribe", "id": "clicks", "query": count}));
+    say(&mut watching, &json!({"type": "subscribe", "id": "clicks", "query": count}));
     let mut seen = next(&mut watching).unwrap()["rows"][0][0].as_u64().unwrap();
     let mut clicks = ROWS as u64;
     wait_for("both are let go", || {

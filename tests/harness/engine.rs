@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 #[path = "http.rs"]
 pub(crate) mod http;
@@ -248,6 +250,18 @@ impl Engine {
         answer["rows"].as_array().expect("rows").iter().map(row).collect()
     }
 
+    /// Opens the WebSocket of those who watch, and sends nothing.
+    pub(crate) fn open_live(&self) -> WebSocket<TcpStream> {
+        let mut request = format!("ws://{}/v1/live", self.admin).into_client_request().expect("a request");
+        let protocol = "weir.v1.json".parse().expect("a header");
+        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        let stream = TcpStream::connect(self.admin).expect("the admin listener");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let (socket, answer) = tungstenite::client(request, stream).expect("a WebSocket");
+        assert_eq!(answer.headers().get("sec-websocket-protocol").expect("the protocol"), "weir.v1.json");
+        socket
+    }
+
     /// `/metrics`: sums over labels, by name.
     pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
         let answer = self.api("GET", "/metrics", None);
@@ -308,6 +322,11 @@ pub(crate) fn deliver(connection: &mut Http, hook: &str, body: &str) -> io::Resu
     let signature = weir_loadtest::stripe::signature(STRIPE_SECRET, body);
     let headers = [("stripe-signature", signature.as_str()), ("content-type", "application/json")];
     connection.send("POST", hook, &headers, body.as_bytes())
+}
+
+/// Sends a frame to those who are watched.
+pub(crate) fn say(socket: &mut WebSocket<TcpStream>, frame: &Value) {
+    socket.send(Message::text(frame.to_string())).expect("a frame is sent");
 }
 
 /// The token that a redirect carries.

@@ -201,7 +201,7 @@ impl Books {
 
     /// As [`Self::applied`], but it moves only with facts: for who reads the books anew once they have changed.
     pub fn changed(&self) -> Sequence {
-        // Applied first: what is applied has been told to the recorder's watermark before.
+        // Read first: the recorder tells of a fact before the books can apply it.
         let applied = self.shared.applied.get();
         applied.min(self.shared.recorder.last_fact())
     }

@@ -2,12 +2,14 @@
 //! (the edge thread) and one consumer (the recorder); appending is a copy and one store.
 //!
 //! ```text
-//! record  = commit u64 · counter u64 · bytes · padding to 8       commit: length u32 | crc32c u32 << 32,
-//! stored last ``` The length of a commit word counts the bytes; the CRC covers counter and bytes, so that
-//! after a power failure (when pages reach the disk in any order) half a record is not taken for a whole
-//! one. Records of this run are whole once their commit word is seen: of them it is not asked. `WRAP` as
-//! length sends the reader to the ring's beginning. Consumed bytes are zeroed before they are given back: a
-//! zero commit word is "nothing yet", and a visitor's address does not outlive its refining.
+//! record  = commit u64 · counter u64 · bytes · padding to 8       commit: length u32 | crc32c u32 << 32, stored last
+//! ```
+//!
+//! The length of a commit word counts the bytes; the CRC covers counter and bytes, so that after a power
+//! failure (when pages reach the disk in any order) half a record is not taken for a whole one. Records of
+//! this run are whole once their commit word is seen: of them it is not asked. `WRAP` as length sends the
+//! reader to the ring's beginning. Consumed bytes are zeroed before they are given back: a zero commit word
+//! is "nothing yet", and a visitor's address does not outlive its refining.
 
 use std::path::Path;
 use std::sync::Arc;

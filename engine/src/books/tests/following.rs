@@ -212,6 +212,20 @@ async fn a_webhook_waits_for_its_turn_while_the_books_are_behind_and_is_refused_
     engine.stop();
 }
 
+#[tokio::test]
+async fn clicks_alone_change_nothing_in_the_books() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = start(dir.path());
+    engine.books.submit(recorded(link(1, "a"))).await.unwrap();
+    let (changed, before) = (engine.books.changed(), engine.books.applied().get());
+    engine.lanes[0].append(b"a click").unwrap();
+    assert!(engine.books.applied().wait_reached(before + 1, DEADLINE) > before);
+    assert_eq!(engine.books.changed(), changed);
+    engine.books.submit(recorded(link(2, "b"))).await.unwrap();
+    assert!(engine.books.changed() > changed);
+    engine.stop();
+}
+
 #[test]
 fn books_ahead_of_their_journal_do_not_start() {
     let dir = tempfile::tempdir().unwrap();
