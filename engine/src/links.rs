@@ -4,7 +4,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use papaya::{Equivalent, HashMap, HashSet};
+use papaya::{Equivalent, HashMap, HashMapRef, HashSet, LocalGuard};
 use weir_schemas::click::Verdict;
 use weir_schemas::ids::{LinkId, WorkspaceId};
 use weir_schemas::link::LinkSpec;
@@ -95,7 +95,10 @@ impl Hash for PlaceRef<'_> {
 
 impl Equivalent<Place> for PlaceRef<'_> {
     fn equivalent(&self, key: &Place) -> bool {
-        *self.slug == *key.slug && *self.host == *key.host
+        // Most hosts are empty, and the C library compares no bytes at no address slowly: its vector load has to be
+        // taken back.
+        let host = key.host.is_empty() && self.host.is_empty() || *self.host == *key.host;
+        host && *self.slug == *key.slug
     }
 }
 
@@ -113,12 +116,32 @@ pub struct LinkTable {
     blocklists: Arc<HashMap<WorkspaceId, Arc<Blocklist>, ahash::RandomState>>,
 }
 
+/// The map, held as it is for an instant: what is found in it needs no count of its own.
+#[derive(Debug)]
+pub struct PinnedLinks<'t> {
+    table: &'t LinkTable,
+    links: HashMapRef<'t, Place, Arc<TrackedLink>, ahash::RandomState, LocalGuard<'t>>,
+}
+
+impl PinnedLinks<'_> {
+    /// The link that answers for `slug` on `host` (lower case, without port).
+    pub fn find(&self, host: &str, slug: &str) -> Option<&Arc<TrackedLink>> {
+        let hosts = &self.table.hosts;
+        let own = hosts.is_empty() || !hosts.pin().contains(host);
+        let place = PlaceRef { host: if own { "" } else { host }, slug };
+        self.links.get(&place)
+    }
+}
+
 impl LinkTable {
+    /// Holds the map for lookups. While it is held nothing of what is replaced is freed: not over a wait.
+    pub fn pin(&self) -> PinnedLinks<'_> {
+        PinnedLinks { table: self, links: self.links.pin() }
+    }
+
     /// The link that answers for `slug` on `host` (lower case, without port).
     pub fn find(&self, host: &str, slug: &str) -> Option<Arc<TrackedLink>> {
-        let own = self.hosts.is_empty() || !self.hosts.pin().contains(host);
-        let place = PlaceRef { host: if own { "" } else { host }, slug };
-        self.links.pin().get(&place).cloned()
+        self.pin().find(host, slug).cloned()
     }
 
     /// Puts a link in its place, or replaces what is there.
