@@ -26,6 +26,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::plain::{Plain, PlainService};
 use crate::response::{Body, Response};
@@ -146,6 +147,11 @@ where
     let protocol = protocol(&limits);
     let plainly = plain.filter(|_| limits.keep_alive).map(|service| (service, Plain::new(&limits)));
     let plainly = plainly.map(Rc::new);
+    // Ends with this function.
+    let mut answering = JoinSet::new();
+    if let Some(plainly) = plainly.clone() {
+        answering.spawn_local(async move { plainly.1.answer(&plainly.0).await });
+    }
     let open = Rc::new(Cell::new(0_usize));
     let refused = metrics::counter!(format!("weir_{}_connections_refused_total", limits.name));
     let accepted = metrics::counter!(format!("weir_{}_connections_total", limits.name));
@@ -164,8 +170,8 @@ where
             let _ = stream.set_nodelay(true);
             let mut begun = Bytes::new();
             if let Some((service, plain)) = plainly.as_deref() {
-                let Some(bytes) = plain.serve(&mut stream, peer, service).await else { return };
-                begun = bytes;
+                let Some(rest) = plain.serve(stream, peer, service).await else { return };
+                (stream, begun) = rest;
             }
             // Boxed: a connection that stays plain needs none of its memory.
             let unanswered = Arc::new(AtomicBool::new(!begun.is_empty()));

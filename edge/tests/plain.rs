@@ -19,14 +19,14 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 use weir_edge::lines::Lines;
 use weir_edge::listener::{Limits, Listener, serve};
-use weir_edge::plain::{PlainAnswer, PlainRequest, PlainService};
+use weir_edge::plain::{PlainAnswer, PlainRequest, PlainService, ReadAt};
 use weir_edge::response::{Response, headers_only, no_content, text};
 
 /// Generous: the machine may be busy. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(30);
 const X_SEEN: HeaderName = HeaderName::from_static("x-seen");
 
-/// Says what was asked. A path with `hyper` in it is declined by the plain side.
+/// Says what was asked. A path with `hyper` in it is declined by the plain side, one with `wait` holds the thread up.
 #[derive(Clone, Default)]
 struct Echo {
     plainly: Arc<AtomicU64>,
@@ -41,17 +41,29 @@ fn echo(path: &str, query: &str, headers: &impl Lines) -> Response {
         }
     }
     said += &format!(" wv {:?}", headers.cookie("wv"));
+    if path.contains("big") {
+        said += &"!".repeat(2_000);
+    }
     let status = if path.contains("gone") { StatusCode::GONE } else { StatusCode::OK };
     text(status, said)
 }
 
 impl PlainService for Echo {
-    fn answer(&self, request: &PlainRequest<'_>, _: SocketAddr, answer: &mut PlainAnswer<'_>) -> bool {
+    fn answer(
+        &self,
+        request: &PlainRequest<'_>,
+        _: SocketAddr,
+        _: ReadAt,
+        answer: &mut PlainAnswer<'_>,
+    ) -> bool {
         self.calls.set(self.calls.get() + 1);
         if request.path.contains("hyper") {
             return false;
         }
         self.plainly.fetch_add(1, Ordering::Relaxed);
+        if request.path.contains("wait") {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         answer.response(&echo(request.path, request.query, request), request.head);
         true
     }
@@ -92,10 +104,10 @@ fn start(limits: Limits, plain: bool) -> Running {
     let plainly = Arc::<AtomicU64>::default();
     let count = Arc::clone(&plainly);
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::LocalRuntime::new().unwrap();
         let service = plain.then(|| Echo { plainly: count, ..Echo::default() });
         let served = serve(listener, limits, service, |request, _| through_hyper(request), stopped);
-        tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
+        runtime.block_on(served).unwrap();
     });
     Running { address, plainly, stop, thread: Some(thread) }
 }
@@ -315,6 +327,67 @@ fn a_client_that_does_not_read_is_cut() {
         assert!(!patient.contains(&cut.kind()), "the server closes, and not the client's patience: {cut}");
     }
     assert!(server.send(&[b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n"]).starts_with("HTTP/1.1 200"));
+}
+
+fn asks(paths: impl Iterator<Item = String>) -> String {
+    paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).collect()
+}
+
+/// The paths that were answered, in order.
+fn answered(answers: &str) -> Vec<String> {
+    let bodies = comparable(answers);
+    let paths = bodies.iter().map(|body| body.split_once("| path ").expect("an echo").1);
+    paths.map(|path| path.split(' ').next().unwrap_or("").to_owned()).collect()
+}
+
+#[test]
+fn each_of_a_crowd_gets_its_own_answers_in_its_order() {
+    const CLIENTS: usize = 200;
+    const ROUNDS: usize = 30;
+    // Who is forgotten is not helped by the end of idle connections.
+    let limits = Limits { max_connections: CLIENTS + 1, header_timeout: 2 * PATIENCE, ..limits() };
+    let server = start(limits, true);
+    let clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    // Meanwhile the others come, more than wait for their answers at once, and write on while they wait.
+    let mut first = server.connect();
+    first.write_all(asks(["/wait".to_owned()].into_iter()).as_bytes()).unwrap();
+    let path = |client: usize, round: usize| match (client % 9, round) {
+        (4, 20) => format!("/{client}/{round}/hyper"),
+        (_, 10) => format!("/{client}/{round}/wait").replace("wait", if client == 7 { "wait" } else { "go" }),
+        _ => format!("/{client}/{round}"),
+    };
+    for round in 0..ROUNDS {
+        for (client, mut stream) in clients.iter().enumerate() {
+            stream.write_all(asks([path(client, round)].into_iter()).as_bytes()).unwrap();
+        }
+    }
+    for (client, stream) in clients.into_iter().enumerate() {
+        stream.shutdown(Shutdown::Write).unwrap();
+        let expected: Vec<_> = (0..ROUNDS).map(|round| path(client, round)).collect();
+        assert_eq!(answered(&read_all(stream)), expected, "client {client}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_late_gets_everything_once() {
+    const REQUESTS: usize = 10_000;
+    let server = start(limits(), true);
+    let mut stream = server.connect();
+    // As many bytes each as divide what is read at once: none is cut, and all stay plain.
+    let asks = |n| format!("GET /{n:0>6}/big HTTP/1.1\r\nHost: {:x>28}\r\n\r\n", "");
+    assert_eq!(asks(1).len(), 64);
+    for part in 0..REQUESTS / 100 {
+        let requests: String = (part * 100..(part + 1) * 100).map(asks).collect();
+        stream.write_all(requests.as_bytes()).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    // By now the server cannot write on: the answers are twenty megabytes.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(server.plainly() < REQUESTS as u64, "{}", server.plainly());
+    let paths = answered(&read_all(stream));
+    assert_eq!(paths.len(), REQUESTS);
+    assert!(paths.iter().enumerate().all(|(n, path)| *path == format!("/{n:0>6}/big")));
+    assert_eq!(server.plainly(), REQUESTS as u64);
 }
 
 #[test]

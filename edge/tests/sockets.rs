@@ -69,13 +69,13 @@ fn start(limits: Limits, limiter: Option<u32>) -> Running {
     });
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::LocalRuntime::new().unwrap();
         let answer = move |request, peer| {
             let service = Arc::clone(&service);
             async move { service.answer(request, peer).await }
         };
         let served = serve(listener, limits, None::<AllToHyper>, answer, stopped);
-        tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
+        runtime.block_on(served).unwrap();
     });
     Running { address, stop, thread: Some(thread) }
 }

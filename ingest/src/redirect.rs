@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use metrics::Counter;
 use weir_edge::lines::Lines;
 use weir_edge::peer::as_v6;
-use weir_edge::plain::{PlainAnswer, PlainRequest, PlainService};
+use weir_edge::plain::{PlainAnswer, PlainRequest, PlainService, ReadAt};
 use weir_edge::response::{Response, headers_only};
 use weir_engine::enrich::Agents;
 use weir_engine::links::facts::Facts;
@@ -231,7 +231,8 @@ impl Redirect {
     ) -> Visited {
         let asked = Asked::of(request);
         let own = &mut *self.own.borrow_mut();
-        match self.answer_visit(own, &asked, peer, slug, started, way) {
+        let read = ReadAt { at: Timestamp::now(), instant: started };
+        match self.answer_visit(own, &asked, peer, slug, read, way) {
             Visited::Answered(answer, counter) => {
                 let response = answer.into_response(&self.config, own);
                 Visited::Answered(if asked.head { headers_only(response) } else { response }, counter)
@@ -247,12 +248,12 @@ impl Redirect {
         asked: &Asked<'_, L>,
         peer: IpAddr,
         slug: &str,
-        started: Instant,
+        read: ReadAt,
         way: Way,
     ) -> Visited<Answer> {
         let mut host = std::mem::take(&mut own.host);
         write_host(asked, &mut host);
-        let visited = self.answer_at(own, asked, &host, peer, slug, started, way);
+        let visited = self.answer_at(own, asked, &host, peer, slug, read, way);
         own.host = host;
         visited
     }
@@ -265,22 +266,22 @@ impl Redirect {
         host: &str,
         peer: IpAddr,
         slug: &str,
-        started: Instant,
+        read: ReadAt,
         way: Way,
     ) -> Visited<Answer> {
-        let link = self.config.links.find(host, if slug.is_empty() { ROOT_SLUG } else { slug });
+        let links = self.config.links.pin();
+        let link = links.find(host, if slug.is_empty() { ROOT_SLUG } else { slug });
         if link.is_none()
             && let Some(inspected) = slug.strip_suffix(inspect::MARK)
-            && let Some(link) = self.config.links.find(host, inspected)
+            && let Some(link) = links.find(host, inspected)
         {
-            let page =
-                inspect::page(&link, (host, inspected), Timestamp::now(), self.config.abuse.as_deref());
+            let page = inspect::page(link, (host, inspected), read.at, self.config.abuse.as_deref());
             return Visited::Answered(Answer::Page(page), None);
         }
         if link.is_none() && (reserved(slug) || self.config.others.router.knows(asked.path)) {
             return Visited::Elsewhere;
         }
-        if let Some(link) = link.as_ref().filter(|link| !way.settled && link.cap_is_unsettled()) {
+        if let Some(link) = link.filter(|link| !way.settled && link.cap_is_unsettled()) {
             return Visited::Unsettled(Arc::clone(link));
         }
         let mut flags = if asked.head { FLAG_HEAD } else { 0 };
@@ -289,8 +290,8 @@ impl Redirect {
         }
         let agent = asked.headers.first(&USER_AGENT).unwrap_or_default();
         let seen = Seen {
-            at: Timestamp::now(),
-            started,
+            read,
+            at: read.at,
             flags,
             host,
             slug,
@@ -303,7 +304,7 @@ impl Redirect {
             headers: asked.headers,
             attempt: way.attempt,
         };
-        let (answer, counter) = self.decide_and_record(own, link.as_deref(), seen);
+        let (answer, counter) = self.decide_and_record(own, link.map(|link| &**link), seen);
         Visited::Answered(answer, counter)
     }
 
@@ -360,7 +361,7 @@ impl Redirect {
             verdict,
             flags: seen.flags,
             status: decision.answer.status().as_u16(),
-            latency_us: u32::try_from(seen.started.elapsed().as_micros()).unwrap_or(u32::MAX),
+            latency_us: u32::try_from(seen.read.instant.elapsed().as_micros()).unwrap_or(u32::MAX),
             workspace: link.map_or(self.config.workspace, |link| link.workspace),
             link: link.map_or(LinkId::NONE, |link| link.id),
             program: link.and_then(|link| link.spec.program_id).unwrap_or(ProgramId::NONE),
@@ -469,16 +470,21 @@ impl Redirect {
 impl PlainService for Redirect {
     /// Declined is what is not answered in one turn: what waits for the disk or for a cap's places, and every path
     /// that is no visit.
-    fn answer(&self, request: &PlainRequest<'_>, peer: SocketAddr, answer: &mut PlainAnswer<'_>) -> bool {
+    fn answer(
+        &self,
+        request: &PlainRequest<'_>,
+        peer: SocketAddr,
+        read: ReadAt,
+        answer: &mut PlainAnswer<'_>,
+    ) -> bool {
         if self.config.durable.is_some() {
             return false;
         }
-        let started = Instant::now();
         let slug = decoded_slug(&request.path[1..]);
         let asked = Asked::plainly(request);
         let own = &mut *self.own.borrow_mut();
         let way = Way { settled: false, attempt: Attempt::None };
-        match self.answer_visit(own, &asked, peer.ip(), &slug, started, way) {
+        match self.answer_visit(own, &asked, peer.ip(), &slug, read, way) {
             Visited::Answered(visited, _) => visited.write(&self.config, own, answer, request.head),
             Visited::Elsewhere | Visited::Unsettled(_) => return false,
         }

@@ -86,7 +86,7 @@ fn every_answered_hit_is_in_the_journal_once() {
         .map(|(listener, lane)| {
             let (config, stopped) = (Arc::clone(&config), stopped.clone());
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime = tokio::runtime::LocalRuntime::new().unwrap();
                 let redirect = Redirect::new(config, lane);
                 let plain = Some(redirect.clone());
                 let answer = move |request, peer| {
@@ -94,7 +94,7 @@ fn every_answered_hit_is_in_the_journal_once() {
                     async move { redirect.answer(request, peer).await }
                 };
                 let served = serve(listener, Limits::new("public", 100), plain, answer, stopped);
-                tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
+                runtime.block_on(served).unwrap();
             })
         })
         .collect();

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 use weir_edge::limit::{DEFAULT_PER_SECOND, Limiter};
 use weir_edge::listener::{self, Limits, Listener};
@@ -123,11 +124,8 @@ pub(super) fn start(
 
 /// A runtime of this thread's own: connections never move.
 pub(super) fn run_on_this_thread(serve: impl Future<Output = std::io::Result<()>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime needs no more than a few descriptors");
-    if let Err(error) = tokio::task::LocalSet::new().block_on(&runtime, serve) {
+    let runtime = LocalRuntime::new().expect("a runtime needs no more than a few descriptors");
+    if let Err(error) = runtime.block_on(serve) {
         tracing::error!(%error, "a listener failed");
     }
 }

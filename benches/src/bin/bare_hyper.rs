@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, StatusCode};
+use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 use weir_edge::listener::{Limits, Listener, serve};
 use weir_edge::plain::AllToHyper;
@@ -46,11 +47,11 @@ fn main() -> std::io::Result<()> {
         .map(|listener| {
             let shutdown = shutdown.clone();
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let runtime = LocalRuntime::new()?;
                 let service = |_, _| async { redirect() };
                 let serving =
                     serve(listener, Limits::new("public", 10_000), None::<AllToHyper>, service, shutdown);
-                tokio::task::LocalSet::new().block_on(&runtime, serving)
+                runtime.block_on(serving)
             })
         })
         .collect();

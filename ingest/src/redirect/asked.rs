@@ -1,12 +1,11 @@
 //! What a visit asks, whoever read it: hyper, or a plain connection.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, Method, Request};
 use weir_edge::lines::Lines;
-use weir_edge::plain::PlainRequest;
+use weir_edge::plain::{PlainRequest, ReadAt};
 use weir_engine::links::facts::Visit;
 use weir_schemas::hit::FLAG_RETURNING;
 use weir_schemas::time::Timestamp;
@@ -51,8 +50,8 @@ impl<'a> Asked<'a, PlainRequest<'a>> {
 
 /// What of the request the hit keeps.
 pub(super) struct Seen<'a, L> {
+    pub read: ReadAt,
     pub at: Timestamp,
-    pub started: Instant,
     pub flags: u8,
     pub host: &'a str,
     pub slug: &'a str,

@@ -57,7 +57,7 @@ pub struct Answer {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::LocalRuntime::new().unwrap().block_on(future)
 }
 
 fn start_recorder(dir: &Path) -> (Recorder, Lane) {
@@ -150,13 +150,13 @@ impl Edge {
         let address = listener.address();
         let (stop, stopped) = watch::channel(false);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::LocalRuntime::new().unwrap();
             let answer = move |request, peer| {
                 let service = Arc::clone(&service);
                 async move { service.answer(request, peer).await }
             };
             let served = serve(listener, Limits::new("test", 1_000), None::<AllToHyper>, answer, stopped);
-            tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
+            runtime.block_on(served).unwrap();
         });
         Self { address, books, recorder, keyring, lane, stop, thread: Some(thread), dir }
     }

@@ -110,7 +110,7 @@ impl Public {
         let (address, lane) = (listener.address(), lanes.remove(0));
         let (stop, stopped) = watch::channel(false);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::LocalRuntime::new().unwrap();
             let redirect = Redirect::new(config, lane);
             let plain = Some(redirect.clone());
             let answer = move |request, peer| {
@@ -118,7 +118,7 @@ impl Public {
                 async move { redirect.answer(request, peer).await }
             };
             let served = serve(listener, Limits::new("public", 100), plain, answer, stopped);
-            tokio::task::LocalSet::new().block_on(&runtime, served).unwrap();
+            runtime.block_on(served).unwrap();
         });
         Self { links, address, recorder, hits, stop, thread: Some(thread), _dir: dir }
     }
