@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 use weir_schemas::click::{Click, Device, Dims, Verdict};
@@ -81,7 +81,7 @@ impl Enricher {
         let network = self.network(hit.at, &hit.address);
         let agent = self.agents.look_up(hit.user_agent);
         let place = self.geo.as_ref().map(|geo| geo.look_up(address(hit.address))).unwrap_or_default();
-        let system = self.system(&hit.address, &place);
+        let system = system(self.networks.as_mut(), &hit.address, &place);
         let from = referrer::host(hit.referrer);
         let campaign = Campaign::read(hit.query, hit.link_utm);
         let verdict = if hit.verdict == Verdict::Counted && agent.bot { Verdict::Bot } else { hit.verdict };
@@ -114,7 +114,7 @@ impl Enricher {
                 domain: hit.domain.into(),
                 variant: hit.variant.into(),
                 signal: signal.into(),
-                ..visit(&agent, &place, from, campaign, hit.language)
+                ..visit(agent, &place, from, campaign, hit.language)
             },
             slug: hit.slug.into(),
             evidence: evidence.into(),
@@ -135,7 +135,7 @@ impl Enricher {
         let network = self.network(at, &raw.address);
         let agent = self.agents.look_up(raw.user_agent);
         let place = self.geo.as_ref().map(|geo| geo.look_up(address(raw.address))).unwrap_or_default();
-        let system = self.system(&raw.address, &place);
+        let system = system(self.networks.as_mut(), &raw.address, &place);
         let from = referrer::host(raw.referrer);
         // From one page of the site to the next is no referral.
         let from = if from == referrer::without_www(raw.host) { "" } else { from };
@@ -148,19 +148,10 @@ impl Enricher {
             program: ProgramId::NONE,
             partner: PartnerId::NONE,
             told: raw.told,
-            dims: Dims { domain: raw.host.into(), ..visit(&agent, &place, from, campaign, raw.language) },
+            dims: Dims { domain: raw.host.into(), ..visit(agent, &place, from, campaign, raw.language) },
         };
         event.write(out);
         Ok(())
-    }
-
-    /// Whose an address is; from the city's file where that one knows and there is no other.
-    fn system(&mut self, bytes: &[u8; 16], place: &Place) -> Arc<Network> {
-        match &mut self.networks {
-            Some(networks) => networks.look_up(address(*bytes)),
-            None if place.asn == 0 => Arc::clone(&NO_NETWORK),
-            None => Arc::new(Network { number: place.asn, name: String::new() }),
-        }
     }
 
     fn network(&mut self, at: Timestamp, address: &[u8; 16]) -> u64 {
@@ -200,7 +191,13 @@ fn visit<'a>(
     }
 }
 
-static NO_NETWORK: LazyLock<Arc<Network>> = LazyLock::new(Arc::default);
+/// Whose an address is; from the city's file where that one knows and there is no other.
+fn system<'a>(networks: Option<&'a mut Networks>, bytes: &[u8; 16], place: &Place) -> Cow<'a, Network> {
+    match networks {
+        Some(networks) => Cow::Borrowed(networks.look_up(address(*bytes))),
+        None => Cow::Owned(Network { number: place.asn, name: String::new() }),
+    }
+}
 
 /// The address as the visitor's network knows it: IPv4 where it was mapped.
 fn address(bytes: [u8; 16]) -> IpAddr {

@@ -263,6 +263,9 @@ impl<'a> ClickParts<'a> {
     }
 }
 
+/// Bytes of a click behind its version and before its texts.
+const HEAD_BYTES: usize = 81;
+
 /// A click without its texts, for who only counts: reading it costs a tenth of [`Click::read`]. The fields are those of
 /// [`Click`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -294,6 +297,9 @@ impl ClickHead {
         if ![BEFORE_SIGNALS, CLICK_VERSION].contains(&r.u8()?) {
             return Err(WireError::Unknown("click version"));
         }
+        // One look whether all of it is there, instead of one for each field.
+        let head: &[u8; HEAD_BYTES] = r.raw(HEAD_BYTES)?.try_into().expect("raw gives what was asked for");
+        let r = &mut Reader::new(head);
         Ok(Self {
             verdict: Verdict::from_u8(r.u8()?).ok_or(WireError::Unknown("verdict"))?,
             flags: r.u8()?,

@@ -43,7 +43,7 @@ struct Lists {
 
 /// One thread's cache before the rules.
 pub struct Agents {
-    seen: LruCache<Box<str>, Arc<Agent>, ahash::RandomState>,
+    seen: LruCache<String, Arc<Agent>, ahash::RandomState>,
 }
 
 #[derive(serde::Deserialize)]
@@ -92,23 +92,24 @@ impl Agents {
     }
 
     /// What is known of `text`.
-    pub fn look_up(&mut self, text: &str) -> Arc<Agent> {
-        if let Some(agent) = self.seen.get(text) {
-            return Arc::clone(agent);
-        }
-        let agent = Arc::new(self.parse(text));
-        self.seen.put(text.into(), Arc::clone(&agent));
-        agent
+    pub fn look_up(&mut self, text: &str) -> &Arc<Agent> {
+        self.seen.get_or_insert_ref(text, || Arc::new(Agent::parse(text)))
     }
 
     /// The same without the cache.
     pub fn parse(&self, text: &str) -> Agent {
+        Agent::parse(text)
+    }
+}
+
+impl Agent {
+    fn parse(text: &str) -> Self {
         let family =
             |name: &str| if name == "Other" { String::new() } else { truncate(name, FAMILY_MAX).to_owned() };
         let browser = LISTS.browsers.extract(text).map(|found| family(&found.family)).unwrap_or_default();
         let os = LISTS.systems.extract(text).map(|found| family(&found.os)).unwrap_or_default();
         let bot = text.trim().is_empty() || LISTS.crawlers.is_match(text);
-        Agent { device: device(text, &os), browser, os, bot }
+        Self { device: device(text, &os), browser, os, bot }
     }
 }
 
@@ -200,10 +201,11 @@ mod tests {
     fn the_cache_answers_the_same_and_keeps_its_bound() {
         let mut agents = Agents::new();
         let text = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
-        assert_eq!(*agents.look_up(text), agents.parse(text));
-        assert_eq!(*agents.look_up(text), agents.parse(text));
+        let expected = agents.parse(text);
+        assert_eq!(**agents.look_up(text), expected);
+        assert_eq!(**agents.look_up(text), expected);
         for n in 0..AGENTS_MAX.get() + 10 {
-            agents.seen.put(format!("agent {n}").into(), Arc::new(agents.parse("")));
+            agents.seen.put(format!("agent {n}"), Arc::new(agents.parse("")));
         }
         assert_eq!(agents.seen.len(), AGENTS_MAX.get());
     }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use maxminddb::{Mmap, Reader};
 use papaya::HashMap;
@@ -53,6 +53,8 @@ pub enum GeoError {
     #[error("no .mmdb file in {0}")]
     Empty(PathBuf),
 }
+
+static NOWHERE: LazyLock<Arc<Place>> = LazyLock::new(Arc::default);
 
 struct File {
     reader: Reader<Mmap>,
@@ -116,7 +118,7 @@ impl Geo {
                 });
             }
         }
-        found.unwrap_or_default()
+        found.unwrap_or_else(|| Arc::clone(&NOWHERE))
     }
 
     /// Where a city is, as latitude and longitude in thousandths of a degree, once an address in it was looked up.

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::sync::Arc;
 
 use maxminddb::Mmap;
 
@@ -28,8 +27,7 @@ pub struct Network {
 pub struct Networks {
     v4: Mmap,
     v6: Mmap,
-    seen: HashMap<u128, Arc<Network>, ahash::RandomState>,
-    unknown: Arc<Network>,
+    seen: HashMap<u128, Network, ahash::RandomState>,
 }
 
 impl std::fmt::Debug for Networks {
@@ -54,30 +52,20 @@ impl Networks {
             }
             Ok(map)
         };
-        Ok(Self {
-            v4: open("asn-ipv4.csv")?,
-            v6: open("asn-ipv6.csv")?,
-            seen: HashMap::default(),
-            unknown: Arc::default(),
-        })
+        Ok(Self { v4: open("asn-ipv4.csv")?, v6: open("asn-ipv6.csv")?, seen: HashMap::default() })
     }
 
     /// The system of `address`.
-    pub fn look_up(&mut self, address: IpAddr) -> Arc<Network> {
+    pub fn look_up(&mut self, address: IpAddr) -> &Network {
         let (table, number, prefix) = match address {
             IpAddr::V4(v4) => (&self.v4, u128::from(v4.to_bits()), u128::from(v4.to_bits() >> 8)),
             // No IPv4 prefix is this large.
             IpAddr::V6(v6) => (&self.v6, v6.to_bits(), 1 << 127 | v6.to_bits() >> 80),
         };
-        if let Some(known) = self.seen.get(&prefix) {
-            return Arc::clone(known);
-        }
-        let found = find(table, number).map_or_else(|| Arc::clone(&self.unknown), Arc::new);
-        if self.seen.len() >= PREFIXES_MAX {
+        if self.seen.len() >= PREFIXES_MAX && !self.seen.contains_key(&prefix) {
             self.seen.clear();
         }
-        self.seen.insert(prefix, Arc::clone(&found));
-        found
+        self.seen.entry(prefix).or_insert_with(|| find(table, number).unwrap_or_default())
     }
 }
 

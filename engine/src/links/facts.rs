@@ -74,7 +74,8 @@ impl<'a> Facts<'a> {
     pub fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
             let mut agents = self.agents.borrow_mut();
-            agents.get_or_insert_with(Agents::new).look_up(truncate(self.visit.user_agent, USER_AGENT_MAX))
+            let agents = agents.get_or_insert_with(Agents::new);
+            Arc::clone(agents.look_up(truncate(self.visit.user_agent, USER_AGENT_MAX)))
         })
     }
 
