@@ -17,8 +17,9 @@ pub struct PlainRequest<'a> {
     /// The query, without `?`, as sent.
     pub query: &'a str,
     headers: &'a [httparse::Header<'a>],
-    /// A bit for each length that a name has: most names that are asked for are not there.
-    lengths: u64,
+    /// Where the first header of each [`place`] stands: most names that are asked for are not there, and the others are
+    /// found without a look at those before them.
+    places: [u8; PLACES],
 }
 
 impl<'a> PlainRequest<'a> {
@@ -43,9 +44,10 @@ impl<'a> PlainRequest<'a> {
         {
             return None;
         }
-        let (mut hosts, mut lengths) = (0, 0);
-        for header in &*request.headers {
-            lengths |= length_bit(header.name);
+        let (mut hosts, mut places) = (0, [NOWHERE; PLACES]);
+        for (at, header) in (0..NOWHERE).zip(&*request.headers) {
+            let first = &mut places[place(header.name)];
+            *first = at.min(*first);
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
                 4 if is("host") => hosts += 1,
@@ -61,12 +63,18 @@ impl<'a> PlainRequest<'a> {
             return None;
         }
         let (path, query) = cut(target, b'?');
-        Some((Self { head, path, query, headers: request.headers, lengths }, length))
+        Some((Self { head, path, query, headers: request.headers, places }, length))
     }
 }
 
-fn length_bit(name: &str) -> u64 {
-    1 << name.len().min(63)
+const PLACES: usize = 64;
+const NOWHERE: u8 = u8::MAX;
+const _: () = assert!(super::HEADERS_MAX < NOWHERE as usize);
+
+/// Where a name is looked for: by its length and its first letter, whatever its case.
+fn place(name: &str) -> usize {
+    let letter = name.as_bytes().first().map_or(0, |byte| usize::from(byte | 0x20));
+    (name.len() + 5 * letter) % PLACES
 }
 
 /// Bytes of a target that nobody reads differently; where there are others, hyper decides what they mean.
@@ -85,7 +93,7 @@ static UNQUESTIONED: [bool; 256] = {
 impl Lines for PlainRequest<'_> {
     fn lines<'a>(&'a self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let name = name.as_str();
-        let headers = if self.lengths & length_bit(name) == 0 { &[] } else { self.headers };
+        let headers = self.headers.get(usize::from(self.places[place(name)])..).unwrap_or_default();
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|h| h.value)
     }
 }

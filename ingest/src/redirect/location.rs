@@ -18,6 +18,24 @@ const TOKEN: &str = "wclid";
 
 /// Bytes that may not stand in a URL in a header. A browser escapes them; other clients may not.
 const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'{').add(b'}');
+/// What a byte of a query means for how it is read: it may stand for another character, or may not stand in a header.
+const CODED: u8 = 1;
+const ENCODED: u8 = 2;
+static MARKS: [u8; 256] = {
+    let mut marks = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        marks[byte] = match byte as u8 {
+            b'%' | b'+' => CODED,
+            b' ' | b'"' | b'#' | b'<' | b'>' | b'{' | b'}' => ENCODED,
+            0..0x20 | 0x7f.. => ENCODED,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    marks
+};
+
 /// A macro's value: everything but the unreserved characters of RFC 3986.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -41,7 +59,8 @@ pub(super) fn write(out: &mut Vec<u8>, to: &Pieces, visit: Visit<'_>, macros: &i
     sink.own(&to.base);
     let mut separator = b'?';
     let mut token = visit.token;
-    let same = if coded(visit.query) || coded(&to.query) { same_decoded } else { same_as_written };
+    let sent = marks(visit.query);
+    let same: Same = if (sent | marks(&to.query)) & CODED == 0 { same_as_written } else { same_decoded };
     for pair in pairs(&to.query) {
         if visit.query.is_empty()
             || !pairs(visit.query).any(|sent| same(sent.name, pair.name) && forwarded(sent.name, same))
@@ -56,7 +75,11 @@ pub(super) fn write(out: &mut Vec<u8>, to: &Pieces, visit: Visit<'_>, macros: &i
     }
     for pair in pairs(visit.query).filter(|pair| forwarded(pair.name, same)) {
         sink.separate(&mut separator);
-        sink.safe(pair.text);
+        if sent & ENCODED == 0 {
+            sink.out.extend_from_slice(pair.text.as_bytes());
+        } else {
+            sink.safe(pair.text);
+        }
     }
     if let Some(token) = token {
         sink.separate(&mut separator);
@@ -123,9 +146,14 @@ fn forwarded(name: &str, same: Same) -> bool {
     !INTERNAL.iter().any(|internal| same(name, internal))
 }
 
+/// What the bytes of a text mean together.
+fn marks(text: &str) -> u8 {
+    text.bytes().fold(0, |marks, byte| marks | MARKS[usize::from(byte)])
+}
+
 /// Whether a text may mean other characters than it shows.
 fn coded(text: &str) -> bool {
-    text.bytes().any(|byte| matches!(byte, b'%' | b'+'))
+    marks(text) & CODED != 0
 }
 
 fn same_as_written(a: &str, b: &str) -> bool {

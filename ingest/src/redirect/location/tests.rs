@@ -32,6 +32,16 @@ fn location(destination: &str, utm: serde_json::Value, query: &str, token: Optio
 }
 
 #[test]
+fn a_byte_is_marked_that_is_encoded_or_may_be_a_code() {
+    for character in '\0'..='\u{ff}' {
+        let text = character.to_string();
+        let encoded = percent_encode(text.as_bytes(), UNSAFE).to_string() != text;
+        assert_eq!(marks(&text) & ENCODED != 0, encoded, "{character:?}");
+        assert_eq!(marks(&text) & CODED != 0, "%+".contains(character), "{character:?}");
+    }
+}
+
+#[test]
 fn locations() {
     let none = serde_json::json!({});
     for (destination, query, token, expected) in [
