@@ -147,7 +147,7 @@ where
     let protocol = protocol(&limits);
     let plainly = plain.filter(|_| limits.keep_alive).map(|service| (service, Plain::new(&limits)));
     let plainly = plainly.map(Rc::new);
-    // Ends with this function.
+    // A task and no branch of the loop below: who wakes that one pays for a system call. It ends with this function.
     let mut answering = JoinSet::new();
     if let Some(plainly) = plainly.clone() {
         answering.spawn_local(async move { plainly.1.answer(&plainly.0).await });

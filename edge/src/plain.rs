@@ -58,7 +58,7 @@ pub trait PlainService {
     ) -> bool;
 }
 
-/// When a request was read. One reading of the clocks for all that were read at once.
+/// When a request was read: one reading of the clocks for all that wait together, with the first of them.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadAt {
     /// By the calendar.
@@ -125,7 +125,7 @@ struct Connection {
 /// What a connection's own task has to do.
 enum Next {
     /// It is over.
-    Nothing,
+    End,
     /// The peer has taken so many bytes only. After the others it may be hyper's.
     Write { answers: Vec<u8>, written: usize, to_hyper: Option<Bytes> },
     /// From these bytes on it is hyper's.
@@ -135,6 +135,7 @@ enum Next {
 /// What was read of a connection at once, and what becomes of it.
 struct Asked {
     connection: Rc<Connection>,
+    read: ReadAt,
     bytes: Vec<u8>,
     answers: Vec<u8>,
     to_hyper: Option<Bytes>,
@@ -155,7 +156,7 @@ impl Connection {
         }
     }
 
-    fn is_of(&self, waker: &Waker) {
+    fn remember(&self, waker: &Waker) {
         let mut known = self.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
@@ -225,7 +226,7 @@ impl Plain {
         self.open.borrow_mut().push(Rc::downgrade(&connection));
         loop {
             let bytes = match poll_fn(|context| self.hear(context, &connection, service)).await {
-                Next::Nothing => return None,
+                Next::End => return None,
                 Next::ToHyper(bytes) => bytes,
                 Next::Write { answers, written, to_hyper } => {
                     let rest = write_all(&connection.stream, &answers[written..]);
@@ -250,7 +251,7 @@ impl Plain {
         connection: &Rc<Connection>,
         service: &impl PlainService,
     ) -> Poll<Next> {
-        connection.is_of(context.waker());
+        connection.remember(context.waker());
         loop {
             if let Some(next) = connection.next.take() {
                 return Poll::Ready(next);
@@ -260,9 +261,9 @@ impl Plain {
                 return Poll::Pending;
             }
             match self.read(context, connection) {
-                Poll::Pending if connection.closing.get() => return Poll::Ready(Next::Nothing),
+                Poll::Pending if connection.closing.get() => return Poll::Ready(Next::End),
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_) | Ok(0)) => return Poll::Ready(Next::Nothing),
+                Poll::Ready(Err(_) | Ok(0)) => return Poll::Ready(Next::End),
                 Poll::Ready(Ok(_)) => {}
             }
             let asked = self.asked.borrow().len();
@@ -290,8 +291,9 @@ impl Plain {
             let answers = scratch.buffers.pop().unwrap_or_default();
             connection.heard.set(self.look.get());
             connection.waits.set(true);
-            let connection = Rc::clone(connection);
-            self.asked.borrow_mut().push(Asked { connection, bytes, answers, to_hyper: None });
+            let mut asked = self.asked.borrow_mut();
+            let read = asked.first().map_or_else(ReadAt::now, |first| first.read);
+            asked.push(Asked { connection: Rc::clone(connection), read, bytes, answers, to_hyper: None });
         }
         Poll::Ready(Ok(length))
     }
@@ -312,17 +314,16 @@ impl Plain {
             return;
         }
         let scratch = &mut *self.scratch.borrow_mut();
-        let read = ReadAt::now();
-        for Asked { connection, bytes, answers, to_hyper } in &mut *asked {
-            let rest = answer(bytes, (connection.peer, read), service, answers, &scratch.date);
+        for Asked { connection, read, bytes, answers, to_hyper } in &mut *asked {
+            let rest = answer(bytes, (connection.peer, *read), service, answers, &scratch.date);
             *to_hyper = (!rest.is_empty()).then(|| Bytes::copy_from_slice(rest));
         }
-        for Asked { connection, bytes, answers, to_hyper } in asked.drain(..) {
+        for Asked { connection, bytes, answers, to_hyper, .. } in asked.drain(..) {
             scratch.keep(bytes);
             connection.waits.set(false);
             connection.served.set(connection.served.get() || !answers.is_empty());
             let next = match send(&connection.stream, &answers) {
-                Err(_) => Some(Next::Nothing),
+                Err(_) => Some(Next::End),
                 Ok(written) if written < answers.len() => Some(Next::Write { answers, written, to_hyper }),
                 Ok(_) => {
                     scratch.keep(answers);

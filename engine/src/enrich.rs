@@ -80,7 +80,7 @@ impl Enricher {
         let hit = RawHit::read(raw)?;
         let network = self.network(hit.at, &hit.address);
         let agent = self.agents.look_up(hit.user_agent);
-        let place = self.geo.as_ref().map(|geo| geo.look_up(address(hit.address))).unwrap_or_default();
+        let place = place(self.geo.as_deref(), &hit.address);
         let system = system(self.networks.as_mut(), &hit.address, &place);
         let from = referrer::host(hit.referrer);
         let campaign = Campaign::read(hit.query, hit.link_utm);
@@ -134,7 +134,7 @@ impl Enricher {
         let at = raw.told.at;
         let network = self.network(at, &raw.address);
         let agent = self.agents.look_up(raw.user_agent);
-        let place = self.geo.as_ref().map(|geo| geo.look_up(address(raw.address))).unwrap_or_default();
+        let place = place(self.geo.as_deref(), &raw.address);
         let system = system(self.networks.as_mut(), &raw.address, &place);
         let from = referrer::host(raw.referrer);
         // From one page of the site to the next is no referral.
@@ -189,6 +189,10 @@ fn visit<'a>(
         language: language(accept_language),
         ..Dims::default()
     }
+}
+
+fn place(geo: Option<&Geo>, bytes: &[u8; 16]) -> Arc<Place> {
+    geo.map_or_else(geo::nowhere, |geo| geo.look_up(address(*bytes)))
 }
 
 /// Whose an address is; from the city's file where that one knows and there is no other.

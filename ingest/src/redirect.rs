@@ -290,7 +290,7 @@ impl Redirect {
         }
         let agent = asked.headers.first(&USER_AGENT).unwrap_or_default();
         let seen = Seen {
-            read,
+            read: read.instant,
             at: read.at,
             flags,
             host,
@@ -361,7 +361,7 @@ impl Redirect {
             verdict,
             flags: seen.flags,
             status: decision.answer.status().as_u16(),
-            latency_us: u32::try_from(seen.read.instant.elapsed().as_micros()).unwrap_or(u32::MAX),
+            latency_us: u32::try_from(seen.read.elapsed().as_micros()).unwrap_or(u32::MAX),
             workspace: link.map_or(self.config.workspace, |link| link.workspace),
             link: link.map_or(LinkId::NONE, |link| link.id),
             program: link.and_then(|link| link.spec.program_id).unwrap_or(ProgramId::NONE),

@@ -51,7 +51,7 @@ pub struct RawHit<'a> {
     pub flags: u8,
     /// The status answered.
     pub status: u16,
-    /// From when the request was read to here, in microseconds.
+    /// From when the first request that was read with it was read to here, in microseconds.
     pub latency_us: u32,
     /// The tenant; the domain's owner for an orphan.
     pub workspace: WorkspaceId,

@@ -54,7 +54,11 @@ pub enum GeoError {
     Empty(PathBuf),
 }
 
-static NOWHERE: LazyLock<Arc<Place>> = LazyLock::new(Arc::default);
+/// Where nobody knows: one for all, as an engine without files asks for it with each click.
+pub(super) fn nowhere() -> Arc<Place> {
+    static NOWHERE: LazyLock<Arc<Place>> = LazyLock::new(Arc::default);
+    Arc::clone(&NOWHERE)
+}
 
 struct File {
     reader: Reader<Mmap>,
@@ -118,7 +122,7 @@ impl Geo {
                 });
             }
         }
-        found.unwrap_or_else(|| Arc::clone(&NOWHERE))
+        found.unwrap_or_else(nowhere)
     }
 
     /// Where a city is, as latitude and longitude in thousandths of a degree, once an address in it was looked up.

@@ -1,11 +1,12 @@
 //! What a visit asks, whoever read it: hyper, or a plain connection.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, Method, Request};
 use weir_edge::lines::Lines;
-use weir_edge::plain::{PlainRequest, ReadAt};
+use weir_edge::plain::PlainRequest;
 use weir_engine::links::facts::Visit;
 use weir_schemas::hit::FLAG_RETURNING;
 use weir_schemas::time::Timestamp;
@@ -50,7 +51,7 @@ impl<'a> Asked<'a, PlainRequest<'a>> {
 
 /// What of the request the hit keeps.
 pub(super) struct Seen<'a, L> {
-    pub read: ReadAt,
+    pub read: Instant,
     pub at: Timestamp,
     pub flags: u8,
     pub host: &'a str,
